@@ -1,1 +1,3 @@
+//! The `drey` binary: hands over to the library.
+
 fn main() {}

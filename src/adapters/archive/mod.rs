@@ -1,0 +1,1 @@
+//! Archives: tar in zstd, written whole or not at all.

@@ -1,0 +1,8 @@
+//! Conversations with the outside, one folder for each.
+
+pub mod archive;
+pub mod compose;
+pub mod docker;
+pub mod git;
+pub mod process;
+pub mod template;

@@ -1,0 +1,1 @@
+//! Child processes: own group, clean environment, time limit, output by lines; the jail.

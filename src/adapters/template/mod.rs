@@ -1,0 +1,1 @@
+//! Tera templates: the overlay and the starter stacks.

@@ -1,0 +1,1 @@
+//! Settings of the daemon: flag > environment > file > default; all faults are reported at once.

@@ -1,0 +1,215 @@
+//! The environment: what is wanted of it, and where it stands.
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{BranchName, CommitSha, EnvironmentId, Generation, ProjectName, RepoName, Slug};
+use super::time::Timestamp;
+
+/// Where an environment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Queued,
+    Preparing,
+    Building,
+    Starting,
+    Ready,
+    Updating,
+    Failed,
+    Blocked,
+    Asleep,
+    Waking,
+    Archiving,
+    Archived,
+    Destroying,
+    Destroyed,
+}
+
+impl Phase {
+    pub const ALL: [Self; 14] = [
+        Self::Queued,
+        Self::Preparing,
+        Self::Building,
+        Self::Starting,
+        Self::Ready,
+        Self::Updating,
+        Self::Failed,
+        Self::Blocked,
+        Self::Asleep,
+        Self::Waking,
+        Self::Archiving,
+        Self::Archived,
+        Self::Destroying,
+        Self::Destroyed,
+    ];
+
+    /// The word used in the table, the API, the log and on pages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Preparing => "preparing",
+            Self::Building => "building",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Updating => "updating",
+            Self::Failed => "failed",
+            Self::Blocked => "blocked",
+            Self::Asleep => "asleep",
+            Self::Waking => "waking",
+            Self::Archiving => "archiving",
+            Self::Archived => "archived",
+            Self::Destroying => "destroying",
+            Self::Destroyed => "destroyed",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.word() == word)
+    }
+
+    /// Over and gone: nothing of it is left on the engine, its slug may be claimed by its branch again.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Archived | Self::Destroyed)
+    }
+
+    /// Nothing happens until somebody or something asks: where `deploy --wait` and tests stop waiting.
+    pub const fn is_settled(self) -> bool {
+        matches!(
+            self,
+            Self::Ready | Self::Failed | Self::Blocked | Self::Asleep | Self::Archived | Self::Destroyed
+        )
+    }
+}
+
+/// How a branch's life ended; what the archive says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Merged,
+    Deleted,
+    Expired,
+    Manual,
+}
+
+impl Outcome {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Merged => "merged",
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// What is wanted of an environment now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "wish", rename_all = "snake_case")]
+pub enum Intent {
+    /// Run the branch. `commit` is where it was said to be; the remote's ref at the time of the fetch decides.
+    Run { commit: Option<CommitSha>, rebuild: bool, pull: bool },
+    /// Take it down. With `archive` its history is kept, without nothing is.
+    End { outcome: Outcome, archive: bool },
+}
+
+/// An end that comes when its grace is over, unless the branch moves before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    pub outcome: Outcome,
+    pub due_at: Timestamp,
+}
+
+/// The nest: one branch of one repository and all that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    pub id: EnvironmentId,
+    pub repo: RepoName,
+    pub branch: BranchName,
+    pub slug: Slug,
+    pub project: ProjectName,
+    pub intent: Intent,
+    pub generation: Generation,
+    /// The newest generation whose work came to an end, well or not. Equal to `generation`: nothing to do.
+    pub settled_generation: Generation,
+    pub phase: Phase,
+    pub reason: Option<String>,
+    /// Requests reach the branch's own containers.
+    pub serving: bool,
+    /// The tip that was last seen at the remote.
+    pub commit: Option<CommitSha>,
+    /// The commit whose containers run.
+    pub running_commit: Option<CommitSha>,
+    /// The branch once had a tip outside main: only then can it be merged.
+    pub had_own_commit: bool,
+    pub ending: Option<Ending>,
+    pub pinned: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub last_visited_at: Option<Timestamp>,
+    /// Rises with each write of the row; a write names the version it read.
+    pub version: i64,
+}
+
+impl Environment {
+    /// `REPO/BRANCH`, the name used on the command line and in logs.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.repo, self.branch)
+    }
+
+    pub fn has_work(&self) -> bool {
+        self.settled_generation < self.generation
+    }
+}
+
+/// One run of a plan for a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    pub id: i64,
+    pub environment: EnvironmentId,
+    pub generation: Generation,
+    pub commit: Option<CommitSha>,
+    pub state: DeploymentState,
+    /// The printed plans, one step a line with its reason.
+    pub plan: String,
+    pub reason: Option<String>,
+    pub started_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// How a deployment went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentState {
+    Running,
+    Succeeded,
+    Failed,
+    /// A newer generation took its place, or the daemon ended.
+    Superseded,
+}
+
+impl DeploymentState {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// What is known of an archive; the file lies in `DATA_DIR/archives/<id>.tar.zst`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveRecord {
+    /// Sorts by time: `<yyyymmdd>-<hhmmss>-<slug>-<environment id>`.
+    pub id: String,
+    pub environment: EnvironmentId,
+    pub repo: RepoName,
+    pub branch: BranchName,
+    pub slug: Slug,
+    pub commit: Option<CommitSha>,
+    pub outcome: Outcome,
+    pub created_at: Timestamp,
+    pub size_bytes: u64,
+    pub verified_at: Option<Timestamp>,
+}

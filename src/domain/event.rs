@@ -1,0 +1,130 @@
+//! The normalised fact that a delivery, timer, command or engine message became.
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{BranchName, CommitSha, RepoName};
+use super::time::Timestamp;
+
+/// Row id of an event; rises in the order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub i64);
+
+/// Where an event came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventSource {
+    /// `hooks/post-receive` or `hooks/post-merge`.
+    Git,
+    /// A timer of the daemon: something became due.
+    Timer,
+    /// A command on the socket.
+    Cli,
+    /// The first look at a repository when the daemon starts.
+    Start,
+    /// The container engine said something.
+    Engine,
+}
+
+/// What happened, or what is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A branch is there that was not. `commit` is a hint: git at the remote is the truth.
+    BranchCreated { branch: BranchName, commit: CommitSha },
+    /// A branch moved, forward or not.
+    BranchPushed { branch: BranchName, before: CommitSha, commit: CommitSha },
+    /// A branch is gone.
+    BranchDeleted { branch: BranchName, before: CommitSha },
+    /// Somebody asks for a look at git: compare all refs with what is known.
+    Look,
+    /// A person or script asks for a deployment of the branch as it is now.
+    DeployRequested { branch: BranchName, rebuild: bool, pull: bool },
+    /// A person asks to end the environment; `archive` says whether something is kept.
+    EndRequested { branch: BranchName, archive: bool },
+    /// The grace of a merged or deleted branch is over.
+    EndDue { branch: BranchName },
+    /// The environment's containers are not as they were left: look again.
+    Drifted { branch: BranchName },
+    /// Known to be of no interest: a tag, a note.
+    Ignored { reference: String },
+}
+
+impl EventKind {
+    /// The word used in the table, the API and the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::BranchCreated { .. } => "branch_created",
+            Self::BranchPushed { .. } => "branch_pushed",
+            Self::BranchDeleted { .. } => "branch_deleted",
+            Self::Look => "look",
+            Self::DeployRequested { .. } => "deploy_requested",
+            Self::EndRequested { .. } => "end_requested",
+            Self::EndDue { .. } => "end_due",
+            Self::Drifted { .. } => "drifted",
+            Self::Ignored { .. } => "ignored",
+        }
+    }
+
+    pub fn branch(&self) -> Option<&BranchName> {
+        match self {
+            Self::BranchCreated { branch, .. }
+            | Self::BranchPushed { branch, .. }
+            | Self::BranchDeleted { branch, .. }
+            | Self::DeployRequested { branch, .. }
+            | Self::EndRequested { branch, .. }
+            | Self::EndDue { branch }
+            | Self::Drifted { branch } => Some(branch),
+            Self::Look | Self::Ignored { .. } => None,
+        }
+    }
+
+    pub fn commit(&self) -> Option<&CommitSha> {
+        match self {
+            Self::BranchCreated { commit, .. } | Self::BranchPushed { commit, .. } => Some(commit),
+            Self::BranchDeleted { .. }
+            | Self::Look
+            | Self::DeployRequested { .. }
+            | Self::EndRequested { .. }
+            | Self::EndDue { .. }
+            | Self::Drifted { .. }
+            | Self::Ignored { .. } => None,
+        }
+    }
+}
+
+/// How far an event has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventState {
+    Pending,
+    Done,
+    Ignored,
+    Failed,
+}
+
+/// An event that is not stored yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    pub source: EventSource,
+    pub repo: RepoName,
+    pub kind: EventKind,
+    /// Of the delivery that brought it: `(delivery_id, place in the body)` is unique per repository.
+    pub delivery_id: Option<String>,
+    /// `-o drey.skip`: taken down, but nothing follows.
+    pub skip: bool,
+}
+
+/// An event as stored; also the object that the API and `drey event list` show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub id: EventId,
+    pub source: EventSource,
+    pub repo: RepoName,
+    pub kind: EventKind,
+    pub delivery_id: Option<String>,
+    pub skip: bool,
+    pub received_at: Timestamp,
+    pub state: EventState,
+    pub reason: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! What git gives a post-receive hook, as events.

@@ -1,0 +1,21 @@
+//! Decisions: names, events, policy, plans. Pure values in, pure values out.
+//!
+//! Nothing here knows a clock, a file, a socket or a task; time and ids come in as values.
+
+pub mod environment;
+pub mod event;
+pub mod fold;
+pub mod hook_body;
+pub mod images;
+pub mod names;
+pub mod observed;
+pub mod plan;
+pub mod policy;
+pub mod readiness;
+pub mod reconcile;
+pub mod rewrite;
+pub mod route;
+pub mod slug;
+pub mod stack;
+pub mod subnet;
+pub mod time;

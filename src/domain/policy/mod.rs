@@ -1,0 +1,1 @@
+//! What a branch may ask for in its compose file.

@@ -1,0 +1,1 @@
+//! From what is wanted and what is there to a plan.

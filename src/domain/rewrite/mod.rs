@@ -1,0 +1,1 @@
+//! From the accepted compose document to the stack that is deployed.

@@ -1,0 +1,70 @@
+//! The route table: which hostname gets which answer. A value, made from the registry of environments.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::environment::{Outcome, Phase};
+use super::names::{EnvironmentId, Generation};
+
+/// All that the proxy knows. Replaced as a whole; a reader sees the old table or the new one, never a mixture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteTable {
+    /// Lower-case full hostname, without port → route.
+    pub hosts: BTreeMap<String, Route>,
+}
+
+/// What one hostname leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub environment: EnvironmentId,
+    /// With `environment` the key of the pool of upstream connections: a recycled address never serves another branch.
+    pub generation: Generation,
+    /// `REPO/BRANCH`, as git spells it. Untrusted text: escape it wherever it is shown.
+    pub name: String,
+    pub service: String,
+    pub answer: Answer,
+}
+
+/// How a request to the hostname is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Passed on.
+    Proxy(Upstream),
+    /// Its container is being replaced: passed on while the old one answers, held up to ten seconds otherwise.
+    Replacing(Option<Upstream>),
+    /// A page that says where the environment stands.
+    Page(Page),
+}
+
+/// What a page about an environment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub phase: Phase,
+    /// Untrusted text: it may quote a branch's own output.
+    pub reason: Option<String>,
+    pub outcome: Option<Outcome>,
+}
+
+/// Where a container of the environment listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    pub address: SocketAddr,
+    pub scheme: Scheme,
+    /// The container that the address belonged to when the route was made.
+    pub container: String,
+}
+
+/// How the service is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    #[default]
+    Http,
+    Https,
+    /// HTTP/2 without TLS, by prior knowledge.
+    H2c,
+    /// Probed by a connect, never routed.
+    Tcp,
+}

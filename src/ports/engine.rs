@@ -1,0 +1,58 @@
+//! The container engine, less what compose does.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{LogSink, PortResult};
+use crate::domain::names::ProjectName;
+use crate::domain::observed::{ImageFacts, Observed};
+
+/// Docker Engine through its API.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Version line of the engine, or why it does not answer.
+    async fn ping(&self) -> PortResult<String>;
+    /// Everything of one project: containers also when stopped, networks, volumes.
+    async fn observe(&self, project: &ProjectName) -> PortResult<Observed>;
+    /// Facts of an image that is there; `None` when it is not.
+    async fn image(&self, reference: &str) -> PortResult<Option<ImageFacts>>;
+    /// Pulls with the credentials configured for the reference's registry; progress goes to `log`.
+    async fn pull(&self, reference: &str, log: &dyn LogSink) -> PortResult<()>;
+    /// Makes a bridge network; one of the same name and labels counts as made.
+    async fn create_network(&self, request: &NetworkRequest) -> PortResult<()>;
+    /// Makes a local volume; one of the same name and labels counts as made.
+    async fn create_volume(&self, request: &VolumeRequest) -> PortResult<()>;
+    /// Removes it, by force where it runs; gone already is success. Images that somebody uses stay: also success.
+    async fn remove(&self, resource: &Resource) -> PortResult<()>;
+    /// The last `tail` log lines of a container (all with `None`) into `log`, with their times.
+    async fn logs(&self, container: &str, tail: Option<usize>, log: &dyn LogSink) -> PortResult<()>;
+}
+
+/// Labels that drey writes on what it makes.
+pub type ResourceLabels = BTreeMap<String, String>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRequest {
+    pub name: String,
+    pub subnet: String,
+    pub internal: bool,
+    pub mtu: Option<u16>,
+    pub labels: ResourceLabels,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeRequest {
+    pub name: String,
+    pub driver_opts: BTreeMap<String, String>,
+    pub labels: ResourceLabels,
+}
+
+/// Something to remove, by its engine id or name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Container(String),
+    Network(String),
+    Volume(String),
+    Image(String),
+}

@@ -1,0 +1,63 @@
+//! One bare mirror per repository, and questions about its commits.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+use super::PortResult;
+use crate::domain::images::{BuildInputs, BuildSources};
+use crate::domain::names::{BranchName, CommitSha, RepoName};
+
+/// A configured repository: where its mirror comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    pub repo: RepoName,
+    /// Path, `https://` or `ssh://`, from the configuration only, never from a payload.
+    pub url: String,
+}
+
+/// What a written tree may not exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeLimits {
+    pub bytes: u64,
+    pub files: u64,
+}
+
+#[async_trait]
+pub trait Git: Send + Sync {
+    /// All branches at the remote, by `ls-remote`.
+    async fn branches(&self, remote: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>>;
+    /// Fetches the one branch into the mirror and says where it is; `None` when the remote has no such branch.
+    async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>>;
+    /// Writes the commit's files into `destination`, which must not exist: no `.git`, symbolic links as links.
+    async fn write_tree(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        destination: &Path,
+        limits: TreeLimits,
+    ) -> PortResult<()>;
+    /// Git id (with its mode) of what lies at each path of the commit, symbolic links followed inside the tree;
+    /// a path that is not there is left out. The empty path is the root tree.
+    async fn content_ids(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        paths: &[PathBuf],
+    ) -> PortResult<BTreeMap<PathBuf, String>>;
+    /// What a build reads: see [`BuildInputs`]. Paths are relative to the checkout, `/`-separated.
+    async fn build_inputs(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        sources: &BuildSources,
+    ) -> PortResult<BuildInputs>;
+    /// Whether `commit` is not reachable from `main`: it is the branch's own.
+    async fn is_own_commit(&self, repo: &RepoName, commit: &CommitSha, main: &CommitSha) -> PortResult<bool>;
+    /// Whether the tip is in main: as an ancestor, or because merging it would change nothing although it has
+    /// a difference against the merge base (squash, rebase, cherry-pick).
+    async fn is_merged(&self, repo: &RepoName, tip: &CommitSha, main: &CommitSha) -> PortResult<bool>;
+    /// Forgets the mirror's ref of a branch; gone already is success.
+    async fn forget(&self, repo: &RepoName, branch: &BranchName) -> PortResult<()>;
+}

@@ -1,0 +1,16 @@
+//! What the orchestrator needs from the outside, as traits of at most eight methods.
+//!
+//! An adapter implements one of them; a fake in `tests/house/` another. No method is called while a database
+//! transaction is open.
+
+mod engine;
+mod error;
+mod git;
+mod outside;
+mod stacks;
+
+pub use engine::{Engine, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
+pub use error::{PortError, PortResult};
+pub use git::{Git, Remote, TreeLimits};
+pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, RoutePublisher};
+pub use stacks::{BuildRequest, Builder, RenderRequest, Rendered, Stacks, UpRequest};

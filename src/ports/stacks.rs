@@ -1,0 +1,85 @@
+//! Compose and the builder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{LogSink, PortResult};
+use crate::domain::names::ProjectName;
+use crate::domain::stack::Stack;
+
+/// `docker compose`, the reference tool.
+#[async_trait]
+pub trait Stacks: Send + Sync {
+    /// Scans the raw files, then resolves them in the jail into the canonical document.
+    /// Permanent errors name the file and the key.
+    async fn render(&self, request: &RenderRequest) -> PortResult<Rendered>;
+    /// `up -d` of exactly this document; progress goes to the log. Never builds, never pulls.
+    /// Dropping the future ends the tool and its children.
+    async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()>;
+    /// Stops all containers of the project, in dependency order as compose knows it; needs no file.
+    async fn stop(&self, project: &ProjectName, timeout_seconds: u32, log: &dyn LogSink) -> PortResult<()>;
+    /// The overlay for this stack, from `overlay.yaml.tera`: a compose fragment.
+    fn overlay(&self, values: &Value) -> PortResult<Value>;
+    /// Writes a starter stack's compose file into the checkout.
+    fn starter(&self, name: &str, checkout: &Path) -> PortResult<Vec<PathBuf>>;
+}
+
+/// What is to be resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderRequest {
+    pub checkout: PathBuf,
+    pub project: ProjectName,
+    /// Compose files relative to the checkout; empty: as Compose finds them.
+    pub files: Vec<PathBuf>,
+    /// Values for `${…}`, over the checkout's `.env`: the repository's, then drey's own.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendered {
+    /// Canonical compose document, with the services of all profiles. Paths are absolute, below the checkout.
+    pub document: Value,
+    /// The compose files that were used, relative to the checkout, in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// What is to run.
+#[derive(Clone, Debug)]
+pub struct UpRequest {
+    pub project: ProjectName,
+    /// The environment's own folder; the document is written there.
+    pub directory: PathBuf,
+    pub stack: Stack,
+    /// Recreate containers even when nothing about them changed.
+    pub recreate: bool,
+}
+
+/// The engine's builder.
+#[async_trait]
+pub trait Builder: Send + Sync {
+    /// Builds and tags. Dropping the future ends the build.
+    async fn build(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()>;
+}
+
+/// One image to build. Paths are absolute, below the checkout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildRequest {
+    pub service: String,
+    pub tag: String,
+    pub context: PathBuf,
+    /// Relative to the context, as in the compose file.
+    pub dockerfile: Option<String>,
+    pub dockerfile_inline: Option<String>,
+    pub target: Option<String>,
+    pub platform: Option<String>,
+    pub args: BTreeMap<String, String>,
+    /// Name → absolute path, `docker-image://…` or `target:` of another service's tag.
+    pub additional_contexts: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    pub pull: bool,
+    pub no_cache: bool,
+}

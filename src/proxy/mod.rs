@@ -1,0 +1,1 @@
+//! The embedded TLS proxy and the gate.

@@ -1,0 +1,1 @@
+//! SQLite: wishes and history.

@@ -1,0 +1,1 @@
+//! HTTP: hooks, health, metrics, API.
