@@ -1,1 +1,234 @@
-//! From an event to an intent.
+//! From an event to what follows from it, given what is known of its branch. Pure.
+
+use super::environment::{Environment, Intent, Outcome};
+use super::event::{Event, EventKind};
+use super::names::CommitSha;
+use super::time::Timestamp;
+
+/// What is known of the event's branch.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The branch's environment, unless it is over.
+    pub environment: Option<&'a Environment>,
+    /// The branch is the repository's main branch.
+    pub is_main: bool,
+    /// Whether the configuration wants an environment for this branch, else why not.
+    pub wanted: Result<(), &'a str>,
+    pub now: Timestamp,
+}
+
+/// What follows from an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consequence {
+    /// The refs of the repository have to be compared with what is known.
+    pub judge: bool,
+    pub change: Change,
+}
+
+/// What happens to the environment of the event's branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing, and why.
+    Nothing { reason: String },
+    /// There is none yet: one is made.
+    Create { intent: Intent, commit: Option<CommitSha> },
+    /// A new generation of the one that is there.
+    Intend { intent: Intent, commit: Option<CommitSha> },
+}
+
+/// Folds one event.
+pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
+    if event.skip {
+        return nothing("skipped by the push option drey.skip");
+    }
+    match &event.kind {
+        EventKind::BranchCreated { commit, .. } | EventKind::BranchPushed { commit, .. } => {
+            let change = pushed(commit, situation);
+            Consequence { judge: situation.is_main, change }
+        }
+        EventKind::BranchDeleted { .. } => match situation.environment {
+            Some(_) => Consequence { judge: true, ..nothing("git is asked whether it is gone") },
+            None => nothing("the branch has no environment"),
+        },
+        EventKind::Look => Consequence { judge: true, ..nothing("git is asked") },
+        EventKind::DeployRequested { rebuild, pull, .. } => {
+            Consequence { judge: false, change: requested(*rebuild, *pull, situation) }
+        }
+        EventKind::EndRequested { archive, .. } => ended(Outcome::Manual, *archive, situation),
+        EventKind::EndDue { .. } => match situation.environment.and_then(|environment| environment.ending) {
+            Some(ending) if ending.due_at <= situation.now => ended(ending.outcome, true, situation),
+            Some(_) => nothing("its time has not come"),
+            None => nothing("the branch moved on"),
+        },
+        EventKind::Drifted { .. } => nothing("the routes are made anew"),
+        EventKind::Ignored { .. } => nothing("not a branch"),
+    }
+}
+
+fn pushed(commit: &CommitSha, situation: Situation<'_>) -> Change {
+    if let Err(reason) = situation.wanted {
+        return Change::Nothing { reason: reason.to_owned() };
+    }
+    let intent = Intent::Run { commit: Some(commit.clone()), rebuild: false, pull: false };
+    let commit = Some(commit.clone());
+    match situation.environment {
+        None => Change::Create { intent, commit },
+        Some(environment) if runs_or_will_run(environment, &commit) => {
+            Change::Nothing { reason: "the environment is at this commit".to_owned() }
+        }
+        Some(_) => Change::Intend { intent, commit },
+    }
+}
+
+/// The commit is what the newest intent is about, and that was neither ended nor did it fail.
+fn runs_or_will_run(environment: &Environment, commit: &Option<CommitSha>) -> bool {
+    matches!(environment.intent, Intent::Run { .. })
+        && environment.ending.is_none()
+        && environment.commit == *commit
+        && (environment.has_work() || environment.running_commit == *commit)
+}
+
+fn requested(rebuild: bool, pull: bool, situation: Situation<'_>) -> Change {
+    let intent = Intent::Run { commit: None, rebuild, pull };
+    match (situation.environment, situation.wanted) {
+        (Some(environment), _) => Change::Intend { intent, commit: environment.commit.clone() },
+        (None, Ok(())) => Change::Create { intent, commit: None },
+        (None, Err(reason)) => Change::Nothing { reason: reason.to_owned() },
+    }
+}
+
+fn ended(outcome: Outcome, archive: bool, situation: Situation<'_>) -> Consequence {
+    match situation.environment {
+        None => nothing("the branch has no environment"),
+        Some(Environment { intent: Intent::End { .. }, .. }) => nothing("it is ending already"),
+        Some(environment) => Consequence {
+            judge: false,
+            change: Change::Intend {
+                intent: Intent::End { outcome, archive },
+                commit: environment.commit.clone(),
+            },
+        },
+    }
+}
+
+fn nothing(reason: &str) -> Consequence {
+    Consequence { judge: false, change: Change::Nothing { reason: reason.to_owned() } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::environment::{Ending, Phase};
+    use crate::domain::event::{EventId, EventSource, EventState};
+    use crate::domain::names::{
+        BranchName, EnvironmentId, Generation, InstanceId, ProjectName, RepoName, Slug,
+    };
+
+    fn sha(digit: char) -> CommitSha {
+        CommitSha::parse(&digit.to_string().repeat(40)).unwrap()
+    }
+
+    fn branch() -> BranchName {
+        BranchName::parse("feature/x").unwrap()
+    }
+
+    fn event(kind: EventKind) -> Event {
+        Event {
+            id: EventId(1),
+            source: EventSource::Git,
+            repo: RepoName::parse("shop").unwrap(),
+            kind,
+            delivery_id: None,
+            skip: false,
+            received_at: Timestamp::from_millis(0),
+            state: EventState::Pending,
+            reason: None,
+        }
+    }
+
+    fn ready(commit: CommitSha) -> Environment {
+        let slug = Slug::parse("feature-x").unwrap();
+        Environment {
+            id: EnvironmentId(1),
+            repo: RepoName::parse("shop").unwrap(),
+            branch: branch(),
+            project: ProjectName::new(&InstanceId("abc234".into()), EnvironmentId(1), &slug),
+            slug,
+            intent: Intent::Run { commit: Some(commit.clone()), rebuild: false, pull: false },
+            generation: Generation(1),
+            settled_generation: Generation(1),
+            phase: Phase::Ready,
+            reason: None,
+            serving: true,
+            commit: Some(commit.clone()),
+            running_commit: Some(commit),
+            had_own_commit: true,
+            ending: None,
+            pinned: false,
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            last_visited_at: None,
+            version: 1,
+        }
+    }
+
+    fn situation(environment: Option<&Environment>) -> Situation<'_> {
+        Situation { environment, is_main: false, wanted: Ok(()), now: Timestamp::from_millis(100) }
+    }
+
+    fn push(commit: CommitSha) -> Event {
+        event(EventKind::BranchPushed { branch: branch(), before: sha('0'), commit })
+    }
+
+    #[test]
+    fn a_first_push_creates_and_the_next_intends() {
+        let created = fold(&push(sha('a')), situation(None)).change;
+        assert!(matches!(created, Change::Create { .. }));
+        let there = ready(sha('a'));
+        let moved = fold(&push(sha('b')), situation(Some(&there))).change;
+        assert!(matches!(moved, Change::Intend { intent: Intent::Run { .. }, .. }));
+    }
+
+    #[test]
+    fn a_doubled_push_changes_nothing_unless_the_first_failed_or_the_end_is_near() {
+        let there = ready(sha('a'));
+        assert!(matches!(fold(&push(sha('a')), situation(Some(&there))).change, Change::Nothing { .. }));
+        let failed = Environment { running_commit: None, phase: Phase::Failed, ..ready(sha('a')) };
+        assert!(matches!(fold(&push(sha('a')), situation(Some(&failed))).change, Change::Intend { .. }));
+        let ending = Ending { outcome: Outcome::Deleted, due_at: Timestamp::from_millis(500) };
+        let leaving = Environment { ending: Some(ending), ..ready(sha('a')) };
+        assert!(matches!(fold(&push(sha('a')), situation(Some(&leaving))).change, Change::Intend { .. }));
+    }
+
+    #[test]
+    fn skipped_unwanted_and_main_pushes_start_nothing() {
+        let skipped = Event { skip: true, ..push(sha('a')) };
+        assert!(matches!(fold(&skipped, situation(None)).change, Change::Nothing { .. }));
+        let unwanted = Situation { wanted: Err("ignored by the configuration"), ..situation(None) };
+        assert!(matches!(fold(&push(sha('a')), unwanted).change, Change::Nothing { .. }));
+        let main = Situation { is_main: true, wanted: Err("it is the main branch"), ..situation(None) };
+        let consequence = fold(&push(sha('a')), main);
+        assert!(consequence.judge && matches!(consequence.change, Change::Nothing { .. }));
+    }
+
+    #[test]
+    fn an_end_comes_when_it_is_due_and_not_before() {
+        let ending = Ending { outcome: Outcome::Merged, due_at: Timestamp::from_millis(100) };
+        let leaving = Environment { ending: Some(ending), ..ready(sha('a')) };
+        let due = event(EventKind::EndDue { branch: branch() });
+        let change = fold(&due, situation(Some(&leaving))).change;
+        let end = Intent::End { outcome: Outcome::Merged, archive: true };
+        assert_eq!(change, Change::Intend { intent: end, commit: Some(sha('a')) });
+        let early = Situation { now: Timestamp::from_millis(99), ..situation(Some(&leaving)) };
+        assert!(matches!(fold(&due, early).change, Change::Nothing { .. }));
+    }
+
+    #[test]
+    fn a_deletion_is_checked_with_git_first() {
+        let there = ready(sha('a'));
+        let gone = event(EventKind::BranchDeleted { branch: branch(), before: sha('a') });
+        let consequence = fold(&gone, situation(Some(&there)));
+        assert!(consequence.judge && matches!(consequence.change, Change::Nothing { .. }));
+        assert!(!fold(&gone, situation(None)).judge);
+    }
+}

@@ -1,1 +1,119 @@
-//! Steps and plans, printable.
+//! Steps and plans: what to do to get from what is there to what is wanted. Values that print.
+
+use std::fmt;
+
+/// One outside action. Each can run twice: "already there" and "already gone" are success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Build {
+        service: String,
+        tag: String,
+    },
+    Pull {
+        image: String,
+    },
+    CreateNetwork {
+        name: String,
+    },
+    CreateVolume {
+        name: String,
+    },
+    WriteBinds,
+    /// The route holds requests while containers are replaced.
+    Hold,
+    Up {
+        recreate: bool,
+    },
+    AwaitReady {
+        within_seconds: u64,
+    },
+    Publish,
+    PruneBinds,
+    /// The route goes before the containers.
+    Withdraw,
+    Stop,
+    SaveLogs {
+        container: String,
+        name: String,
+    },
+    Archive {
+        id: String,
+    },
+    RemoveContainer {
+        id: String,
+        name: String,
+    },
+    RemoveNetwork {
+        name: String,
+    },
+    RemoveVolume {
+        name: String,
+    },
+    RemoveImage {
+        tag: String,
+    },
+    RemoveFiles,
+    /// The row says that it is over; slug and subnets are free.
+    Release,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build { service, tag } => write!(f, "build {service} as {tag}"),
+            Self::Pull { image } => write!(f, "pull {image}"),
+            Self::CreateNetwork { name } => write!(f, "create network {name}"),
+            Self::CreateVolume { name } => write!(f, "create volume {name}"),
+            Self::WriteBinds => write!(f, "write bound files"),
+            Self::Hold => write!(f, "hold requests"),
+            Self::Up { recreate: false } => write!(f, "up"),
+            Self::Up { recreate: true } => write!(f, "up, all containers anew"),
+            Self::AwaitReady { within_seconds } => write!(f, "wait until ready, {within_seconds} s at most"),
+            Self::Publish => write!(f, "publish the routes"),
+            Self::PruneBinds => write!(f, "remove bound files of former deployments"),
+            Self::Withdraw => write!(f, "withdraw the routes"),
+            Self::Stop => write!(f, "stop the containers"),
+            Self::SaveLogs { name, .. } => write!(f, "save the logs of {name}"),
+            Self::Archive { id } => write!(f, "write and verify archive {id}"),
+            Self::RemoveContainer { name, .. } => write!(f, "remove container {name}"),
+            Self::RemoveNetwork { name } => write!(f, "remove network {name}"),
+            Self::RemoveVolume { name } => write!(f, "remove volume {name}"),
+            Self::RemoveImage { tag } => write!(f, "remove image {tag}"),
+            Self::RemoveFiles => write!(f, "remove the environment's files"),
+            Self::Release => write!(f, "release slug and subnets"),
+        }
+    }
+}
+
+/// A step and why it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedStep {
+    pub step: Step,
+    pub reason: String,
+}
+
+/// Steps in their order. An empty plan: everything is as wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub steps: Vec<PlannedStep>,
+}
+
+impl Plan {
+    pub fn push(&mut self, step: Step, reason: impl Into<String>) {
+        self.steps.push(PlannedStep { step, reason: reason.into() });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+impl fmt::Display for Plan {
+    /// One step a line: `<step>: <reason>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for PlannedStep { step, reason } in &self.steps {
+            writeln!(f, "{step}: {reason}")?;
+        }
+        Ok(())
+    }
+}

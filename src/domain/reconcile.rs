@@ -1,1 +1,0 @@
-//! From what is wanted and what is there to a plan.

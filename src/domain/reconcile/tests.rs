@@ -1,0 +1,180 @@
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+use serde_json::json;
+
+use super::*;
+use crate::domain::observed::{Health, Volume};
+use crate::domain::stack::{BindSpec, ReadinessSpec, Service, VolumeSpec};
+
+fn stack() -> Stack {
+    let service = Service {
+        image: "drey/shop/web:1".into(),
+        replicas: 1,
+        has_health_check: false,
+        may_complete: false,
+        depends_on: BTreeMap::new(),
+    };
+    Stack {
+        document: json!({}),
+        digest: "d1".into(),
+        services: BTreeMap::from([("web".into(), service)]),
+        networks: vec![NetworkSpec {
+            key: "default".into(),
+            name: "p_default".into(),
+            internal: false,
+            mtu: None,
+            subnet: "10.213.0.0/27".into(),
+            definition: "n1".into(),
+        }],
+        volumes: vec![VolumeSpec {
+            key: "data".into(),
+            name: "p_data".into(),
+            driver_opts: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            definition: "v1".into(),
+        }],
+        binds: vec![BindSpec { source: "conf".into(), content_id: "c1".into(), is_file: false }],
+        routes: Vec::new(),
+        readiness: ReadinessSpec { path: "/".into(), within_seconds: 120 },
+    }
+}
+
+fn container(state: ContainerState) -> Container {
+    Container {
+        id: "c0ffee".into(),
+        name: "p-web-1".into(),
+        service: "web".into(),
+        image: "drey/shop/web:1".into(),
+        state,
+        health: Health::None,
+        addresses: BTreeMap::new(),
+        restarts: 0,
+        oneoff: false,
+    }
+}
+
+/// The snapshot after every step of [`stack`]'s plan was applied.
+fn applied() -> (Observed, RunFacts) {
+    let observed = Observed {
+        containers: vec![container(ContainerState::Running)],
+        networks: vec![Network { name: "p_default".into(), id: "n".into(), definition: Some("n1".into()) }],
+        volumes: vec![Volume { name: "p_data".into(), definition: Some("v1".into()) }],
+    };
+    let facts = RunFacts {
+        applied: Some("d1".into()),
+        binds: BTreeSet::from(["c1".into()]),
+        serving: true,
+        published: true,
+        recreate: false,
+    };
+    (observed, facts)
+}
+
+#[test]
+fn a_first_run_makes_everything() {
+    let plan = run(&stack(), &Observed::default(), &RunFacts::default()).unwrap();
+    assert_snapshot!(plan, @r"
+    create network p_default: default asks for it
+    create volume p_data: data asks for it
+    write bound files: files of the checkout are bound that are not written out
+    up: this stack never ran
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+}
+
+#[test]
+fn applied_and_looked_at_again_nothing_is_left_to_do() {
+    let (observed, facts) = applied();
+    assert_eq!(run(&stack(), &observed, &facts), Ok(Plan::default()));
+}
+
+#[test]
+fn a_changed_stack_holds_then_goes_up() {
+    let (observed, facts) = applied();
+    let changed = Stack { digest: "d2".into(), ..stack() };
+    assert_snapshot!(run(&changed, &observed, &facts).unwrap(), @r"
+    hold requests: containers may be replaced
+    up: the stack changed
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+}
+
+#[test]
+fn a_dead_service_is_brought_up_again_but_a_finished_job_is_not() {
+    let (mut observed, facts) = applied();
+    observed.containers = vec![container(ContainerState::Exited(0))];
+    let plan = run(&stack(), &observed, &facts).unwrap();
+    assert!(plan.steps.iter().any(|step| step.reason == "web does not run"));
+    let mut job = stack();
+    if let Some(service) = job.services.get_mut("web") {
+        service.may_complete = true;
+    }
+    assert!(run(&job, &observed, &facts).unwrap().is_empty());
+}
+
+#[test]
+fn a_changed_volume_blocks_with_the_way_out() {
+    let (mut observed, facts) = applied();
+    observed.volumes[0].definition = Some("other".into());
+    let blocked = run(&stack(), &observed, &facts).unwrap_err();
+    assert!(blocked.reason.starts_with("volumes.data:") && blocked.reason.contains("drey env destroy"));
+}
+
+#[test]
+fn a_changed_network_takes_the_containers_with_it_and_keeps_the_volumes() {
+    let (mut observed, facts) = applied();
+    observed.networks[0].definition = Some("other".into());
+    let plan = run(&stack(), &observed, &facts).unwrap();
+    assert_snapshot!(plan, @r"
+    remove container p-web-1: a network they are in has changed
+    remove network p_default: its definition changed
+    create network p_default: default asks for it
+    hold requests: containers may be replaced
+    up: a network is new
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+}
+
+#[test]
+fn nothing_goes_before_it_is_archived() {
+    let (observed, _) = applied();
+    let facts = EndFacts {
+        serving: true,
+        archive: Some("feature-x-1".into()),
+        images: vec!["drey/shop/web:1".into()],
+        has_files: true,
+        ..EndFacts::default()
+    };
+    assert_snapshot!(end(&observed, &facts), @r"
+    withdraw the routes: the route goes first
+    stop the containers: containers run
+    save the logs of p-web-1: they go with the container
+    write and verify archive feature-x-1: nothing is removed before it is kept
+    remove container p-web-1: the environment ends
+    remove network p_default: the environment ends
+    remove volume p_data: the environment ends
+    remove image drey/shop/web:1: no other environment uses it
+    remove the environment's files: the environment ends
+    release slug and subnets: nothing of it is left
+    ");
+    let over = EndFacts { is_over: true, ..EndFacts::default() };
+    assert!(end(&Observed::default(), &over).is_empty());
+}
+
+#[test]
+fn images_are_built_once_and_again_only_by_force() {
+    let needs = [
+        ImageNeed::Built { service: "web".into(), tag: "drey/shop/web:1".into() },
+        ImageNeed::Pulled { image: "redis:7".into() },
+        ImageNeed::Pulled { image: "redis:7".into() },
+    ];
+    let none = BTreeSet::new();
+    assert_eq!(images(&needs, &none, Force::default()).steps.len(), 2);
+    let both = BTreeSet::from(["drey/shop/web:1".to_owned(), "redis:7".to_owned()]);
+    assert!(images(&needs, &both, Force::default()).is_empty());
+    assert_eq!(images(&needs, &both, Force { rebuild: true, pull: true }).steps.len(), 2);
+}
