@@ -4,5 +4,7 @@ pub mod archive;
 pub mod compose;
 pub mod docker;
 pub mod git;
+pub mod logs;
 pub mod process;
 pub mod template;
+pub mod workspace;

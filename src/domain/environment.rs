@@ -201,7 +201,7 @@ impl DeploymentState {
 /// What is known of an archive; the file lies in `DATA_DIR/archives/<id>.tar.zst`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveRecord {
-    /// Sorts by time: `<yyyymmdd>-<hhmmss>-<slug>-<environment id>`.
+    /// `<slug>-<environment id>`: the same when the writing has to be done again.
     pub id: String,
     pub environment: EnvironmentId,
     pub repo: RepoName,

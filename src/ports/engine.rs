@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::{LogSink, PortResult};
 use crate::domain::names::ProjectName;
@@ -27,6 +28,16 @@ pub trait Engine: Send + Sync {
     async fn remove(&self, resource: &Resource) -> PortResult<()>;
     /// The last `tail` log lines of a container (all with `None`) into `log`, with their times.
     async fn logs(&self, container: &str, tail: Option<usize>, log: &dyn LogSink) -> PortResult<()>;
+}
+
+/// What happens on the engine outside of drey's own doing.
+#[async_trait]
+pub trait EngineWatch: Send + Sync {
+    /// IPv4 subnets (CIDR) of networks on the engine that are not this daemon's.
+    async fn foreign_subnets(&self) -> PortResult<Vec<String>>;
+    /// Sends the project's name for each container of this daemon's that started, died or changed its health,
+    /// until the engine's stream ends or the receiver is gone. Lines may be lost: look again from time to time.
+    async fn drifts(&self, project_prefix: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()>;
 }
 
 /// Labels that drey writes on what it makes.

@@ -8,9 +8,11 @@ mod error;
 mod git;
 mod outside;
 mod stacks;
+mod workspace;
 
-pub use engine::{Engine, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
+pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
 pub use git::{Git, Remote, TreeLimits};
-pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, RoutePublisher};
+pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher};
 pub use stacks::{BuildRequest, Builder, RenderRequest, Rendered, Stacks, UpRequest};
+pub use workspace::{Logs, Workspace};

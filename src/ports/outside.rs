@@ -1,12 +1,13 @@
 //! Time, logs, routes, archives.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::PortResult;
 use crate::domain::environment::ArchiveRecord;
-use crate::domain::route::RouteTable;
+use crate::domain::route::{RouteTable, Upstream};
 use crate::domain::time::Timestamp;
 
 /// The only reader of the clock.
@@ -32,6 +33,24 @@ pub trait LogSink: Send + Sync {
 pub trait RoutePublisher: Send + Sync {
     /// Puts the table in force at once, as a whole. Connections of routes that did not change are not touched.
     fn publish(&self, table: RouteTable);
+}
+
+/// Asks a service whether it answers.
+#[async_trait]
+pub trait Prober: Send + Sync {
+    /// One `GET path` with the public host and protocol, or one TCP connect where the scheme says so.
+    /// `Ok(None)`: connected, no HTTP spoken; `Ok(Some(status))`: the HTTP status; an error: no answer.
+    async fn probe(&self, upstream: &Upstream, url: &ProbeUrl, limit: Duration) -> PortResult<Option<u16>>;
+}
+
+/// What a probe asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeUrl {
+    /// Public host, with the port where it is not the protocol's own.
+    pub host: String,
+    /// `http` or `https`, as the visitor will use.
+    pub proto: String,
+    pub path: String,
 }
 
 /// What goes into an archive besides `index.json`.
