@@ -1,0 +1,196 @@
+//! Running a branch: prepare, images, stack, up, ready, published.
+
+use std::collections::BTreeSet;
+
+use crate::domain::environment::Phase;
+use crate::domain::names::CommitSha;
+use crate::domain::observed::Observed;
+use crate::domain::plan::{Plan, Step};
+use crate::domain::reconcile::{self, Force, RunFacts};
+use crate::domain::stack::Stack;
+use crate::ports::{NetworkRequest, Resource, UpRequest, VolumeRequest};
+use crate::store::{StateChange, StoredRoute};
+
+use super::failure::Failure;
+use super::run::Run;
+
+/// The label that remembers what a network or volume was made from.
+const DEFINITION_LABEL: &str = "drey.definition";
+
+impl Run<'_> {
+    /// Until the branch's newest commit runs and is routed.
+    pub(super) async fn deploy(&self, rebuild: bool, pull: bool) -> Result<(), Failure> {
+        let result = self.deploy_stack(Force { rebuild, pull }).await;
+        // What a dropped run leaves behind, the next fresh checkout removes.
+        self.house.ports.workspace.discard_checkout(self.environment.id).await?;
+        result
+    }
+
+    async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
+        let prepared = self.prepare().await?;
+        let images = self.make_images(&prepared, force).await?;
+        let stack = self.make_stack(&prepared, &images).await?;
+        let commit = prepared.commit.clone();
+        let result = self.apply_stack(&stack, &commit, &prepared.checkout, force).await;
+        match result {
+            Ok(()) => self.finish(&stack, &images.tags()).await,
+            Err(failure) => Err(self.after_failure(failure, &stack).await?),
+        }
+    }
+
+    async fn apply_stack(
+        &self,
+        stack: &Stack,
+        commit: &CommitSha,
+        checkout: &std::path::Path,
+        force: Force,
+    ) -> Result<(), Failure> {
+        let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+        let facts = self.run_facts(stack, force).await?;
+        let plan = reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
+        self.note(&plan).await?;
+        self.apply(&plan, stack, commit, checkout, &observed).await
+    }
+
+    async fn run_facts(&self, stack: &Stack, force: Force) -> Result<RunFacts, Failure> {
+        let applied = self.house.store.stack(self.environment.id).await?;
+        Ok(RunFacts {
+            applied: applied.map(|applied| applied.stack.digest),
+            binds: self.house.ports.workspace.binds(self.environment.id).await?,
+            serving: self.environment.serving,
+            // A new generation always proves readiness anew.
+            published: false,
+            recreate: force.rebuild && stack.services.is_empty(),
+        })
+    }
+
+    async fn apply(
+        &self,
+        plan: &Plan,
+        stack: &Stack,
+        commit: &CommitSha,
+        checkout: &std::path::Path,
+        observed: &Observed,
+    ) -> Result<(), Failure> {
+        let (engine, workspace) = (&self.house.ports.engine, &self.house.ports.workspace);
+        let id = self.environment.id;
+        for planned in &plan.steps {
+            match &planned.step {
+                Step::CreateNetwork { name } => self.create_network(stack, name).await?,
+                Step::CreateVolume { name } => self.create_volume(stack, name).await?,
+                Step::WriteBinds => workspace.write_binds(id, checkout, &stack.binds).await?,
+                Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
+                Step::Up { recreate } => self.up(stack, *recreate).await?,
+                Step::AwaitReady { .. } => self.await_ready(stack, commit).await?,
+                // Readiness and publishing are one: `await_ready` publishes what it saw.
+                Step::Publish => {}
+                Step::PruneBinds => {
+                    let keep: BTreeSet<String> = stack.binds.iter().map(|bind| bind.content_id.clone()).collect();
+                    workspace.prune_binds(id, &keep).await?;
+                }
+                Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
+                Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
+                Step::Build { .. }
+                | Step::Pull { .. }
+                | Step::Withdraw
+                | Step::Stop
+                | Step::SaveLogs { .. }
+                | Step::Archive { .. }
+                | Step::RemoveVolume { .. }
+                | Step::RemoveImage { .. }
+                | Step::RemoveFiles
+                | Step::Release => return Err(Failure::Failed(format!("no part of running: {}", planned.step))),
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_network(&self, stack: &Stack, name: &str) -> Result<(), Failure> {
+        let Some(spec) = stack.networks.iter().find(|spec| spec.name == name) else { return Ok(()) };
+        let mut labels = self.labels();
+        labels.insert(DEFINITION_LABEL.to_owned(), spec.definition.clone());
+        labels.insert("com.docker.compose.network".to_owned(), spec.key.clone());
+        let request = NetworkRequest {
+            name: spec.name.clone(),
+            subnet: spec.subnet.clone(),
+            internal: spec.internal,
+            mtu: spec.mtu,
+            labels,
+        };
+        Ok(self.house.ports.engine.create_network(&request).await?)
+    }
+
+    async fn create_volume(&self, stack: &Stack, name: &str) -> Result<(), Failure> {
+        let Some(spec) = stack.volumes.iter().find(|spec| spec.name == name) else { return Ok(()) };
+        let mut labels = spec.labels.clone();
+        labels.extend(self.labels());
+        labels.insert(DEFINITION_LABEL.to_owned(), spec.definition.clone());
+        labels.insert("com.docker.compose.volume".to_owned(), spec.key.clone());
+        let request = VolumeRequest { name: spec.name.clone(), driver_opts: spec.driver_opts.clone(), labels };
+        Ok(self.house.ports.engine.create_volume(&request).await?)
+    }
+
+    async fn up(&self, stack: &Stack, recreate: bool) -> Result<(), Failure> {
+        if !self.environment.serving {
+            self.board.refresh(&self.enter(Phase::Starting).await?).await;
+        }
+        let request = UpRequest {
+            project: self.environment.project.clone(),
+            directory: self.house.ports.workspace.directory(self.environment.id),
+            stack: stack.clone(),
+            recreate,
+        };
+        let limit = std::time::Duration::from_secs(stack.readiness.within_seconds);
+        match tokio::time::timeout(limit, self.house.ports.stacks.up(&request, &*self.log)).await {
+            Ok(result) => result.map_err(Failure::from),
+            Err(_) => Err(Failure::Failed(format!(
+                "not started within {} s (`drey.ready.within`): a service that others wait for does not get healthy",
+                stack.readiness.within_seconds
+            ))),
+        }
+    }
+
+    /// The stack runs: what it is and where it is reached is written down.
+    pub(super) async fn remember(&self, stack: &Stack) -> Result<(), Failure> {
+        let routes: Vec<StoredRoute> = self.stored_routes(stack);
+        self.house.store.set_routes(self.environment.id, &routes).await?;
+        Ok(self.house.store.set_stack(self.environment.id, self.environment.generation, stack).await?)
+    }
+
+    async fn finish(&self, stack: &Stack, tags: &[String]) -> Result<(), Failure> {
+        let id = self.environment.id;
+        let former = self.house.store.images_of(id).await?;
+        self.house.store.set_images(id, tags).await?;
+        let unused: Vec<String> = former.into_iter().filter(|tag| !tags.contains(tag)).collect();
+        let others = self.house.store.images_used_by_others(id, &unused).await?;
+        for tag in unused.into_iter().filter(|tag| !others.contains(tag)) {
+            self.house.ports.engine.remove(&Resource::Image(tag)).await?;
+        }
+        self.say(format!("{} services are ready", stack.services.len()));
+        Ok(())
+    }
+
+    /// Before `up` nothing was touched. After it the branch is routed where all that a route needs is sound;
+    /// a first deployment that failed leaves no containers.
+    async fn after_failure(&self, failure: Failure, stack: &Stack) -> Result<Failure, Failure> {
+        let (Failure::Failed(_) | Failure::Blocked(_)) = &failure else { return Ok(failure) };
+        let engine = &self.house.ports.engine;
+        let observed = engine.observe(&self.environment.project).await?;
+        let failure = self.with_culprit(failure, stack, &observed).await;
+        if self.environment.running_commit.is_none() {
+            for planned in reconcile::clear(&observed).steps {
+                match planned.step {
+                    Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id)).await?,
+                    Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name)).await?,
+                    _ => {}
+                }
+            }
+            return Ok(failure);
+        }
+        let serving = self.still_serving(stack, &observed);
+        let change =
+            StateChange { phase: Phase::Updating, reason: None, serving: Some(serving), running_commit: None, settled: false };
+        self.change(change).await?;
+        Ok(failure)
+    }
+}

@@ -1,0 +1,42 @@
+//! Why a run of a plan came to no good end.
+
+use thiserror::Error;
+
+use crate::ports::PortError;
+use crate::store::StoreError;
+
+/// Decides the phase: what a person must change, what may be tried again, what nobody waits for any more.
+#[derive(Debug, Error)]
+pub(super) enum Failure {
+    /// The branch asks for something it may not have: phase `blocked`.
+    #[error("{0}")]
+    Blocked(String),
+    /// The branch does not come up: phase `failed`.
+    #[error("{0}")]
+    Failed(String),
+    /// The outside was away; worth another try.
+    #[error("{0}")]
+    Transient(String),
+    /// A newer generation took over.
+    #[error("superseded by a newer generation")]
+    Superseded,
+    /// The remote has no such branch.
+    #[error("the branch is gone")]
+    Gone,
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::Transient(reason) => Self::Transient(reason),
+            PortError::Permanent(reason) | PortError::NotFound(reason) => Self::Failed(reason),
+            PortError::Cancelled => Self::Superseded,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Transient(format!("database: {error}"))
+    }
+}

@@ -1,0 +1,116 @@
+//! What the orchestrator works with: the ports, the store, the settings.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::names::{BranchName, RepoName, Slug};
+use crate::domain::policy::Permissions;
+use crate::ports::{
+    Archives, Builder, Clock, Engine, EngineWatch, Git, Logs, Prober, Remote, RoutePublisher, Stacks, TreeLimits,
+    Workspace,
+};
+use crate::store::Store;
+use crate::supervisor::Supervisor;
+
+/// Everything outside, behind its port.
+#[derive(Clone)]
+pub struct Ports {
+    pub engine: Arc<dyn Engine>,
+    pub watch: Arc<dyn EngineWatch>,
+    pub stacks: Arc<dyn Stacks>,
+    pub builder: Arc<dyn Builder>,
+    pub git: Arc<dyn Git>,
+    pub workspace: Arc<dyn Workspace>,
+    pub logs: Arc<dyn Logs>,
+    pub archives: Arc<dyn Archives>,
+    pub routes: Arc<dyn RoutePublisher>,
+    pub prober: Arc<dyn Prober>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The whole house: what every part of the orchestrator is given.
+pub struct House {
+    pub store: Store,
+    pub ports: Ports,
+    pub settings: Settings,
+    pub supervisor: Supervisor,
+}
+
+/// What the configuration says, in the orchestrator's words.
+#[derive(Clone)]
+pub struct Settings {
+    pub address: AddressSettings,
+    /// CIDR from which each network gets its subnet.
+    pub subnets: String,
+    pub limits: Limits,
+    pub repositories: BTreeMap<RepoName, Arc<Repository>>,
+}
+
+/// How the addresses of environments are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressSettings {
+    pub domain: String,
+    /// `https`, or `http` where TLS is off.
+    pub proto: String,
+    /// Only where it is not the protocol's own.
+    pub port: Option<u16>,
+}
+
+impl AddressSettings {
+    /// Host with its port, as a browser sends it.
+    pub fn authority(&self, host: &str) -> String {
+        match self.port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Address of a hostname.
+    pub fn url(&self, host: &str) -> String {
+        format!("{}://{}", self.proto, self.authority(host))
+    }
+
+    /// Hostname of the primary service.
+    pub fn primary_host(&self, slug: &Slug) -> String {
+        crate::domain::slug::hostname(slug, "", &self.domain)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Builds at once.
+    pub builds: usize,
+    pub checkout: TreeLimits,
+    /// Of one service.
+    pub memory_bytes: u64,
+    /// Of one service.
+    pub cpus: f64,
+    /// Of one service.
+    pub pids: u64,
+}
+
+/// A configured repository.
+pub struct Repository {
+    pub remote: Remote,
+    pub main: BranchName,
+    /// Compose files; empty: as Compose finds them.
+    pub files: Vec<PathBuf>,
+    /// Starter stack for checkouts without a compose file.
+    pub starter: Option<String>,
+    pub profiles: Vec<String>,
+    /// Values for `${…}`.
+    pub variables: BTreeMap<String, String>,
+    pub merge_grace: Duration,
+    pub permissions: Permissions,
+    pub branches: Arc<dyn BranchRules>,
+}
+
+/// Which branches get an environment, and which outlive a merge.
+pub trait BranchRules: Send + Sync {
+    /// Whether the branch gets an environment, else why not.
+    fn wants(&self, branch: &BranchName) -> Result<(), &'static str>;
+    /// Whether it stays after a merge.
+    fn keeps(&self, branch: &BranchName) -> bool;
+}

@@ -1,0 +1,76 @@
+//! Images: nothing is built or pulled twice at the same time, and no more builds run at once than are allowed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::domain::observed::ImageFacts;
+use crate::ports::{BuildRequest, LogLine, LogSink};
+
+use super::failure::Failure;
+use super::house::House;
+
+/// Where images come from.
+pub(super) struct ImageShop {
+    house: Arc<House>,
+    builds: Semaphore,
+    /// One lock per image reference that is being made.
+    making: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl ImageShop {
+    pub(super) fn new(house: Arc<House>) -> Self {
+        let builds = Semaphore::new(house.settings.limits.builds.max(1));
+        Self { house, builds, making: Mutex::default() }
+    }
+
+    /// Builds, unless another environment did so while this one waited.
+    pub(super) async fn build(
+        &self,
+        request: &BuildRequest,
+        force: bool,
+        log: &dyn LogSink,
+    ) -> Result<(), Failure> {
+        let making = self.making(&request.tag);
+        let _alone = making.lock().await;
+        if !force && self.facts(&request.tag).await?.is_some() {
+            return Ok(());
+        }
+        let Ok(_place) = self.builds.acquire().await else { return Err(Failure::Superseded) };
+        log.line(LogLine { source: "build".into(), text: format!("{}: {}", request.service, request.tag) });
+        self.house
+            .ports
+            .builder
+            .build(request, log)
+            .await
+            .map_err(|error| with_context(Failure::from(error), &format!("services.{}.build", request.service)))
+    }
+
+    pub(super) async fn pull(&self, image: &str, force: bool, log: &dyn LogSink) -> Result<(), Failure> {
+        let making = self.making(image);
+        let _alone = making.lock().await;
+        if !force && self.facts(image).await?.is_some() {
+            return Ok(());
+        }
+        self.house.ports.engine.pull(image, log).await.map_err(|error| with_context(error.into(), image))
+    }
+
+    pub(super) async fn facts(&self, image: &str) -> Result<Option<ImageFacts>, Failure> {
+        Ok(self.house.ports.engine.image(image).await?)
+    }
+
+    fn making(&self, reference: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        making.retain(|_, lock| Arc::strong_count(lock) > 1);
+        making.entry(reference.to_owned()).or_default().clone()
+    }
+}
+
+fn with_context(failure: Failure, what: &str) -> Failure {
+    match failure {
+        Failure::Failed(reason) => Failure::Failed(format!("{what}: {reason}")),
+        Failure::Transient(reason) => Failure::Transient(format!("{what}: {reason}")),
+        other @ (Failure::Blocked(_) | Failure::Superseded | Failure::Gone) => other,
+    }
+}

@@ -1,0 +1,233 @@
+//! Asks git what became of the branches: moved, merged, gone. One judgement per repository at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::environment::{Ending, Environment, Intent, Outcome};
+use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, NewEvent};
+use crate::domain::names::{BranchName, CommitSha, RepoName};
+use crate::store::StoreError;
+
+use super::failure::Failure;
+use super::house::Repository;
+use super::Orchestrator;
+
+/// Which judgements run.
+#[derive(Default)]
+pub(super) struct Judges {
+    locks: Mutex<BTreeMap<RepoName, Arc<tokio::sync::Mutex<()>>>>,
+    running: Mutex<BTreeSet<EventId>>,
+}
+
+impl Judges {
+    fn lock(&self, repo: &RepoName) -> Arc<tokio::sync::Mutex<()>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(repo.clone()).or_default().clone()
+    }
+
+    fn begin(&self, id: EventId) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+    }
+
+    fn end(&self, id: EventId) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+/// What is known at the remote when a repository is judged.
+struct Refs {
+    tips: BTreeMap<BranchName, CommitSha>,
+    main: CommitSha,
+}
+
+impl Orchestrator {
+    /// Judges in the background; the event stays pending until that is done, so a crash repeats it.
+    pub(super) fn spawn_judge(&self, event: Event) {
+        if !self.judges.begin(event.id) {
+            return;
+        }
+        let this = self.clone();
+        self.house.supervisor.spawn("judge", async move {
+            let lock = this.judges.lock(&event.repo);
+            let one_at_a_time = lock.lock().await;
+            let result = this.judge(&event).await;
+            drop(one_at_a_time);
+            let settled = match result {
+                Ok(()) => this.house.store.settle_event(event.id, EventState::Done, None).await,
+                // Stays pending: the timer comes back to it.
+                Err(Failure::Transient(reason)) => {
+                    tracing::warn!(repo = %event.repo, reason, "git cannot be asked now, it will be asked again");
+                    Ok(())
+                }
+                Err(failure) => {
+                    let reason = failure.to_string();
+                    tracing::warn!(repo = %event.repo, reason, "git cannot be asked");
+                    this.house.store.settle_event(event.id, EventState::Failed, Some(&reason)).await
+                }
+            };
+            if let Err(error) = settled {
+                tracing::error!(%error, event.id = event.id.0, "the event could not be settled");
+            }
+            this.judges.end(event.id);
+        });
+    }
+
+    async fn judge(&self, event: &Event) -> Result<(), Failure> {
+        let Some(repository) = self.house.settings.repositories.get(&event.repo) else { return Ok(()) };
+        let git = &self.house.ports.git;
+        let tips = git.branches(&repository.remote).await?;
+        let Some(main) = git.fetch(&repository.remote, &repository.main).await? else {
+            return Err(Failure::Failed(format!("{} has no branch {}", event.repo, repository.main)));
+        };
+        let refs = Refs { tips, main };
+        for environment in self.house.store.environments(false).await? {
+            if environment.repo == event.repo && matches!(environment.intent, Intent::Run { .. }) {
+                self.judge_environment(event, repository, &refs, environment).await?;
+            }
+        }
+        if matches!(event.kind, EventKind::Look) {
+            self.take_in(event, repository, &refs).await?;
+        }
+        Ok(())
+    }
+
+    async fn judge_environment(
+        &self,
+        event: &Event,
+        repository: &Repository,
+        refs: &Refs,
+        environment: Environment,
+    ) -> Result<(), Failure> {
+        let at_remote = refs.tips.get(&environment.branch);
+        if let (Some(tip), Some(known)) = (at_remote, &environment.commit)
+            && tip != known
+        {
+            // A push that was missed, or one whose event comes behind this one: either way it says more.
+            return self.tell_moved(&environment, known, tip).await;
+        }
+        let merged = match &environment.commit {
+            Some(tip) => self.is_merged(event, repository, refs, &environment, tip).await?,
+            None => false,
+        };
+        let outcome = match (at_remote, merged) {
+            (_, true) => Some(Outcome::Merged),
+            (None, false) => Some(Outcome::Deleted),
+            (Some(_), false) => None,
+        };
+        match (outcome, environment.ending) {
+            (Some(outcome), None) => self.schedule_end(repository, &environment, outcome).await?,
+            // The branch was deleted by mistake and is back, or main was set back.
+            (None, Some(_)) => self.house.store.set_ending(environment.id, None, self.house.ports.clock.now()).await?,
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        Ok(())
+    }
+
+    async fn is_merged(
+        &self,
+        event: &Event,
+        repository: &Repository,
+        refs: &Refs,
+        environment: &Environment,
+        tip: &CommitSha,
+    ) -> Result<bool, Failure> {
+        let git = &self.house.ports.git;
+        let repo = &environment.repo;
+        let mut had_own_commit = environment.had_own_commit;
+        if !had_own_commit {
+            had_own_commit = match former_main(event, repository, environment) {
+                Some(former) => git.is_own_commit(repo, tip, former).await.unwrap_or(false),
+                None => git.is_own_commit(repo, tip, &refs.main).await?,
+            };
+            if had_own_commit {
+                self.house.store.mark_own_commit(environment.id).await?;
+            }
+        }
+        if !had_own_commit || repository.branches.keeps(&environment.branch) {
+            return Ok(false);
+        }
+        Ok(git.is_merged(repo, tip, &refs.main).await?)
+    }
+
+    async fn schedule_end(
+        &self,
+        repository: &Repository,
+        environment: &Environment,
+        outcome: Outcome,
+    ) -> Result<(), Failure> {
+        let now = self.house.ports.clock.now();
+        let ending = Ending { outcome, due_at: now.plus(repository.merge_grace) };
+        tracing::info!(
+            environment.slug = %environment.slug,
+            outcome = outcome.word(),
+            due_at = %ending.due_at,
+            "the environment will end"
+        );
+        self.house.store.set_ending(environment.id, Some(ending), now).await?;
+        if repository.merge_grace.is_zero() {
+            self.submit_due(environment).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_moved(
+        &self,
+        environment: &Environment,
+        before: &CommitSha,
+        commit: &CommitSha,
+    ) -> Result<(), Failure> {
+        let kind = EventKind::BranchPushed {
+            branch: environment.branch.clone(),
+            before: before.clone(),
+            commit: commit.clone(),
+        };
+        self.tell(&environment.repo, EventSource::Timer, kind).await
+    }
+
+    /// Branches that are there and have no environment are taken in as if pushed; but not one that ended at
+    /// this very commit: it was merged or taken down and nobody has touched it since.
+    async fn take_in(&self, event: &Event, repository: &Repository, refs: &Refs) -> Result<(), Failure> {
+        for (branch, tip) in &refs.tips {
+            if repository.branches.wants(branch).is_err() {
+                continue;
+            }
+            let latest = self.house.store.latest_environment(&event.repo, branch).await?;
+            if latest.is_some_and(|latest| !latest.phase.is_over() || latest.commit.as_ref() == Some(tip)) {
+                continue;
+            }
+            let kind = EventKind::BranchCreated { branch: branch.clone(), commit: tip.clone() };
+            self.tell(&event.repo, event.source, kind).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn submit_due(&self, environment: &Environment) -> Result<(), StoreError> {
+        let kind = EventKind::EndDue { branch: environment.branch.clone() };
+        let event = NewEvent {
+            source: EventSource::Timer,
+            repo: environment.repo.clone(),
+            kind,
+            delivery_id: None,
+            skip: false,
+        };
+        Box::pin(self.submit(None, &[event])).await.map(|_| ())
+    }
+
+    async fn tell(&self, repo: &RepoName, source: EventSource, kind: EventKind) -> Result<(), Failure> {
+        let event = NewEvent { source, repo: repo.clone(), kind, delivery_id: None, skip: false };
+        Box::pin(self.submit(None, &[event])).await?;
+        Ok(())
+    }
+}
+
+/// Where main was before the move that is judged: a fast-forward leaves no other trace that the branch was ahead.
+/// Only for environments that were there before that move.
+fn former_main<'a>(event: &'a Event, repository: &Repository, environment: &Environment) -> Option<&'a CommitSha> {
+    match &event.kind {
+        EventKind::BranchPushed { branch, before, .. }
+            if *branch == repository.main && !before.is_zero() && environment.created_at < event.received_at =>
+        {
+            Some(before)
+        }
+        _ => None,
+    }
+}

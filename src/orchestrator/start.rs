@@ -1,0 +1,151 @@
+//! From `up` to ready: watching the containers, asking the primary, finding the culprit.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::environment::Phase;
+use crate::domain::names::CommitSha;
+use crate::domain::observed::Observed;
+use crate::domain::readiness::{self, Readiness};
+use crate::domain::route::Upstream;
+use crate::domain::stack::{RouteSpec, Stack};
+use crate::ports::{LogLine, LogSink, ProbeUrl};
+use crate::store::{StateChange, StoredRoute};
+
+use super::failure::Failure;
+use super::run::Run;
+
+/// Most log lines of the culprit that go into the reason.
+const CULPRIT_LINES: usize = 100;
+/// How long one probe may take: a service that answers slower is asked again.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Run<'_> {
+    /// Waits until the stack is ready by the rules of `domain::readiness` and its primary answers, then publishes.
+    pub(super) async fn await_ready(&self, stack: &Stack, commit: &CommitSha) -> Result<(), Failure> {
+        let deadline = Instant::now() + Duration::from_secs(stack.readiness.within_seconds);
+        let mut attempt = 0;
+        loop {
+            let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+            let waiting = match readiness::judge(stack, &observed) {
+                Readiness::Failed { service, reason, .. } => {
+                    return Err(Failure::Failed(format!("{service}: {reason}")));
+                }
+                Readiness::Pending { waiting } => waiting.join("; "),
+                Readiness::Ready => match self.ask_primary(stack, &observed).await {
+                    Ok(()) => return self.publish(stack, commit, &observed).await,
+                    Err(reason) => reason,
+                },
+            };
+            if Instant::now() >= deadline {
+                return Err(Failure::Failed(format!(
+                    "not ready within {} s (`drey.ready.within`): {waiting}",
+                    stack.readiness.within_seconds
+                )));
+            }
+            tokio::time::sleep(readiness::probe_delay(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn ask_primary(&self, stack: &Stack, observed: &Observed) -> Result<(), String> {
+        let Some(primary) = stack.routes.first() else { return Ok(()) };
+        let Some(upstream) = readiness::upstream(primary, observed) else {
+            return Err(format!("{} has no address in {}", primary.service, primary.network));
+        };
+        let answer = self.probe(&upstream, &stack.readiness.path).await;
+        let what = format!("{} on port {}", primary.service, primary.port);
+        match answer {
+            Ok(status) if readiness::probe_passes(primary.scheme, status) => Ok(()),
+            Ok(Some(status)) => Err(format!("{what} answers {} with status {status}", stack.readiness.path)),
+            Ok(None) => Err(format!("{what} does not speak HTTP")),
+            Err(reason) => Err(format!(
+                "{what} does not answer: {reason} (is it the right port? `drey.port` names another; does it listen \
+                 on all addresses, not only on 127.0.0.1?)"
+            )),
+        }
+    }
+
+    async fn probe(&self, upstream: &Upstream, path: &str) -> Result<Option<u16>, String> {
+        let address = &self.house.settings.address;
+        let url = ProbeUrl {
+            host: address.authority(&address.primary_host(&self.environment.slug)),
+            proto: address.proto.clone(),
+            path: path.to_owned(),
+        };
+        self.house.ports.prober.probe(upstream, &url, PROBE_LIMIT).await.map_err(|error| error.to_string())
+    }
+
+    async fn publish(&self, stack: &Stack, commit: &CommitSha, observed: &Observed) -> Result<(), Failure> {
+        self.remember(stack).await?;
+        let environment = self
+            .change(StateChange {
+                phase: Phase::Ready,
+                reason: None,
+                serving: Some(true),
+                running_commit: Some(Some(commit.clone())),
+                settled: true,
+            })
+            .await?;
+        self.board.release(environment.id);
+        self.board.show(&environment, Some(observed)).await;
+        tracing::info!(
+            environment.slug = %environment.slug,
+            environment.generation = environment.generation.0,
+            commit = commit.short(),
+            "ready"
+        );
+        Ok(())
+    }
+
+    pub(super) fn stored_routes(&self, stack: &Stack) -> Vec<StoredRoute> {
+        let domain = &self.house.settings.address.domain;
+        let host = |route: &RouteSpec| crate::domain::slug::hostname(&self.environment.slug, &route.label, domain);
+        stack.routes.iter().map(|route| StoredRoute { host: host(route), route: route.clone() }).collect()
+    }
+
+    /// Whether the primary, as it runs now, is sound enough to be routed.
+    pub(super) fn still_serving(&self, stack: &Stack, observed: &Observed) -> bool {
+        stack.routes.first().is_some_and(|primary| readiness::serving(stack, observed, &primary.service))
+    }
+
+    /// Adds the last log lines of the container that is to blame, where one is.
+    pub(super) async fn with_culprit(&self, failure: Failure, stack: &Stack, observed: &Observed) -> Failure {
+        let Failure::Failed(reason) = &failure else { return failure };
+        let culprit = match readiness::judge(stack, observed) {
+            Readiness::Failed { container, .. } => container,
+            Readiness::Pending { .. } | Readiness::Ready => readiness::suspect(stack, observed, reason),
+        };
+        let Some(container) = culprit else { return failure };
+        let lines = Collector::default();
+        if self.house.ports.engine.logs(&container, Some(CULPRIT_LINES), &lines).await.is_err() {
+            return failure;
+        }
+        let lines = lines.take();
+        for line in &lines {
+            self.log.line(LogLine { source: "container".into(), text: line.clone() });
+        }
+        if lines.is_empty() {
+            return failure;
+        }
+        Failure::Failed(format!("{reason}\n\n{}", lines.join("\n")))
+    }
+}
+
+/// Keeps lines in memory; for a bounded tail only.
+#[derive(Default)]
+struct Collector(Mutex<Vec<String>>);
+
+impl Collector {
+    fn take(self) -> Vec<String> {
+        self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl LogSink for Collector {
+    fn line(&self, line: LogLine) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line.text);
+    }
+}

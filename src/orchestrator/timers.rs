@@ -1,0 +1,95 @@
+//! What comes with time: ends that are due, events left behind, visits, drift of the engine.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::domain::names::ProjectName;
+use crate::store::StoreError;
+
+use super::Orchestrator;
+
+/// How often ends that are due are looked for.
+const DUE_EVERY: Duration = Duration::from_secs(1);
+/// How often unsettled events are taken up again; longer than folding one ever takes.
+const PENDING_EVERY: Duration = Duration::from_secs(15);
+/// Pause before the engine's event stream is opened again after it ended.
+const STREAM_PAUSE: Duration = Duration::from_secs(2);
+/// Messages of the engine that wait while one is looked into.
+const DRIFT_BUFFER: usize = 256;
+
+impl Orchestrator {
+    pub(super) fn spawn_timers(&self) {
+        let this = self.clone();
+        self.house.supervisor.spawn("due", async move {
+            this.every(DUE_EVERY, |orchestrator| async move { orchestrator.submit_what_is_due().await }).await;
+        });
+        let this = self.clone();
+        self.house.supervisor.spawn("pending", async move {
+            this.every(PENDING_EVERY, |orchestrator| async move { orchestrator.take_up_pending().await }).await;
+        });
+        let this = self.clone();
+        self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
+    }
+
+    async fn every<F, W>(&self, pause: Duration, work: W)
+    where
+        W: Fn(Self) -> F,
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        let draining = self.house.supervisor.draining();
+        loop {
+            if let Err(error) = work(self.clone()).await {
+                tracing::error!(%error, "the database does not answer");
+            }
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn submit_what_is_due(&self) -> Result<(), StoreError> {
+        for environment in self.house.store.due_endings(self.house.ports.clock.now()).await? {
+            self.submit_due(&environment).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_up_pending(&self) -> Result<(), StoreError> {
+        for event in self.house.store.pending_events().await? {
+            self.take(event).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks again at an environment when the engine says that a container of it started, died or changed.
+    async fn follow_engine(&self) {
+        let draining = self.house.supervisor.draining();
+        let prefix = ProjectName::prefix(self.house.store.instance());
+        while !draining.is_cancelled() {
+            let (told, mut heard) = mpsc::channel::<ProjectName>(DRIFT_BUFFER);
+            let stream = self.house.ports.watch.drifts(&prefix, told);
+            let refresh = async {
+                while let Some(project) = heard.recv().await {
+                    self.board.refresh_project(&project).await;
+                }
+            };
+            tokio::select! {
+                () = draining.cancelled() => return,
+                (ended, ()) = async { tokio::join!(stream, refresh) } => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "the engine's event stream ended");
+                    }
+                }
+            }
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(STREAM_PAUSE) => {}
+            }
+            if let Err(error) = self.board.rebuild().await {
+                tracing::error!(%error, "the routes cannot be made anew");
+            }
+        }
+    }
+}
