@@ -1,0 +1,73 @@
+//! What can go wrong with the database.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::domain::subnet::SubnetError;
+
+/// Why the database did not do what was asked. Nothing of the failed call is stored.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The database file, or the folder it lies in, cannot be used.
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    /// The schema could not be brought up to date.
+    #[error("{}: the schema cannot be brought up to date: {source} (a database of a newer drey needs that drey; else restore a backup)", path.display())]
+    Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
+    /// SQLite refused or failed.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A stored value is not what this program writes.
+    #[error("database: table {table}, row {row}: {reason}")]
+    Corrupt { table: &'static str, row: String, reason: String },
+    /// A value could not be turned into JSON.
+    #[error("database: cannot be written as JSON: {0}")]
+    Encode(#[from] serde_json::Error),
+    /// What was asked for was never stored.
+    #[error("there is no {what} {id}")]
+    Missing { what: &'static str, id: String },
+    /// The branch has a live environment already.
+    #[error("{name} has an environment already")]
+    AlreadyLive { name: String },
+    /// The environment has come to its end: a new life of the branch is a new environment.
+    #[error("environment {id} has come to its end")]
+    Over { id: i64 },
+    /// Another environment answers under this host.
+    #[error("host {host} belongs to another environment")]
+    HostTaken { host: String },
+    /// All slugs that the branch could get are taken.
+    #[error("no slug is free for {name}")]
+    NoSlug { name: String },
+    #[error(transparent)]
+    Subnet(#[from] SubnetError),
+}
+
+impl StoreError {
+    /// Somebody else held the database for longer than the time limit: worth another try.
+    pub fn is_busy(&self) -> bool {
+        /// Primary result codes of SQLite: `SQLITE_BUSY` and `SQLITE_LOCKED`.
+        const BUSY_CODES: [i64; 2] = [5, 6];
+        match self {
+            Self::Database(sqlx::Error::PoolTimedOut) => true,
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .and_then(|code| code.parse::<i64>().ok())
+                .is_some_and(|code| BUSY_CODES.contains(&(code & 0xff))),
+            Self::File { .. }
+            | Self::Migrate { .. }
+            | Self::Database(_)
+            | Self::Corrupt { .. }
+            | Self::Encode(_)
+            | Self::Missing { .. }
+            | Self::AlreadyLive { .. }
+            | Self::Over { .. }
+            | Self::HostTaken { .. }
+            | Self::NoSlug { .. }
+            | Self::Subnet(_) => false,
+        }
+    }
+}
+
+/// What every method of the store returns.
+pub type StoreResult<T> = Result<T, StoreError>;
