@@ -1,0 +1,308 @@
+//! Fakes below the level under test: an engine in memory, a git of named commits, a compose that reads JSON.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use drey::domain::environment::ArchiveRecord;
+use drey::domain::images::{BuildInputs, BuildSources};
+use drey::domain::names::{BranchName, CommitSha, ProjectName, RepoName};
+use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Network, Observed, Volume};
+use drey::domain::route::{RouteTable, Upstream};
+use drey::domain::time::Timestamp;
+use drey::ports::{
+    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, LogSink, NetworkRequest, PortError,
+    PortResult, ProbeUrl, Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits,
+    UpRequest, VolumeRequest,
+};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, mpsc};
+
+pub type Shared<T> = Arc<Mutex<T>>;
+
+/// The whole outside, in memory. Clones share it.
+#[derive(Clone, Default)]
+pub struct World(pub Shared<Inside>);
+
+pub struct Inside {
+    pub projects: BTreeMap<ProjectName, Observed>,
+    pub images: BTreeSet<String>,
+    pub built: Vec<String>,
+    /// Branch → tip, at the remote.
+    pub tips: BTreeMap<BranchName, CommitSha>,
+    /// Commit → its parents and its compose document.
+    pub commits: BTreeMap<CommitSha, (Vec<CommitSha>, Value)>,
+    pub ups: usize,
+    /// What `up` does: error text, or none.
+    pub up_fails: Option<String>,
+    /// Status that probes see; none: nobody answers.
+    pub answers: Option<u16>,
+    pub archives: BTreeMap<String, Value>,
+    pub archive_fails: bool,
+    pub table: RouteTable,
+    pub now: i64,
+    /// A place in it is needed for each `up`: a test that takes them all stops the world there.
+    pub gate: Arc<Semaphore>,
+}
+
+impl Default for Inside {
+    fn default() -> Self {
+        Self {
+            projects: BTreeMap::new(),
+            images: BTreeSet::from(["redis:7".to_owned()]),
+            built: Vec::new(),
+            tips: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            ups: 0,
+            up_fails: None,
+            answers: Some(200),
+            archives: BTreeMap::new(),
+            archive_fails: false,
+            table: RouteTable::default(),
+            now: 1_700_000_000_000,
+            gate: Arc::new(Semaphore::new(100)),
+        }
+    }
+}
+
+impl World {
+    pub fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
+        work(&mut self.0.lock().unwrap())
+    }
+
+    fn ancestors(&self, commit: &CommitSha) -> BTreeSet<CommitSha> {
+        self.with(|inside| {
+            let mut seen = BTreeSet::new();
+            let mut open = vec![commit.clone()];
+            while let Some(next) = open.pop() {
+                if seen.insert(next.clone())
+                    && let Some((parents, _)) = inside.commits.get(&next)
+                {
+                    open.extend(parents.iter().cloned());
+                }
+            }
+            seen
+        })
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.with(|inside| {
+            inside.now += 1;
+            Timestamp::from_millis(inside.now)
+        })
+    }
+}
+
+impl RoutePublisher for World {
+    fn publish(&self, table: RouteTable) {
+        self.with(|inside| inside.table = table);
+    }
+}
+
+#[async_trait]
+impl Prober for World {
+    async fn probe(&self, _: &Upstream, _: &ProbeUrl, _: Duration) -> PortResult<Option<u16>> {
+        let answers = self.with(|inside| inside.answers);
+        answers.map(Some).ok_or_else(|| PortError::Transient("connection refused".into()))
+    }
+}
+
+#[async_trait]
+impl Engine for World {
+    async fn ping(&self) -> PortResult<String> {
+        Ok("fake".into())
+    }
+
+    async fn observe(&self, project: &ProjectName) -> PortResult<Observed> {
+        Ok(self.with(|inside| inside.projects.get(project).cloned().unwrap_or_default()))
+    }
+
+    async fn image(&self, reference: &str) -> PortResult<Option<ImageFacts>> {
+        let there = self.with(|inside| inside.images.contains(reference));
+        Ok(there.then(|| ImageFacts { id: reference.into(), exposed_ports: vec![80], ..ImageFacts::default() }))
+    }
+
+    async fn pull(&self, reference: &str, _: &dyn LogSink) -> PortResult<()> {
+        self.with(|inside| inside.images.insert(reference.to_owned()));
+        Ok(())
+    }
+
+    async fn create_network(&self, request: &NetworkRequest) -> PortResult<()> {
+        let project = project_of(&request.labels);
+        let definition = request.labels.get("drey.definition").cloned();
+        let network = Network { name: request.name.clone(), id: request.name.clone(), definition };
+        self.with(|inside| inside.projects.entry(project).or_default().networks.push(network));
+        Ok(())
+    }
+
+    async fn create_volume(&self, request: &VolumeRequest) -> PortResult<()> {
+        let project = project_of(&request.labels);
+        let definition = request.labels.get("drey.definition").cloned();
+        let volume = Volume { name: request.name.clone(), definition };
+        self.with(|inside| inside.projects.entry(project).or_default().volumes.push(volume));
+        Ok(())
+    }
+
+    async fn remove(&self, resource: &Resource) -> PortResult<()> {
+        self.with(|inside| {
+            for observed in inside.projects.values_mut() {
+                observed.containers.retain(|container| *resource != Resource::Container(container.id.clone()));
+                observed.networks.retain(|network| *resource != Resource::Network(network.name.clone()));
+                observed.volumes.retain(|volume| *resource != Resource::Volume(volume.name.clone()));
+            }
+            if let Resource::Image(tag) = resource {
+                inside.images.remove(tag);
+            }
+        });
+        Ok(())
+    }
+
+    async fn logs(&self, _: &str, _: Option<usize>, _: &dyn LogSink) -> PortResult<()> {
+        Ok(())
+    }
+}
+
+fn project_of(labels: &BTreeMap<String, String>) -> ProjectName {
+    ProjectName::from_stored(labels.get("com.docker.compose.project").cloned().unwrap_or_default())
+}
+
+#[async_trait]
+impl EngineWatch for World {
+    async fn foreign_subnets(&self) -> PortResult<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn drifts(&self, _: &str, _: mpsc::Sender<ProjectName>) -> PortResult<()> {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Stacks for World {
+    async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
+        let text = std::fs::read_to_string(request.checkout.join("compose.json")).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        if let Some(error) = document.get("x-broken") {
+            return Err(PortError::Permanent(error.as_str().unwrap_or_default().to_owned()));
+        }
+        Ok(Rendered { document, files: vec![PathBuf::from("compose.json")], facts: Default::default() })
+    }
+
+    async fn up(&self, request: &UpRequest, _: &dyn LogSink) -> PortResult<()> {
+        let gate = self.with(|inside| inside.gate.clone());
+        let _place = gate.acquire().await.unwrap();
+        if let Some(error) = self.with(|inside| inside.up_fails.clone()) {
+            return Err(PortError::Permanent(error));
+        }
+        self.with(|inside| {
+            inside.ups += 1;
+            let observed = inside.projects.entry(request.project.clone()).or_default();
+            observed.containers = request.stack.services.iter().map(|(name, service)| {
+                container(&request.project, name, &service.image, &request.stack.networks[0].name)
+            }).collect();
+        });
+        Ok(())
+    }
+
+    async fn stop(&self, project: &ProjectName, _: u32, _: &dyn LogSink) -> PortResult<()> {
+        self.with(|inside| {
+            for container in inside.projects.get_mut(project).into_iter().flat_map(|it| &mut it.containers) {
+                container.state = ContainerState::Exited(0);
+            }
+        });
+        Ok(())
+    }
+
+    fn overlay(&self, _: &Value) -> PortResult<Value> {
+        Ok(json!({}))
+    }
+
+    fn starter(&self, name: &str, _: &Path) -> PortResult<Vec<PathBuf>> {
+        Err(PortError::NotFound(name.to_owned()))
+    }
+}
+
+fn container(project: &ProjectName, service: &str, image: &str, network: &str) -> Container {
+    let name = format!("{project}-{service}-1");
+    Container {
+        id: name.clone(),
+        name,
+        service: service.to_owned(),
+        image: image.to_owned(),
+        state: ContainerState::Running,
+        health: Health::None,
+        addresses: BTreeMap::from([(network.to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST))]),
+        restarts: 0,
+        oneoff: false,
+    }
+}
+
+#[async_trait]
+impl Builder for World {
+    async fn build(&self, request: &BuildRequest, _: &dyn LogSink) -> PortResult<()> {
+        self.with(|inside| {
+            inside.images.insert(request.tag.clone());
+            inside.built.push(request.tag.clone());
+        });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Git for World {
+    async fn branches(&self, _: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        Ok(self.with(|inside| inside.tips.clone()))
+    }
+
+    async fn fetch(&self, _: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+        Ok(self.with(|inside| inside.tips.get(branch).cloned()))
+    }
+
+    async fn write_tree(&self, _: &RepoName, commit: &CommitSha, to: &Path, _: TreeLimits) -> PortResult<()> {
+        let document = self.with(|inside| inside.commits[commit].1.clone());
+        std::fs::create_dir_all(to).unwrap();
+        std::fs::write(to.join("compose.json"), document.to_string()).unwrap();
+        Ok(())
+    }
+
+    async fn content_ids(&self, _: &RepoName, _: &CommitSha, _: &[PathBuf]) -> PortResult<BTreeMap<PathBuf, String>> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn build_inputs(&self, _: &RepoName, commit: &CommitSha, _: &BuildSources) -> PortResult<BuildInputs> {
+        let dockerfile = Some(format!("FROM scratch\n# {commit}\n").into_bytes());
+        Ok(BuildInputs { dockerfile, ..BuildInputs::default() })
+    }
+
+    async fn is_own_commit(&self, _: &RepoName, commit: &CommitSha, main: &CommitSha) -> PortResult<bool> {
+        Ok(!self.ancestors(main).contains(commit))
+    }
+
+    async fn is_merged(&self, _: &RepoName, tip: &CommitSha, main: &CommitSha) -> PortResult<bool> {
+        Ok(self.ancestors(main).contains(tip))
+    }
+
+    async fn forget(&self, _: &RepoName, _: &BranchName) -> PortResult<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Archives for World {
+    async fn write(&self, parts: ArchiveParts) -> PortResult<ArchiveRecord> {
+        if self.with(|inside| inside.archive_fails) {
+            return Err(PortError::Permanent("no space left on the disk".into()));
+        }
+        self.with(|inside| inside.archives.insert(parts.record.id.clone(), parts.manifest));
+        Ok(ArchiveRecord { size_bytes: 1, verified_at: Some(parts.record.created_at), ..parts.record })
+    }
+
+    async fn manifest(&self, id: &str) -> PortResult<Value> {
+        self.with(|inside| inside.archives.get(id).cloned()).ok_or_else(|| PortError::NotFound(id.to_owned()))
+    }
+}

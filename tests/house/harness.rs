@@ -1,0 +1,203 @@
+//! The whole orchestrator on fakes, with a real database and real folders; ends with a check that nothing is left.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drey::adapters::logs::FileLogs;
+use drey::adapters::workspace::DiskWorkspace;
+use drey::domain::environment::{Environment, Phase};
+use drey::domain::event::{EventKind, EventSource, NewEvent};
+use drey::domain::names::{BranchName, CommitSha, RepoName};
+use drey::domain::route::Answer;
+use drey::orchestrator::{
+    AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
+};
+use drey::ports::{Remote, TreeLimits};
+use drey::store::Store;
+use drey::supervisor::Supervisor;
+use serde_json::{Value, json};
+
+use crate::fakes::World;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+pub struct TestHouse {
+    pub world: World,
+    pub orchestrator: Orchestrator,
+    pub supervisor: Supervisor,
+    folder: Arc<tempfile::TempDir>,
+}
+
+struct Rules;
+
+impl BranchRules for Rules {
+    fn wants(&self, branch: &BranchName) -> Result<(), &'static str> {
+        if branch.as_str() == "main" { Err("it is the main branch") } else { Ok(()) }
+    }
+
+    fn keeps(&self, branch: &BranchName) -> bool {
+        branch.as_str() == "develop"
+    }
+}
+
+/// Runs a scenario in a house of its own, then checks that nothing is left: no unsettled event, no work, no panic.
+pub async fn in_house<F: Future<Output = ()>>(scenario: impl FnOnce(TestHouse) -> F) {
+    let house = TestHouse::open(World::default(), Arc::new(tempfile::tempdir().unwrap())).await;
+    let (orchestrator, supervisor) = (house.orchestrator.clone(), house.supervisor.clone());
+    scenario(house).await;
+    let store = orchestrator.house().store.clone();
+    eventually("every event is settled", || async { store.pending_events().await.unwrap().is_empty() }).await;
+    eventually("no environment has work left", || async {
+        store.environments(true).await.unwrap().iter().all(|environment| !environment.has_work())
+    })
+    .await;
+    assert!(supervisor.finish(LIMIT).await, "a task did not end, or panicked");
+}
+
+pub async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
+    let begin = std::time::Instant::now();
+    while !check().await {
+        assert!(begin.elapsed() < LIMIT, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl TestHouse {
+    pub async fn open(world: World, folder: Arc<tempfile::TempDir>) -> Self {
+        let store = Store::open(&folder.path().join("drey.db")).await.unwrap();
+        let supervisor = Supervisor::new();
+        let shared = Arc::new(world.clone());
+        let environments = folder.path().join("environments");
+        let ports = Ports {
+            engine: shared.clone(),
+            watch: shared.clone(),
+            stacks: shared.clone(),
+            builder: shared.clone(),
+            git: shared.clone(),
+            workspace: Arc::new(DiskWorkspace::new(environments.clone())),
+            logs: Arc::new(FileLogs::new(environments, shared.clone())),
+            archives: shared.clone(),
+            routes: shared.clone(),
+            prober: shared.clone(),
+            clock: shared,
+        };
+        let house = House { store, ports, settings: settings(), supervisor: supervisor.clone() };
+        let orchestrator = Orchestrator::new(house);
+        orchestrator.start().await.unwrap();
+        Self { world, orchestrator, supervisor, folder }
+    }
+
+    /// Dies without a word and comes back on the same data.
+    pub async fn restart(self) -> Self {
+        self.supervisor.finish(Duration::ZERO).await;
+        self.orchestrator.house().store.close().await;
+        let (world, folder) = (self.world.clone(), self.folder.clone());
+        drop(self);
+        Self::open(world, folder).await
+    }
+
+    /// Puts a commit at the remote's branch; says nothing to drey.
+    pub fn commit(&self, name: char, branch: &str, parents: &[char], document: Value) {
+        self.world.with(|inside| {
+            inside.commits.insert(sha(name), (parents.iter().map(|parent| sha(*parent)).collect(), document));
+            inside.tips.insert(self::branch(branch), sha(name));
+        });
+    }
+
+    /// Tells drey where the branch is now, as a hook would.
+    pub async fn push(&self, branch: &str) -> Submitted {
+        let branch = self::branch(branch);
+        let tip = self.world.with(|inside| inside.tips[&branch].clone());
+        self.tell(EventKind::BranchPushed { branch, before: sha('0'), commit: tip }).await
+    }
+
+    pub async fn push_main(&self, before: char) -> Submitted {
+        let tip = self.world.with(|inside| inside.tips[&branch("main")].clone());
+        self.tell(EventKind::BranchPushed { branch: branch("main"), before: sha(before), commit: tip }).await
+    }
+
+    pub async fn tell(&self, kind: EventKind) -> Submitted {
+        let event = NewEvent { source: EventSource::Git, repo: repo(), kind, delivery_id: None, skip: false };
+        self.orchestrator.submit(None, &[event]).await.unwrap().remove(0)
+    }
+
+    pub async fn environment(&self, branch: &str) -> Option<Environment> {
+        self.orchestrator.house().store.latest_environment(&repo(), &self::branch(branch)).await.unwrap()
+    }
+
+    /// Waits until the branch's environment stands there, its work done.
+    pub async fn reaches(&self, branch: &str, phase: Phase) -> Environment {
+        eventually(&format!("{branch} is {}", phase.word()), || async {
+            let environment = self.environment(branch).await;
+            environment.is_some_and(|environment| environment.phase == phase && !environment.has_work())
+        })
+        .await;
+        self.environment(branch).await.unwrap()
+    }
+
+    /// How the proxy answers for the branch.
+    pub fn answer(&self, slug: &str) -> Option<Answer> {
+        self.world.with(|inside| inside.table.hosts.get(&format!("{slug}.qa.example")).map(|route| route.answer.clone()))
+    }
+
+    /// Containers, networks and volumes on the engine, in all.
+    pub fn things_on_the_engine(&self) -> usize {
+        self.world.with(|inside| {
+            inside.projects.values().map(|it| it.containers.len() + it.networks.len() + it.volumes.len()).sum()
+        })
+    }
+}
+
+fn settings() -> Settings {
+    let repository = Repository {
+        remote: Remote { repo: repo(), url: "/srv/git/shop.git".into() },
+        main: branch("main"),
+        files: Vec::new(),
+        starter: None,
+        profiles: Vec::new(),
+        variables: BTreeMap::new(),
+        merge_grace: Duration::ZERO,
+        permissions: Default::default(),
+        branches: Arc::new(Rules),
+    };
+    Settings {
+        address: AddressSettings { domain: "qa.example".into(), proto: "https".into(), port: None },
+        subnets: "10.213.0.0/16".into(),
+        limits: Limits {
+            builds: 2,
+            checkout: TreeLimits { bytes: 1 << 20, files: 100 },
+            memory_bytes: 1 << 30,
+            cpus: 1.0,
+            pids: 100,
+        },
+        repositories: BTreeMap::from([(repo(), Arc::new(repository))]),
+    }
+}
+
+pub fn repo() -> RepoName {
+    RepoName::parse("shop").unwrap()
+}
+
+pub fn branch(name: &str) -> BranchName {
+    BranchName::parse(name).unwrap()
+}
+
+pub fn sha(name: char) -> CommitSha {
+    CommitSha::parse(&name.to_string().repeat(40)).unwrap()
+}
+
+/// A compose document as Compose renders it: one web service from a registry, one volume.
+pub fn document() -> Value {
+    json!({
+        "name": "x",
+        "services": {"web": {
+            "image": "redis:7", "networks": {"default": null},
+            "ports": [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}],
+            "volumes": [{"type": "volume", "source": "data", "target": "/data", "volume": {}}]
+        }},
+        "networks": {"default": {"name": "x_default", "ipam": {}}},
+        "volumes": {"data": {"name": "x_data"}}
+    })
+}

@@ -1,0 +1,214 @@
+//! The orchestrator as a whole, on fakes below it.
+
+mod fakes;
+mod harness;
+
+use drey::domain::environment::{Outcome, Phase};
+use drey::domain::event::EventKind;
+use drey::domain::route::Answer;
+use harness::{branch, document, eventually, in_house, sha};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_pushed_branch_becomes_ready_and_is_routed() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let submitted = house.push("feature/x").await;
+        assert_eq!(submitted.action, "deploying");
+        let environment = house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(environment.running_commit, Some(sha('b')));
+        assert!(environment.serving && environment.had_own_commit);
+        assert!(matches!(house.answer("feature-x"), Some(Answer::Proxy(_))));
+        assert_eq!(house.push("feature/x").await.action, "unchanged");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_merge_archives_and_leaves_nothing() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        house.commit('b', "main", &['a'], document());
+        house.push_main('a').await;
+        house.reaches("feature/x", Phase::Archived).await;
+        assert_eq!(house.things_on_the_engine(), 0);
+        let archives = house.world.with(|inside| inside.archives.clone());
+        assert_eq!(archives.len(), 1);
+        assert_eq!(archives.values().next().unwrap()["archive"]["outcome"], json!("merged"));
+        assert!(matches!(house.answer("feature-x"), Some(Answer::Page(page)) if page.phase == Phase::Archived));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fast_forward_that_overtakes_the_deployment_is_still_a_merge() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let gate = house.world.with(|inside| inside.gate.clone());
+        let closed = gate.acquire_many(100).await.unwrap();
+        house.push("feature/x").await;
+        house.commit('b', "main", &['a'], document());
+        house.push_main('a').await;
+        drop(closed);
+        house.reaches("feature/x", Phase::Archived).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_branch_without_commits_of_its_own_is_not_taken_for_merged() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('a', "feature/new", &[], document());
+        house.push("feature/new").await;
+        house.reaches("feature/new", Phase::Ready).await;
+        house.commit('c', "main", &['a'], document());
+        house.push_main('a').await;
+        eventually("the judgement is done", || async {
+            house.orchestrator.house().store.pending_events().await.unwrap().is_empty()
+        })
+        .await;
+        let environment = house.reaches("feature/new", Phase::Ready).await;
+        assert_eq!(environment.ending, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_branch_ends_and_a_kept_one_outlives_its_merge() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        for (name, branch) in [('b', "feature/x"), ('c', "develop")] {
+            house.commit(name, branch, &['a'], document());
+            house.push(branch).await;
+            house.reaches(branch, Phase::Ready).await;
+        }
+        house.commit('c', "main", &['a'], document());
+        house.push_main('a').await;
+        house.world.with(|inside| inside.tips.remove(&branch("feature/x")));
+        house.tell(EventKind::BranchDeleted { branch: branch("feature/x"), before: sha('b') }).await;
+        house.reaches("feature/x", Phase::Archived).await;
+        assert_eq!(house.reaches("develop", Phase::Ready).await.ending, None);
+        let manifests = house.world.with(|inside| inside.archives.clone());
+        assert_eq!(manifests.values().next().unwrap()["archive"]["outcome"], json!(Outcome::Deleted.word()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failed_first_deployment_leaves_volumes_only_and_the_next_push_mends_it() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        house.world.with(|inside| inside.up_fails = Some("dependency failed to start".into()));
+        house.push("feature/x").await;
+        let failed = house.reaches("feature/x", Phase::Failed).await;
+        assert!(failed.reason.unwrap().contains("dependency failed to start"));
+        assert_eq!(house.things_on_the_engine(), 1, "the volume stays");
+        house.world.with(|inside| inside.up_fails = None);
+        house.commit('c', "feature/x", &['b'], document());
+        house.push("feature/x").await;
+        let ready = house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!((ready.reason, ready.running_commit), (None, Some(sha('c'))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_update_leaves_what_runs_alone() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        let mut broken = document();
+        broken["x-broken"] = json!("compose.yaml: services.web.depends_on: no service is named worker");
+        house.commit('c', "feature/x", &['b'], broken);
+        house.push("feature/x").await;
+        let failed = house.reaches("feature/x", Phase::Failed).await;
+        assert!(failed.serving);
+        assert_eq!(failed.running_commit, Some(sha('b')));
+        assert!(matches!(house.answer("feature-x"), Some(Answer::Proxy(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_newest_push_wins_and_the_cut_one_is_superseded() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let gate = house.world.with(|inside| inside.gate.clone());
+        let closed = gate.acquire_many(100).await.unwrap();
+        house.push("feature/x").await;
+        for name in ['c', 'd', 'e'] {
+            house.commit(name, "feature/x", &['b'], document());
+            house.push("feature/x").await;
+        }
+        drop(closed);
+        let ready = house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(ready.running_commit, Some(sha('e')));
+        assert!(house.world.with(|inside| inside.ups) <= 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn killed_while_deploying_and_while_ending_it_goes_on_after_the_restart() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let gate = house.world.with(|inside| inside.gate.clone());
+        let closed = gate.acquire_many(100).await.unwrap();
+        house.push("feature/x").await;
+        eventually("it is starting", || async {
+            house.environment("feature/x").await.is_some_and(|environment| environment.phase == Phase::Starting)
+        })
+        .await;
+        let house = house.restart().await;
+        drop(closed);
+        house.reaches("feature/x", Phase::Ready).await;
+
+        house.world.with(|inside| inside.archive_fails = true);
+        house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: true }).await;
+        let stuck = house.reaches("feature/x", Phase::Failed).await;
+        assert!(stuck.reason.unwrap().contains("no space left"));
+        assert!(house.things_on_the_engine() > 0, "nothing goes before it is archived");
+        house.world.with(|inside| inside.archive_fails = false);
+        let house = house.restart().await;
+        house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: true }).await;
+        house.reaches("feature/x", Phase::Archived).await;
+        assert_eq!(house.things_on_the_engine(), 0);
+        house.supervisor.finish(std::time::Duration::from_secs(5)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn branches_at_the_first_start_are_taken_in_and_ended_ones_are_not_revived() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let house = house.restart().await;
+        house.reaches("feature/x", Phase::Ready).await;
+        house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: true }).await;
+        house.reaches("feature/x", Phase::Archived).await;
+        let house = house.restart().await;
+        eventually("the look is done", || async {
+            house.orchestrator.house().store.pending_events().await.unwrap().is_empty()
+        })
+        .await;
+        assert_eq!(house.environment("feature/x").await.unwrap().phase, Phase::Archived);
+        house.commit('c', "feature/x", &['b'], document());
+        house.push("feature/x").await;
+        let again = house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(again.slug.as_str(), "feature-x");
+        house.supervisor.finish(std::time::Duration::from_secs(5)).await;
+    })
+    .await;
+}
