@@ -27,6 +27,19 @@ may_be_root() {
     [ -t 0 ] && sudo -v
 }
 
+# A word of /etc/os-release: ID, VERSION_CODENAME.
+of_this_release() {
+    # shellcheck disable=SC1091
+    (. /etc/os-release && eval "printf '%s\\n' \"\${$1:-}\"")
+}
+
+# The address of the distribution's archive that this machine installs from.
+archive_uri() {
+    sed -n -E 's/^URIs:[[:space:]]*([^[:space:]]+).*/\1/p; s/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' \
+        /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
+        grep -E "/$(of_this_release ID)/?\$" | head -n 1 || true
+}
+
 # eventually SECONDS COMMAND…: polls until the command succeeds; its last status when the time is over.
 eventually() {
     local limit=$1 until
