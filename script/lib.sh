@@ -2,6 +2,7 @@
 # What the scripts share. Sourced, never run.
 
 # The checkout, wherever the caller stands.
+# shellcheck disable=SC2034
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Downloads, the tar of the base image and the build directory live outside the checkout: a fresh clone is warm.
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/drey
