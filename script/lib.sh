@@ -59,7 +59,7 @@ free_port() {
         port=$((20000 + RANDOM % 12000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             printf '%s\n' "$port"
-            return
+            return 0
         fi
     done
 }
