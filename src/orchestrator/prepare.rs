@@ -1,0 +1,112 @@
+//! From a branch to an accepted compose document: fetch, tree, render, policy.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::domain::environment::Phase;
+use crate::domain::names::CommitSha;
+use crate::domain::policy::{self, Action};
+use crate::ports::{RenderRequest, Rendered};
+
+use super::failure::Failure;
+use super::house::Repository;
+use super::run::Run;
+
+/// What a run knows of its commit before anything is built.
+pub(super) struct Prepared {
+    pub(super) commit: CommitSha,
+    pub(super) checkout: PathBuf,
+    /// Accepted, and without the keys that are dropped.
+    pub(super) document: Value,
+}
+
+impl Run<'_> {
+    pub(super) fn repository(&self) -> Result<Arc<Repository>, Failure> {
+        let repo = &self.environment.repo;
+        self.house
+            .settings
+            .repositories
+            .get(repo)
+            .cloned()
+            .ok_or_else(|| Failure::Failed(format!("{repo} is not in the configuration any more ([[repo]])")))
+    }
+
+    pub(super) async fn prepare(&self) -> Result<Prepared, Failure> {
+        let repository = self.repository()?;
+        let phase = if self.environment.serving { Phase::Updating } else { Phase::Preparing };
+        let environment = self.enter(phase).await?;
+        if !environment.serving {
+            self.board.refresh(&environment).await;
+        }
+        let commit = self.fetch(&repository).await?;
+        let workspace = &self.house.ports.workspace;
+        let checkout = workspace.fresh_checkout(environment.id).await?;
+        let limits = self.house.settings.limits.checkout;
+        self.house.ports.git.write_tree(&environment.repo, &commit, &checkout, limits).await?;
+        let (rendered, ()) = tokio::try_join!(
+            self.render(&repository, &commit, checkout.clone()),
+            self.note_own_commit(&repository, &commit)
+        )?;
+        let document = self.accept(&repository, &rendered)?;
+        Ok(Prepared { commit, checkout, document })
+    }
+
+    /// Where the branch is at the remote now: that is what is deployed, whatever the event said.
+    async fn fetch(&self, repository: &Repository) -> Result<CommitSha, Failure> {
+        let tip = self.house.ports.git.fetch(&repository.remote, &self.environment.branch).await?;
+        let tip = tip.ok_or(Failure::Gone)?;
+        self.house.store.set_tip(self.environment.id, &tip).await?;
+        self.say(format!("{} is at {tip}", self.environment.branch));
+        Ok(tip)
+    }
+
+    /// Remembers that the branch was ahead of main once: only then can it be merged later.
+    async fn note_own_commit(&self, repository: &Repository, tip: &CommitSha) -> Result<(), Failure> {
+        if self.environment.had_own_commit {
+            return Ok(());
+        }
+        let git = &self.house.ports.git;
+        let Some(main) = git.fetch(&repository.remote, &repository.main).await? else { return Ok(()) };
+        if git.is_own_commit(&self.environment.repo, tip, &main).await? {
+            self.house.store.mark_own_commit(self.environment.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn render(
+        &self,
+        repository: &Repository,
+        commit: &CommitSha,
+        checkout: PathBuf,
+    ) -> Result<Rendered, Failure> {
+        let stacks = &self.house.ports.stacks;
+        let mut files = repository.files.clone();
+        if let Some(starter) = &repository.starter {
+            files = stacks.starter(starter, &checkout)?;
+        }
+        let services = stacks.services(&checkout, &files)?;
+        let mut variables = repository.variables.clone();
+        variables.extend(self.render_variables(&services, commit));
+        let request = RenderRequest { checkout, project: self.environment.project.clone(), files, variables };
+        Ok(stacks.render(&request).await?)
+    }
+
+    fn accept(&self, repository: &Repository, rendered: &Rendered) -> Result<Value, Failure> {
+        let verdict = policy::judge(&rendered.document, &rendered.facts, &repository.permissions);
+        for finding in &verdict.findings {
+            self.say(format!("policy: {finding}"));
+        }
+        if verdict.is_accepted() {
+            return Ok(policy::neutralised(&rendered.document, &verdict));
+        }
+        let refused: Vec<String> = verdict
+            .findings
+            .iter()
+            .filter(|finding| finding.action == Action::Reject)
+            .map(ToString::to_string)
+            .collect();
+        Err(Failure::Blocked(format!("policy: {}", refused.join("\n"))))
+    }
+}
