@@ -1,0 +1,289 @@
+//! A daemon of its own on the real engine, a bare repository with its hook, and eyes: curl and docker.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Every environment of these tests belongs to a repository of this name: what a broken run left is found by it.
+pub const REPO: &str = "world";
+const DOMAIN: &str = "world.localhost";
+const SECRET: &str = "a secret of the world tests";
+
+/// Each daemon has its own part of the address space: they run side by side.
+static NEXT_PART: AtomicU16 = AtomicU16::new(0);
+static SWEEP: Once = Once::new();
+
+pub struct World {
+    name: &'static str,
+    folder: tempfile::TempDir,
+    daemon: Option<Child>,
+    http: u16,
+    https: u16,
+    plain: u16,
+}
+
+impl World {
+    /// A daemon that runs, and a repository whose main branch has these files.
+    pub fn new(name: &'static str, files: &[(&str, &str)]) -> Self {
+        SWEEP.call_once(sweep);
+        let folder = tempfile::Builder::new().prefix("drey-world-").tempdir().unwrap();
+        let (http, https, plain) = (free_port(), free_port(), free_port());
+        let mut world = Self { name, folder, daemon: None, http, https, plain };
+        world.write_config();
+        world.make_repository();
+        world.commit(files);
+        world.start();
+        world.drey(&["hook", "install", "--repo", REPO, &world.path("world.git")]).ok();
+        world.git(&["push", "-q", "origin", "main"]);
+        world
+    }
+
+    fn write_config(&self) {
+        let part = NEXT_PART.fetch_add(1, Ordering::Relaxed) % 16;
+        let config = format!(
+            "data_dir = \"{data}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[proxy]\ndomain = \"{DOMAIN}\"\n\
+             https = \"127.0.0.1:{https}\"\nhttp = \"127.0.0.1:{plain}\"\n\
+             [engine]\nsubnets = \"10.2{tens}.{net}.0/18\"\n\
+             [defaults]\nmerge_grace = \"0s\"\nkeep = [\"develop\"]\n\
+             [[repo]]\nname = \"{REPO}\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n",
+            data = self.path("data"),
+            http = self.http,
+            https = self.https,
+            plain = self.plain,
+            tens = 14 + part / 4,
+            net = (part % 4) * 64,
+            url = self.path("world.git"),
+        );
+        std::fs::write(self.path("drey.toml"), config).unwrap();
+    }
+
+    fn make_repository(&self) {
+        run("git", &["init", "-q", "--bare", "-b", "main", &self.path("world.git")], self.folder.path());
+        run("git", &["clone", "-q", &self.path("world.git"), &self.path("clone")], self.folder.path());
+        for (key, value) in [("user.name", "world"), ("user.email", "world@localhost")] {
+            self.git(&["config", key, value]);
+        }
+        self.git(&["checkout", "-q", "-b", "main"]);
+    }
+
+    pub fn start(&mut self) {
+        let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_drey"))
+            .args(["serve", "--config", &self.path("drey.toml")])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(child);
+        self.eventually("the daemon answers", 30, || {
+            let url = format!("http://127.0.0.1:{}/readyz", self.http);
+            curl(&["-sf", &url]).is_some_and(|output| output.status.success())
+        });
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut daemon = self.daemon.take().unwrap();
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn clone_path(&self) -> PathBuf {
+        self.folder.path().join("clone")
+    }
+
+    /// Standard output, or standard error of a failure.
+    pub fn drey(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_drey"))
+            .args(["--config", &self.path("drey.toml")])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// What git said, the hook's words on the pusher's terminal among it.
+    pub fn git(&self, arguments: &[&str]) -> String {
+        run("git", arguments, &self.clone_path())
+    }
+
+    pub fn commit(&self, files: &[(&str, &str)]) {
+        for (path, content) in files {
+            let target = self.clone_path().join(path);
+            std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+            std::fs::write(target, content).unwrap();
+        }
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", "world"]);
+    }
+
+    /// A commit on the branch, made from main where it is new, and its push.
+    pub fn push(&self, branch: &str, files: &[(&str, &str)]) -> String {
+        if self.git(&["branch", "--list", branch]).is_empty() {
+            self.git(&["checkout", "-q", "-b", branch, "main"]);
+        } else {
+            self.git(&["checkout", "-q", branch]);
+        }
+        self.commit(files);
+        self.git(&["push", "-f", "origin", branch])
+    }
+
+    pub fn environment(&self, branch: &str) -> Option<Value> {
+        let text = self.drey(&["env", "show", &format!("{REPO}/{branch}"), "--json"]).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Waits until the branch's environment is in the phase at this commit of the clone's branch.
+    pub fn reaches(&self, branch: &str, phase: &str) -> Value {
+        let commit = self.git(&["rev-parse", branch]).trim().to_owned();
+        self.eventually(&format!("{branch} is {phase} at {commit}"), 180, || {
+            self.environment(branch).is_some_and(|it| it["phase"] == phase && it["commit"] == commit.as_str())
+        });
+        self.environment(branch).unwrap()
+    }
+
+    /// Waits until an archive of the branch is there; its outcome.
+    pub fn archived(&self, branch: &str) -> String {
+        let outcome = || {
+            let text = self.drey(&["archive", "list", "--json"]).ok()?;
+            let list: Value = serde_json::from_str(&text).ok()?;
+            let archive = list["items"].as_array()?.iter().find(|it| it["branch"] == branch)?.clone();
+            Some(archive["outcome"].as_str()?.to_owned())
+        };
+        self.eventually(&format!("{branch} is archived"), 120, || outcome().is_some());
+        outcome().unwrap()
+    }
+
+    /// Status and body over HTTPS, the certificate checked against drey's own authority.
+    pub fn get(&self, slug: &str) -> Option<(u16, String)> {
+        let host = format!("{slug}.{DOMAIN}");
+        let authority = self.path("ca.pem");
+        if !Path::new(&authority).exists() {
+            let url = format!("http://127.0.0.1:{}/.well-known/drey-ca.pem", self.plain);
+            curl(&["-sf", "-H", &format!("Host: {host}"), "-o", &authority, &url])?;
+        }
+        let resolve = format!("{host}:{}:127.0.0.1", self.https);
+        let url = format!("https://{host}:{}/", self.https);
+        let output = curl(&["-s", "-m", "15", "--cacert", &authority, "--resolve", &resolve, "-w", "\n%{http_code}", &url])?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (body, status) = text.rsplit_once('\n')?;
+        Some((status.parse().ok()?, body.to_owned()))
+    }
+
+    pub fn serves(&self, slug: &str, text: &str) {
+        self.eventually(&format!("{slug} serves {text:?}"), 60, || {
+            self.get(slug).is_some_and(|(status, body)| status == 200 && body.contains(text))
+        });
+    }
+
+    /// Id of a service's container.
+    pub fn container(&self, branch: &str, service: &str) -> String {
+        let branch = format!("label=drey.branch={branch}");
+        let service = format!("label=drey.service={service}");
+        docker(&["ps", "-aq", "--no-trunc", "--filter", &branch, "--filter", &service, "--filter", &self.ours()]).trim().to_owned()
+    }
+
+    /// Containers, networks and volumes of the branch that are on the engine.
+    pub fn things(&self, branch: &str) -> Vec<String> {
+        let filter = format!("label=drey.branch={branch}");
+        let mut things = Vec::new();
+        for list in [&["ps", "-aq"][..], &["network", "ls", "-q"], &["volume", "ls", "-q"]] {
+            let arguments = [list, &["--filter", &filter, "--filter", &self.ours()]].concat();
+            things.extend(docker(&arguments).lines().map(str::to_owned));
+        }
+        things
+    }
+
+    fn ours(&self) -> String {
+        format!("label=drey.repo={REPO}")
+    }
+
+    pub fn eventually(&self, what: &str, seconds: u64, check: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !check() {
+            if begin.elapsed() > Duration::from_secs(seconds) {
+                self.keep_logs();
+                panic!("{}: not within {seconds} s: {what}\n{}", self.name, self.what_is());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn what_is(&self) -> String {
+        self.drey(&["env", "list", "--json"]).unwrap_or_else(|error| error)
+    }
+
+    /// Leaves what a person needs under `target/world/<name>/`.
+    fn keep_logs(&self) {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/world").join(self.name);
+        std::fs::create_dir_all(&target).unwrap();
+        std::fs::copy(self.path("daemon.log"), target.join("daemon.log")).ok();
+        std::fs::write(target.join("environments.json"), self.what_is()).unwrap();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep_logs();
+        }
+        if let Some(mut daemon) = self.daemon.take() {
+            for branch in self.git(&["branch", "--format", "%(refname:short)"]).lines() {
+                self.drey(&["env", "destroy", &format!("{REPO}/{branch}")]).ok();
+            }
+            let begin = Instant::now();
+            let live = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|list| list["items"] != serde_json::json!([]));
+            while begin.elapsed() < Duration::from_secs(60) && self.drey(&["env", "list", "--json"]).is_ok_and(|text| live(&text)) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            daemon.kill().ok();
+            daemon.wait().ok();
+        }
+    }
+}
+
+/// Removes what a run that was killed left on the engine.
+fn sweep() {
+    let filter = format!("label=drey.repo={REPO}");
+    for (list, remove) in [
+        (&["ps", "-aq"][..], &["rm", "-f"][..]),
+        (&["network", "ls", "-q"], &["network", "rm"]),
+        (&["volume", "ls", "-q"], &["volume", "rm"]),
+    ] {
+        let found = docker(&[list, &["--filter", &filter]].concat());
+        let ids: Vec<&str> = found.lines().collect();
+        if !ids.is_empty() {
+            docker(&[remove, &ids[..]].concat());
+        }
+    }
+}
+
+pub fn docker(arguments: &[&str]) -> String {
+    run("docker", arguments, Path::new("/"))
+}
+
+fn curl(arguments: &[&str]) -> Option<Output> {
+    Command::new("curl").args(arguments).output().ok()
+}
+
+/// Both outputs together; panics when the command fails.
+pub fn run(program: &str, arguments: &[&str], directory: &Path) -> String {
+    let output = Command::new(program).args(arguments).current_dir(directory).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {text}");
+    text
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,218 @@
+//! Scenarios on the real engine, with a real repository and its hook. Each test's name is its sentence.
+#![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
+
+mod harness;
+
+use harness::{World, docker};
+
+/// A page, a "database" that keeps what it is given, and a cache: small, and quick to end.
+const COMPOSE: &str = r#"
+services:
+  web:
+    build: ./web
+    container_name: the-one-and-only
+    ports: ["8080:8080"]
+    depends_on: [db, cache]
+  db:
+    image: drey-demo/tiny:1
+    command: ["serve", "9000", "/data"]
+    volumes: ["data:/data"]
+  cache:
+    image: drey-demo/tiny:1
+    command: ["serve", "9001", "/"]
+volumes:
+  data:
+"#;
+const DOCKERFILE: &str =
+    "FROM drey-demo/tiny:1\nCOPY index.html /www/index.html\nCMD [\"serve\", \"8080\", \"/www\"]\n";
+
+fn shop() -> Vec<(&'static str, &'static str)> {
+    vec![("compose.yaml", COMPOSE), ("web/Dockerfile", DOCKERFILE), ("web/index.html", "first page\n")]
+}
+
+#[test]
+fn a_push_becomes_a_page_and_an_update_replaces_only_what_changed() {
+    let world = World::new("update", &shop());
+    let said = world.push("feature/checkout", &[("web/index.html", "checkout\n")]);
+    assert!(said.contains("feature-checkout.world.localhost"), "{said}");
+    world.reaches("feature/checkout", "ready");
+    world.serves("feature-checkout", "checkout");
+    let before = ["web", "db", "cache"].map(|service| world.container("feature/checkout", service));
+    docker(&["exec", &before[1], "busybox", "sh", "-c", "echo kept > /data/order"]);
+
+    world.push("feature/checkout", &[("web/index.html", "changed\n")]);
+    world.reaches("feature/checkout", "ready");
+    world.serves("feature-checkout", "changed");
+    let after = ["web", "db", "cache"].map(|service| world.container("feature/checkout", service));
+    assert_ne!(before[0], after[0], "the page's container is a new one");
+    assert_eq!(before[1..], after[1..], "database and cache were not touched");
+    assert_eq!(docker(&["exec", &after[1], "busybox", "cat", "/data/order"]).trim(), "kept");
+}
+
+#[test]
+fn two_branches_with_fixed_names_and_ports_run_side_by_side_and_apart() {
+    let world = World::new("apart", &shop());
+    for branch in ["left", "right"] {
+        world.push(branch, &[("web/index.html", branch)]);
+    }
+    for branch in ["left", "right"] {
+        world.reaches(branch, "ready");
+        world.serves(branch, branch);
+    }
+    let (left, right) = (world.container("left", "db"), world.container("right", "db"));
+    docker(&["exec", &left, "busybox", "sh", "-c", "echo mine > /data/secret"]);
+    assert!(!docker(&["exec", &right, "busybox", "ls", "/data"]).contains("secret"));
+    let name = docker(&["inspect", "-f", "{{.Name}}", &right]).trim().trim_start_matches('/').to_owned();
+    let reach = format!("busybox nslookup {name} 2>&1 || true; busybox nc -w 2 {name} 9000 </dev/null 2>&1 || echo unreachable");
+    let said = docker(&["exec", &left, "busybox", "sh", "-c", &reach]);
+    assert!(said.contains("unreachable"), "{said}");
+}
+
+#[test]
+fn branches_whose_names_look_alike_get_their_own_addresses_and_keep_them_over_a_restart() {
+    let mut world = World::new("names", &shop());
+    let branches = ["feature/a", "feature-a", "Feature/A"];
+    for branch in branches {
+        world.git(&["branch", branch, "main"]);
+    }
+    world.git(&["push", "-q", "origin", branches[0], branches[1], branches[2]]);
+    let slugs = |world: &World| {
+        branches.map(|branch| world.reaches(branch, "ready")["slug"].as_str().unwrap().to_owned())
+    };
+    let before = slugs(&world);
+    let different: std::collections::BTreeSet<&String> = before.iter().collect();
+    assert_eq!(different.len(), 3, "{before:?}");
+    world.kill();
+    world.start();
+    assert_eq!(slugs(&world), before);
+    for slug in &before {
+        world.serves(slug, "first page");
+    }
+}
+
+#[test]
+fn what_is_broken_says_why_and_the_next_good_push_goes_ready() {
+    let world = World::new("broken", &shop());
+    let cases = [
+        ("broken YAML", "compose.yaml", "services:\n  web: [\n", "compose.yaml"),
+        ("unknown dependency", "compose.yaml", "services:\n  web:\n    image: drey-demo/tiny:1\n    expose: [80]\n    depends_on: [nobody]\n", "nobody"),
+        ("failing build", "web/Dockerfile", "FROM drey-demo/tiny:1\nRUN [\"busybox\", \"false\"]\n", "web"),
+        ("exits at once", "web/Dockerfile", "FROM drey-demo/tiny:1\nCMD [\"busybox\", \"sh\", \"-c\", \"echo it hurts; exit 3\"]\n", "it hurts"),
+        ("nobody listens", "web/Dockerfile", "FROM drey-demo/tiny:1\nCMD [\"serve\", \"7777\", \"/\"]\nLABEL drey.ready.within=5s\n", "8080"),
+        ("host name space", "compose.yaml", "services:\n  web:\n    image: drey-demo/tiny:1\n    expose: [80]\n    pid: host\n", "pid"),
+    ];
+    for (number, (what, path, content, reason)) in cases.into_iter().enumerate() {
+        let branch = format!("broken-{number}");
+        let quick = COMPOSE.replace("build: ./web", "build: ./web\n    labels: {drey.ready.within: 8s}");
+        let files = if path == "compose.yaml" { vec![(path, content)] } else { vec![("compose.yaml", quick.as_str()), (path, content)] };
+        world.push(&branch, &files);
+        world.eventually(&format!("{what} is told"), 120, || {
+            world.environment(&branch).is_some_and(|it| it["phase"] == "failed" || it["phase"] == "blocked")
+        });
+        let environment = world.environment(&branch).unwrap();
+        let said = environment["reason"].as_str().unwrap_or_default();
+        assert!(said.contains(reason), "{what}: {said}");
+        assert_eq!(world.container(&branch, "web"), "", "{what}: no container is left");
+        let (status, page) = world.get(&branch).unwrap();
+        assert_eq!(status, 503, "{what}: {page}");
+    }
+    world.push("broken-3", &shop());
+    world.reaches("broken-3", "ready");
+    world.serves("broken-3", "first page");
+}
+
+#[test]
+fn every_way_to_merge_ends_archived_as_merged_and_a_deletion_as_deleted() {
+    let world = World::new("merges", &shop());
+    let merge = |branch: &str, how: &dyn Fn()| {
+        world.push(branch, &[(&format!("{branch}.txt"), branch)]);
+        world.reaches(branch, "ready");
+        world.git(&["checkout", "-q", "main"]);
+        how();
+        world.git(&["push", "-q", "origin", "main"]);
+        assert_eq!(world.archived(branch), "merged", "{branch}");
+        world.eventually("nothing is left", 30, || world.things(branch).is_empty());
+    };
+    merge("fast-forward", &|| {
+        world.git(&["merge", "-q", "--ff-only", "fast-forward"]);
+    });
+    merge("merge-commit", &|| {
+        world.git(&["merge", "-q", "--no-ff", "-m", "merge", "merge-commit"]);
+    });
+    merge("squash", &|| {
+        world.git(&["merge", "-q", "--squash", "squash"]);
+        world.git(&["commit", "-q", "-m", "squashed"]);
+    });
+    merge("rebase", &|| {
+        world.commit(&[("other.txt", "main goes on")]);
+        world.git(&["cherry-pick", "rebase"]);
+    });
+    world.git(&["branch", "fresh", "main"]);
+    world.git(&["push", "-q", "origin", "fresh"]);
+    world.push("gone", &[("gone.txt", "gone")]);
+    world.reaches("gone", "ready");
+    world.git(&["push", "-q", "origin", ":gone"]);
+    assert_eq!(world.archived("gone"), "deleted");
+    let (status, _) = world.get("gone").unwrap();
+    assert_eq!(status, 410);
+    world.git(&["checkout", "-q", "main"]);
+    world.commit(&[("more.txt", "more")]);
+    world.git(&["push", "-q", "origin", "main"]);
+    world.reaches("fresh", "ready");
+}
+
+#[test]
+fn a_force_push_is_just_a_new_commit_and_a_push_can_wait() {
+    let world = World::new("force", &shop());
+    world.push("feature/x", &[("web/index.html", "one\n")]);
+    world.reaches("feature/x", "ready");
+    world.git(&["reset", "-q", "--hard", "main"]);
+    world.commit(&[("web/index.html", "two\n")]);
+    let said = world.git(&["push", "-f", "-o", "drey.wait", "origin", "feature/x"]);
+    assert!(said.contains("ready"), "{said}");
+    world.serves("feature-x", "two");
+    let said = world.git(&["push", "-f", "-o", "drey.skip", "origin", "main:refs/heads/skipped"]);
+    assert!(said.contains("skip"), "{said}");
+    assert!(world.environment("skipped").is_none());
+}
+
+#[test]
+fn killed_in_the_middle_it_still_reaches_what_was_wanted() {
+    let mut world = World::new("killed", &shop());
+    world.push("feature/x", &[("web/index.html", "alive\n")]);
+    world.eventually("containers are being made", 60, || !world.things("feature/x").is_empty());
+    world.kill();
+    world.start();
+    world.reaches("feature/x", "ready");
+    world.serves("feature-x", "alive");
+    let before = world.things("feature/x").len();
+
+    world.git(&["push", "-q", "origin", ":feature/x"]);
+    world.eventually("the teardown has begun", 60, || world.things("feature/x").len() < before || {
+        world.environment("feature/x").is_some_and(|it| it["phase"] == "archiving")
+    });
+    world.kill();
+    world.start();
+    assert_eq!(world.archived("feature/x"), "deleted");
+    world.eventually("nothing is left", 60, || world.things("feature/x").is_empty());
+    let archives = world.drey(&["archive", "list", "--json"]).unwrap();
+    assert_eq!(archives.matches("\"feature/x\"").count(), 1, "{archives}");
+}
+
+#[test]
+fn forty_environments_at_once_are_all_ready() {
+    let compose = "services:\n  web:\n    image: drey-demo/tiny:1\n    command: [serve, '8080', /]\n    expose: [8080]\n  \
+                   worker:\n    image: drey-demo/tiny:1\n    command: [serve, '9000', /]\n";
+    let world = World::new("forty", &[("compose.yaml", compose)]);
+    let branches: Vec<String> = (0..40).map(|number| format!("many-{number}")).collect();
+    for branch in &branches {
+        world.git(&["branch", branch, "main"]);
+    }
+    let mut arguments = vec!["push", "-q", "origin"];
+    arguments.extend(branches.iter().map(String::as_str));
+    world.git(&arguments);
+    world.eventually("all forty are ready", 400, || {
+        let text = world.drey(&["env", "list", "--json"]).unwrap_or_default();
+        text.matches("\"phase\":\"ready\"").count() == 40
+    });
+}
