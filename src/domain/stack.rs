@@ -82,6 +82,9 @@ pub struct BindSpec {
     pub is_file: bool,
 }
 
+/// Name of a bound file inside the folder of its content id: the same content may be bound under several names.
+pub const BOUND_FILE: &str = "file";
+
 /// A hostname's first part and where it leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteSpec {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
 use crate::domain::names::EnvironmentId;
-use crate::domain::stack::BindSpec;
+use crate::domain::stack::{BOUND_FILE, BindSpec};
 use crate::ports::{PortError, PortResult, Workspace};
 
 /// Suffix of a bind that is being written; one without it is whole.
@@ -172,7 +172,7 @@ mod tests {
         workspace.write_binds(id, &checkout, &binds).await.unwrap();
         let root = workspace.binds_directory(id);
         assert_eq!(std::fs::read_to_string(root.join("t1/sub/a")).unwrap(), "a");
-        assert_eq!(std::fs::read_to_string(root.join("f1/a")).unwrap(), "a");
+        assert_eq!(std::fs::read_to_string(root.join("f1/file")).unwrap(), "a");
         assert!(root.join("t1/out").is_symlink());
         workspace.prune_binds(id, &BTreeSet::from(["f1".to_owned()])).await.unwrap();
         assert_eq!(workspace.binds(id).await.unwrap(), BTreeSet::from(["f1".to_owned()]));

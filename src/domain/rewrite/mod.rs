@@ -1,1 +1,99 @@
-//! From the accepted compose document to the stack that is deployed.
+//! From the accepted compose document to the stack that is deployed, to the letter.
+//!
+//! Input is the canonical document of `docker compose config`, already judged and rid of what is dropped by
+//! [`super::policy`]. Here names, networks, volumes, binds, images, labels and variables become drey's own.
+
+mod binds;
+mod discovery;
+mod error;
+mod networks;
+mod overlay;
+mod select;
+mod services;
+mod variables;
+mod volumes;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::names::ProjectName;
+use super::observed::ImageFacts;
+use super::stack::Stack;
+
+pub use binds::{BoundContent, bound_paths};
+pub use discovery::{Discovered, discover};
+pub use error::RewriteError;
+pub use networks::network_keys;
+pub use overlay::{ServiceLimits, overlay_values};
+pub use select::select;
+pub use services::{is_job, restart_policy};
+pub use variables::{AddressParts, CommitVariables, container_variables, render_variables};
+
+/// Everything a rewrite depends on besides the document.
+pub struct RewriteContext<'a> {
+    pub project: &'a ProjectName,
+    /// Constant labels for every service; `drey.service` is added.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Service → tag, for services with `build`.
+    pub tags: &'a BTreeMap<String, String>,
+    pub facts: &'a BTreeMap<String, ImageFacts>,
+    /// Network key → CIDR.
+    pub subnets: &'a BTreeMap<String, String>,
+    /// Path inside the checkout → what lies there.
+    pub contents: &'a BTreeMap<String, BoundContent>,
+    pub checkout: &'a Path,
+    /// Folder of the environment's bound files.
+    pub binds: &'a Path,
+    /// For every container; no value of a branch's own file replaces one.
+    pub variables: &'a BTreeMap<String, String>,
+    /// Fragment from the overlay template; wins over what the file says.
+    pub overlay: &'a Value,
+    /// Services whose proper end is exit code 0.
+    pub jobs: &'a [String],
+}
+
+/// Makes the stack. The same input gives the same digest.
+///
+/// # Errors
+/// When no route can be found, a label is no good, or a bound path is unknown; the text names the key.
+pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, RewriteError> {
+    let discovered = discover(document, context.facts)?;
+    let mut document = document.clone();
+    let networks = networks::rewrite(&mut document, context);
+    let volumes = volumes::rewrite(&mut document, context);
+    let bound = binds::rewrite(&mut document, context)?;
+    services::rewrite(&mut document, context);
+    overlay::merge(&mut document, context.overlay);
+    if let Some(top) = document.as_object_mut() {
+        top.insert("name".to_owned(), json!(context.project.as_str()));
+        top.retain(|key, _| !key.starts_with("x-"));
+    }
+    let services = services::facts(&document, context);
+    let routes = discovered.routes(&networks, &document);
+    let digest = hex::encode(Sha256::digest(document.to_string().as_bytes()));
+    Ok(Stack {
+        document,
+        digest,
+        services,
+        networks,
+        volumes,
+        binds: bound,
+        routes,
+        readiness: discovered.readiness,
+    })
+}
+
+/// The services of a document, by name.
+fn services_of(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    document.get("services").and_then(Value::as_object).into_iter().flatten()
+}
+
+fn services_mut(document: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    document.get_mut("services").and_then(Value::as_object_mut).into_iter().flat_map(|map| map.iter_mut())
+}
+
+#[cfg(test)]
+mod tests;

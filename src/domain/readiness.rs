@@ -1,1 +1,0 @@
-//! When a stack is ready, still starting, or failed.

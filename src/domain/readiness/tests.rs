@@ -1,0 +1,124 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::stack::{Condition, ReadinessSpec};
+
+fn service(may_complete: bool, depends_on: &[(&str, Condition)]) -> Service {
+    Service {
+        image: "x".into(),
+        replicas: 1,
+        has_health_check: false,
+        may_complete,
+        depends_on: depends_on.iter().map(|(name, condition)| ((*name).to_owned(), *condition)).collect(),
+    }
+}
+
+fn stack() -> Stack {
+    Stack {
+        document: json!({}),
+        digest: String::new(),
+        services: BTreeMap::from([
+            ("web".into(), service(false, &[("db", Condition::ServiceHealthy)])),
+            ("db".into(), service(false, &[("migrate", Condition::ServiceCompletedSuccessfully)])),
+            ("migrate".into(), service(true, &[])),
+            ("other".into(), service(false, &[])),
+        ]),
+        networks: Vec::new(),
+        volumes: Vec::new(),
+        binds: Vec::new(),
+        routes: Vec::new(),
+        readiness: ReadinessSpec { path: "/".into(), within_seconds: 10 },
+    }
+}
+
+fn container(service: &str, state: ContainerState, health: Health) -> Container {
+    Container {
+        id: format!("id-{service}"),
+        name: format!("p-{service}-1"),
+        service: service.into(),
+        image: "x".into(),
+        state,
+        health,
+        addresses: BTreeMap::from([("p_default".into(), std::net::IpAddr::from([10, 0, 0, 2]))]),
+        restarts: 0,
+        oneoff: false,
+    }
+}
+
+fn sound() -> Observed {
+    Observed {
+        containers: vec![
+            container("db", ContainerState::Running, Health::Healthy),
+            container("migrate", ContainerState::Exited(0), Health::None),
+            container("other", ContainerState::Running, Health::None),
+            container("web", ContainerState::Running, Health::None),
+        ],
+        ..Observed::default()
+    }
+}
+
+#[test]
+fn ready_when_all_are_healthy_running_or_properly_ended() {
+    assert_eq!(judge(&stack(), &sound()), Readiness::Ready);
+}
+
+#[test]
+fn waits_for_health_and_for_missing_containers() {
+    let mut observed = sound();
+    observed.containers[0].health = Health::Starting;
+    observed.containers.pop();
+    let Readiness::Pending { waiting } = judge(&stack(), &observed) else { panic!("not pending") };
+    assert_eq!(waiting, ["db is not healthy yet", "web has 0 of 1 containers"]);
+}
+
+#[test]
+fn an_exit_fails_at_once_unless_it_is_the_proper_end() {
+    let mut observed = sound();
+    observed.containers[3].state = ContainerState::Exited(0);
+    assert!(matches!(judge(&stack(), &observed), Readiness::Failed { service, .. } if service == "web"));
+    let mut observed = sound();
+    observed.containers[1].state = ContainerState::Exited(1);
+    assert!(matches!(judge(&stack(), &observed), Readiness::Failed { service, .. } if service == "migrate"));
+}
+
+#[test]
+fn a_crash_loop_fails_after_a_few_restarts() {
+    let mut observed = sound();
+    observed.containers[3].state = ContainerState::Restarting;
+    assert!(matches!(judge(&stack(), &observed), Readiness::Pending { .. }));
+    observed.containers[3].restarts = 3;
+    assert!(matches!(judge(&stack(), &observed), Readiness::Failed { .. }));
+}
+
+#[test]
+fn a_route_is_served_while_all_it_needs_is_sound() {
+    let mut observed = sound();
+    observed.containers[2].state = ContainerState::Exited(1);
+    assert!(serving(&stack(), &observed, "web"), "other is not needed by web");
+    observed.containers[0].health = Health::Unhealthy;
+    assert!(!serving(&stack(), &observed, "web"), "db is");
+}
+
+#[test]
+fn probes_pass_below_500_and_back_off() {
+    assert!(probe_passes(Scheme::Http, Some(404)) && !probe_passes(Scheme::Http, Some(502)));
+    assert!(probe_passes(Scheme::Tcp, None) && !probe_passes(Scheme::H2c, None));
+    assert_eq!(probe_delay(0), Duration::from_millis(50));
+    assert_eq!(probe_delay(u32::MAX), Duration::from_secs(1));
+}
+
+#[test]
+fn tcp_services_are_probed_and_never_routed() {
+    let mut route = RouteSpec {
+        service: "web".into(),
+        port: 80,
+        scheme: Scheme::Http,
+        label: String::new(),
+        network: "p_default".into(),
+    };
+    assert_eq!(upstream(&route, &sound()).map(|it| it.address.to_string()), Some("10.0.0.2:80".into()));
+    route.scheme = Scheme::Tcp;
+    assert!(upstream(&route, &sound()).is_none() && probe_target(&route, &sound()).is_some());
+}

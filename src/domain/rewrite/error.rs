@@ -1,0 +1,27 @@
+//! Why a document cannot become a stack.
+
+use thiserror::Error;
+
+/// Names the key, the reason and the way out.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RewriteError {
+    #[error(
+        "no service to route: none is named web, app, frontend or www, and {reason}; candidates: {candidates}; \
+         put the label `drey.primary: \"true\"` on the one that visitors should see"
+    )]
+    NoPrimary { reason: String, candidates: String },
+    #[error("services.{0}: the label drey.primary is on more than one service; leave it on one")]
+    SeveralPrimaries(String),
+    #[error(
+        "services.{0}: no port is known; write `ports` or `expose`, or put the label `drey.port` on the service"
+    )]
+    NoPort(String),
+    #[error("services.{service}.labels.{label}: {value:?} {reason}")]
+    Label { service: String, label: String, value: String, reason: &'static str },
+    #[error("services.{service}.depends_on: {needed} belongs to a profile that is not started")]
+    InactiveDependency { service: String, needed: String },
+    #[error("{key}: {path} is not in the commit")]
+    NotInCommit { key: String, path: String },
+    #[error("x-drey.{key}: {reason}")]
+    Setting { key: String, reason: String },
+}
