@@ -3,7 +3,7 @@
 //! Owns every conversation with the engine but those of compose. Knows nothing of environments: it is told names,
 //! labels and projects. Every call has a time limit, and every removal may run twice.
 
-// mod build;
+mod build;
 mod credentials;
 mod error;
 mod events;
@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error as EngineError;
 
-// pub use build::{BuildxBuilder, BuildxSettings};
+pub use build::{BuildxBuilder, BuildxSettings};
 pub use credentials::{CredentialsFolder, RegistryCredential};
 pub use events::EngineEvent;
 pub use plugin::{find_plugin, plugin_folders};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// The folders in which the docker command itself looks, below the user's own.
+/// The folders in which the docker command itself looks, besides the user's own.
 const FOLDERS: [&str; 4] = [
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -10,7 +10,8 @@ const FOLDERS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
-/// The binary of a plugin, for instance `docker-compose`; `home` is the daemon's user's home, looked at first.
+/// The binary of a plugin, for instance `docker-compose`; `home` is that of the daemon's user, looked at
+/// last: the jail lets nothing be run from there.
 /// `None` when no folder has it.
 pub fn find_plugin(name: &str, home: Option<&std::path::Path>) -> Option<PathBuf> {
     let own = home.map(|home| home.join(".docker/cli-plugins"));
@@ -22,7 +23,7 @@ pub fn find_plugin(name: &str, home: Option<&std::path::Path>) -> Option<PathBuf
 
 /// All folders as one text, for an error.
 pub fn plugin_folders() -> String {
-    format!("~/.docker/cli-plugins, {}", FOLDERS.join(", "))
+    format!("{}, ~/.docker/cli-plugins", FOLDERS.join(", "))
 }
 
 fn is_executable(path: &std::path::Path) -> bool {
@@ -37,7 +38,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn the_users_own_plugin_comes_first() {
+    fn a_plugin_in_the_users_home_is_found() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join(".docker/cli-plugins");
         std::fs::create_dir_all(&folder).unwrap();
