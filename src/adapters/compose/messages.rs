@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::adapters::process::Output;
 use crate::ports::{LogLine, LogSink, PortError};
 
-/// One line of `--progress json`.
+/// One line of `--progress json`; of `--progress plain` only what it is about and how far it is.
 #[derive(Debug, Default, Deserialize)]
 struct Message {
     #[serde(default)]
@@ -71,16 +71,16 @@ impl Progress {
         }
     }
 
-    /// Takes one line of output; gives the line for the log, if it says something new.
+    /// Takes one line of output, JSON or plain; gives the line for the log, if it says something new.
     fn take(&mut self, line: &str) -> Option<String> {
-        let text = match serde_json::from_str::<Message>(line) {
-            Ok(message) if message.error || (message.id.is_empty() && !message.message.is_empty()) => {
+        let text = match serde_json::from_str::<Message>(line).ok().or_else(|| plain_step(line)) {
+            Some(message) if message.error || (message.id.is_empty() && !message.message.is_empty()) => {
                 let text = self.shorten(&message.message);
                 self.errors.push(text.clone());
                 format!("error: {text}")
             }
-            Ok(message) => self.step(&message)?,
-            Err(_not_json) => {
+            Some(message) => self.step(&message)?,
+            None => {
                 let text = self.shorten(&plain(line));
                 if !text.is_empty() && !is_warning(&text) {
                     self.errors.push(text.clone());
@@ -155,6 +155,14 @@ impl Progress {
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+/// ` Container x-web-1  Started`: what it is about and how far it is stand two blanks apart.
+fn plain_step(line: &str) -> Option<Message> {
+    let (id, status) = line.trim().split_once("  ")?;
+    let (kind, name) = id.split_once(' ')?;
+    let known = matches!(kind, "Container" | "Network" | "Volume" | "Image") && !name.contains(' ');
+    known.then(|| Message { id: id.to_owned(), status: status.trim().to_owned(), ..Message::default() })
 }
 
 /// Whether a text has the name as a word.
@@ -278,6 +286,20 @@ mod tests {
                 "container db: removed"
             ]
         );
+    }
+
+    #[test]
+    fn plain_progress_says_the_same() {
+        let (progress, told) = progress(&[
+            " Container drey-ab-1-x-web-1  Starting",
+            " Container drey-ab-1-x-db-1  Started",
+            "Error response from daemon: no such file",
+        ]);
+        assert_eq!(
+            told,
+            ["container web: starting", "container db: started", "Error response from daemon: no such file"]
+        );
+        assert_eq!(progress.failure("start").to_string(), "start: web: no such file");
     }
 
     #[test]

@@ -14,25 +14,35 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use serde_json::Value;
 
+use tokio::sync::OnceCell;
+
 pub use tool::ComposeSettings;
+use tool::Version;
 
 use crate::domain::names::ProjectName;
 use crate::ports::{LogSink, PortError, PortResult, RenderRequest, Rendered, Stacks, UpRequest};
 
 /// `docker compose`, run as the plugin binary itself.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ComposeCli {
     settings: ComposeSettings,
+    /// Asked once: an older tool speaks plainer.
+    version: OnceCell<Version>,
 }
 
 impl ComposeCli {
     pub fn new(settings: ComposeSettings) -> Self {
-        Self { settings }
+        Self { settings, version: OnceCell::new() }
     }
 
     /// The version, for instance `2.40.3`; an error when the tool is missing or older than 2.24.
     pub async fn version(&self) -> PortResult<String> {
-        tool::version(&self.settings).await
+        tool::version(&self.settings).await.map(|version| version.text)
+    }
+
+    /// The tool's form of progress.
+    async fn progress(&self) -> PortResult<&'static str> {
+        self.version.get_or_try_init(|| tool::version(&self.settings)).await.map(Version::progress)
     }
 }
 
@@ -43,11 +53,11 @@ impl Stacks for ComposeCli {
     }
 
     async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
-        up::up(&self.settings, request, log).await
+        up::up((&self.settings, self.progress().await?), request, log).await
     }
 
     async fn stop(&self, project: &ProjectName, timeout_seconds: u32, log: &dyn LogSink) -> PortResult<()> {
-        up::stop(&self.settings, project, timeout_seconds, log).await
+        up::stop((&self.settings, self.progress().await?), project, timeout_seconds, log).await
     }
 
     fn overlay(&self, values: &Value) -> PortResult<Value> {

@@ -11,7 +11,7 @@ use crate::ports::{LogSink, PortError, PortResult, RenderRequest};
 
 /// The plugin's name in the folders of the docker command.
 const PLUGIN: &str = "docker-compose";
-/// First version whose `up` is what drey builds on (`--no-build`, `--pull never`, JSON progress, several env files).
+/// First version whose `config` and `up` are what drey builds on.
 const OLDEST: (u32, u32) = (2, 24);
 
 /// Longest `config`, on the clock and on the processor; measured 0.14 s.
@@ -25,6 +25,9 @@ const RUN_LIMIT: Duration = Duration::from_secs(60 * 60);
 const DOCUMENT_LIMIT: usize = 16 * 1024 * 1024;
 /// Name prefixes of variables that would steer the tool itself.
 const STEERING: [&str; 4] = ["COMPOSE_", "DOCKER_", "LD_", "PATH"];
+
+/// First version with `--progress json`; before it the plain lines are read.
+const JSON_PROGRESS: (u32, u32) = (2, 29);
 
 /// What the adapter needs to know.
 #[derive(Clone, Debug)]
@@ -118,11 +121,11 @@ pub(super) async fn resolve(
 }
 
 /// The version, refused when too old.
-pub(super) async fn version(settings: &ComposeSettings) -> PortResult<String> {
+pub(super) async fn version(settings: &ComposeSettings) -> PortResult<Version> {
     make_folder(&settings.empty_folder)?;
     let command = Command::new(binary(settings)?).args(["version", "--short"]);
     let output = prepared(command, &settings.empty_folder).run().await?;
-    checked_version(&output.text())
+    Version::parse(&output.text())
 }
 
 fn make_folder(folder: &Path) -> PortResult<()> {
@@ -131,20 +134,35 @@ fn make_folder(folder: &Path) -> PortResult<()> {
     })
 }
 
-/// `2.40.3` of `v2.40.3-3`, refused when too old.
-fn checked_version(answer: &str) -> PortResult<String> {
-    let version = answer.trim().trim_start_matches('v');
-    let mut numbers = version.split(['.', '-', '+']).map(str::parse::<u32>);
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
-        return Err(PortError::Permanent(format!("{PLUGIN} gives no version but {answer:?}")));
-    };
-    if (major, minor) < OLDEST {
-        let (oldest_major, oldest_minor) = OLDEST;
-        return Err(PortError::Permanent(format!(
-            "docker compose {version} is too old: install {oldest_major}.{oldest_minor} or newer"
-        )));
+/// A version that is new enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    /// As the tool spells it, without a leading `v`.
+    pub(super) text: String,
+    numbers: (u32, u32),
+}
+
+impl Version {
+    fn parse(answer: &str) -> PortResult<Self> {
+        let text = answer.trim().trim_start_matches('v').to_owned();
+        let mut parts = text.split(['.', '-', '+']).map(str::parse::<u32>);
+        let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
+            return Err(PortError::Permanent(format!("{PLUGIN} gives no version but {answer:?}")));
+        };
+        let numbers = (major, minor);
+        if numbers < OLDEST {
+            let (oldest_major, oldest_minor) = OLDEST;
+            return Err(PortError::Permanent(format!(
+                "docker compose {text} is too old: install {oldest_major}.{oldest_minor} or newer"
+            )));
+        }
+        Ok(Self { text, numbers })
     }
-    Ok(version.to_owned())
+
+    /// The richest form of progress that it knows.
+    pub(super) fn progress(&self) -> &'static str {
+        if self.numbers < JSON_PROGRESS { "plain" } else { "json" }
+    }
 }
 
 #[cfg(test)]
@@ -153,12 +171,14 @@ mod tests {
 
     #[test]
     fn old_versions_are_refused() {
-        assert_eq!(checked_version("2.40.3-3\n").unwrap(), "2.40.3-3");
-        assert_eq!(checked_version("v2.24.0").unwrap(), "2.24.0");
-        assert_eq!(checked_version("5.0.0").unwrap(), "5.0.0");
-        assert!(checked_version("2.23.9").unwrap_err().to_string().contains("2.24"));
-        assert!(checked_version("1.29.2").is_err());
-        assert!(checked_version("dev").is_err());
+        let progress = |answer: &str| Version::parse(answer).map(|version| version.progress());
+        assert_eq!(Version::parse("2.40.3-3\n").unwrap().text, "2.40.3-3");
+        assert_eq!(progress("v2.24.0").unwrap(), "plain");
+        assert_eq!(progress("2.29.1").unwrap(), "json");
+        assert_eq!(progress("5.0.0").unwrap(), "json");
+        assert!(progress("2.23.9").unwrap_err().to_string().contains("2.24"));
+        assert!(progress("1.29.2").is_err());
+        assert!(progress("dev").is_err());
     }
 
     #[test]

@@ -10,27 +10,30 @@ use super::tool::{self, ComposeSettings};
 use crate::domain::names::ProjectName;
 use crate::ports::{LogSink, PortError, PortResult, UpRequest};
 
+/// The settings, and the form of progress that the tool knows.
+type Tool<'a> = (&'a ComposeSettings, &'static str);
+
 /// Deploys the document to the letter. Returns when every container is started, and every condition that another
 /// service waits for is met: the deadline is the caller's, who drops the future.
-pub(super) async fn up(settings: &ComposeSettings, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
+pub(super) async fn up(tool: Tool<'_>, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
     let document = write_document(&request.directory, &request.stack.document)?;
-    let arguments = up_arguments(settings, request, &document);
-    run(settings, arguments, ("start", &request.project), log).await
+    let arguments = up_arguments(tool, request, &document);
+    run(tool, arguments, ("start", &request.project), log).await
 }
 
 /// Works from the labels of what runs: no file, and nothing to do when there is nothing.
 pub(super) async fn stop(
-    settings: &ComposeSettings,
+    tool: Tool<'_>,
     project: &ProjectName,
     timeout_seconds: u32,
     log: &dyn LogSink,
 ) -> PortResult<()> {
-    let arguments = stop_arguments(settings, project, timeout_seconds);
-    run(settings, arguments, ("stop", project), log).await
+    let arguments = stop_arguments(tool, project, timeout_seconds);
+    run(tool, arguments, ("stop", project), log).await
 }
 
 async fn run(
-    settings: &ComposeSettings,
+    (settings, _): Tool<'_>,
     arguments: Vec<OsString>,
     (action, project): (&str, &ProjectName),
     log: &dyn LogSink,
@@ -43,8 +46,8 @@ async fn run(
 }
 
 /// No `--yes`: its one question is whether a volume may be made anew, and the answer is no.
-fn up_arguments(settings: &ComposeSettings, request: &UpRequest, document: &Path) -> Vec<OsString> {
-    let mut arguments = engine_arguments(settings, &request.project);
+fn up_arguments(tool: Tool<'_>, request: &UpRequest, document: &Path) -> Vec<OsString> {
+    let mut arguments = engine_arguments(tool, &request.project);
     arguments.extend(["--project-directory".into(), request.directory.clone().into_os_string()]);
     arguments.extend(["--file".into(), document.as_os_str().to_owned()]);
     arguments
@@ -55,17 +58,17 @@ fn up_arguments(settings: &ComposeSettings, request: &UpRequest, document: &Path
     arguments
 }
 
-fn stop_arguments(settings: &ComposeSettings, project: &ProjectName, timeout_seconds: u32) -> Vec<OsString> {
-    let mut arguments = engine_arguments(settings, project);
+fn stop_arguments(tool: Tool<'_>, project: &ProjectName, timeout_seconds: u32) -> Vec<OsString> {
+    let mut arguments = engine_arguments(tool, project);
     arguments.extend(["stop".into(), "--timeout".into(), timeout_seconds.to_string().into()]);
     arguments
 }
 
 /// The engine is given as an option: a variable would be visible to `environment: [DOCKER_HOST]`.
-fn engine_arguments(settings: &ComposeSettings, project: &ProjectName) -> Vec<OsString> {
+fn engine_arguments((settings, progress): Tool<'_>, project: &ProjectName) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--host".into(), settings.engine_host.clone().into()];
     arguments.extend(tool::project_arguments(project.as_str()));
-    arguments.extend(["--progress", "json"].map(OsString::from));
+    arguments.extend(["--progress", progress].map(OsString::from));
     arguments
 }
 
@@ -131,7 +134,11 @@ mod tests {
             recreate: true,
         };
         assert_eq!(
-            text(&up_arguments(&settings(), &request, Path::new("/data/environments/1/compose.json"))),
+            text(&up_arguments(
+                (&settings(), "json"),
+                &request,
+                Path::new("/data/environments/1/compose.json")
+            )),
             "--host unix:///run/engine.sock --ansi never --project-name drey-ab-1-x --progress json \
              --project-directory /data/environments/1 --file /data/environments/1/compose.json \
              up --detach --no-build --pull never --remove-orphans --force-recreate"
@@ -142,8 +149,8 @@ mod tests {
     fn stop_needs_no_file() {
         let project = ProjectName::from_stored("drey-ab-1-x".to_owned());
         assert_eq!(
-            text(&stop_arguments(&settings(), &project, 10)),
-            "--host unix:///run/engine.sock --ansi never --project-name drey-ab-1-x --progress json stop --timeout 10"
+            text(&stop_arguments((&settings(), "plain"), &project, 10)),
+            "--host unix:///run/engine.sock --ansi never --project-name drey-ab-1-x --progress plain stop --timeout 10"
         );
     }
 
