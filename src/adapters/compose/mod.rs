@@ -1,1 +1,108 @@
 //! The compose CLI, and everything YAML.
+//!
+//! The reference tool does what compose means; here it is only called, in an environment of our own making, and its
+//! words are turned into log lines and reasons. Nothing of the daemon's environment reaches it.
+
+mod joints;
+mod messages;
+mod render;
+mod tool;
+mod up;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use tokio::sync::OnceCell;
+
+pub use tool::ComposeSettings;
+use tool::Version;
+
+use crate::domain::names::ProjectName;
+use crate::ports::{LogSink, PortError, PortResult, RenderRequest, Rendered, Stacks, UpRequest};
+
+/// `docker compose`, run as the plugin binary itself.
+#[derive(Debug)]
+pub struct ComposeCli {
+    settings: ComposeSettings,
+    /// Asked once: an older tool speaks plainer.
+    version: OnceCell<Version>,
+}
+
+impl ComposeCli {
+    pub fn new(settings: ComposeSettings) -> Self {
+        Self { settings, version: OnceCell::new() }
+    }
+
+    /// The version, for instance `2.40.3`; an error when the tool is missing or older than 2.24.
+    pub async fn version(&self) -> PortResult<String> {
+        tool::version(&self.settings).await.map(|version| version.text)
+    }
+
+    /// The tool's form of progress.
+    async fn progress(&self) -> PortResult<&'static str> {
+        self.version.get_or_try_init(|| tool::version(&self.settings)).await.map(Version::progress)
+    }
+}
+
+#[async_trait]
+impl Stacks for ComposeCli {
+    async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
+        render::render(&self.settings, request).await
+    }
+
+    async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
+        up::up((&self.settings, self.progress().await?), request, log).await
+    }
+
+    async fn stop(&self, project: &ProjectName, timeout_seconds: u32, log: &dyn LogSink) -> PortResult<()> {
+        up::stop((&self.settings, self.progress().await?), project, timeout_seconds, log).await
+    }
+
+    fn overlay(&self, values: &Value) -> PortResult<Value> {
+        overlay_of(&joints::overlay_text(values)?)
+    }
+
+    fn starter(&self, name: &str, checkout: &Path) -> PortResult<Vec<PathBuf>> {
+        let file = PathBuf::from("compose.yaml");
+        let path = checkout.join(&file);
+        std::fs::write(&path, joints::starter_text(name)?)
+            .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
+        Ok(vec![file])
+    }
+}
+
+/// The rendered template as a compose fragment.
+fn overlay_of(text: &str) -> PortResult<Value> {
+    let failed = |reason: String| PortError::Permanent(format!("overlay.yaml.tera: {reason}"));
+    let value: Value = serde_yaml::from_str(text).map_err(|error| failed(error.to_string()))?;
+    match value {
+        Value::Object(_) => Ok(value),
+        Value::Null => Ok(Value::Object(serde_json::Map::new())),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(failed("gives no mapping at its top".to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_overlay_is_a_mapping_or_nothing() {
+        let overlay =
+            overlay_of("services:\n  web:\n    pids_limit: 512\n    labels: { a: \"b: c\" }\n").unwrap();
+        assert_eq!(
+            overlay,
+            json!({ "services": { "web": { "pids_limit": 512, "labels": { "a": "b: c" } } } })
+        );
+        assert_eq!(overlay_of("# only a comment\n").unwrap(), json!({}));
+        for bad in ["- a\n", "a: [\n", "text"] {
+            let error = overlay_of(bad).unwrap_err();
+            assert!(error.to_string().starts_with("overlay.yaml.tera"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! From raw files to the canonical document: scan, then `config` in the jail.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::joints::{self, ScannedFiles};
+use super::messages;
+use super::tool::{self, ComposeSettings};
+use crate::ports::{PortError, PortResult, RenderRequest, Rendered};
+
+/// Scans the raw files, then resolves them. Nothing of a file is believed before the scan.
+pub(super) async fn render(settings: &ComposeSettings, request: &RenderRequest) -> PortResult<Rendered> {
+    let ScannedFiles { files, env_text } = joints::scan(request)?;
+    let folder = WorkFolder::create(&request.checkout)?;
+    let env_file = folder.write_env_file(&env_text)?;
+    let arguments = config_arguments(request, &files, &env_file);
+    let output = tool::resolve(settings, request, arguments, &folder.path).await?;
+    if !output.succeeded() {
+        return Err(messages::config_error(&output, &request.checkout));
+    }
+    if output.truncated {
+        return Err(PortError::Permanent(
+            "compose: the resolved compose files are larger than 16 MiB".to_owned(),
+        ));
+    }
+    let document: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))?;
+    Ok(Rendered { document, files })
+}
+
+fn config_arguments(request: &RenderRequest, files: &[PathBuf], env_file: &Path) -> Vec<OsString> {
+    let mut arguments = tool::project_arguments(request.project.as_str());
+    arguments.extend(["--project-directory".into(), request.checkout.clone().into_os_string()]);
+    for file in files {
+        arguments.extend(["--file".into(), request.checkout.join(file).into_os_string()]);
+    }
+    arguments.extend(["--env-file".into(), env_file.as_os_str().to_owned()]);
+    arguments.extend(["--profile", "*", "config", "--format", "json"].map(OsString::from));
+    arguments
+}
+
+/// The tool's configuration folder and env file, beside the checkout under a name of its own; removed when dropped.
+#[derive(Debug)]
+struct WorkFolder {
+    path: PathBuf,
+}
+
+impl WorkFolder {
+    /// One that an earlier run left behind is replaced: nobody else renders this checkout.
+    fn create(checkout: &Path) -> PortResult<Self> {
+        let mut name = checkout.file_name().unwrap_or_default().to_owned();
+        name.push(".render");
+        let path = checkout.with_file_name(name);
+        let failed = |error: std::io::Error| {
+            PortError::Transient(format!("cannot make the folder {}: {error}", path.display()))
+        };
+        if path.exists() {
+            std::fs::remove_dir_all(&path).map_err(failed)?;
+        }
+        std::fs::create_dir(&path).map_err(failed)?;
+        Ok(Self { path })
+    }
+
+    fn write_env_file(&self, text: &str) -> PortResult<PathBuf> {
+        let path = self.path.join("env");
+        std::fs::write(&path, text)
+            .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
+        Ok(path)
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a folder of compose could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::names::ProjectName;
+
+    fn request(checkout: &Path) -> RenderRequest {
+        RenderRequest {
+            checkout: checkout.to_owned(),
+            project: ProjectName::from_stored("drey-ab-1-x".to_owned()),
+            files: Vec::new(),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn files_and_profiles_are_always_given() {
+        let files = [PathBuf::from("compose.yaml"), PathBuf::from("compose.override.yaml")];
+        let arguments = config_arguments(&request(Path::new("/co")), &files, Path::new("/co.render/env"));
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+        assert_eq!(
+            arguments.join(" "),
+            "--ansi never --project-name drey-ab-1-x --project-directory /co --file /co/compose.yaml \
+             --file /co/compose.override.yaml --env-file /co.render/env --profile * config --format json"
+        );
+    }
+
+    #[test]
+    fn the_work_folder_replaces_an_old_one_and_goes_away() {
+        let parent = tempfile::tempdir().unwrap();
+        let checkout = parent.path().join("co");
+        let path = parent.path().join("co.render");
+        std::fs::create_dir_all(path.join("old")).unwrap();
+        let folder = WorkFolder::create(&checkout).unwrap();
+        assert!(!path.join("old").exists());
+        assert_eq!(std::fs::read_to_string(folder.write_env_file("A=1\n").unwrap()).unwrap(), "A=1\n");
+        drop(folder);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,195 @@
+//! One run of a child: start, feed, read, wait, and the certain end of its group.
+
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin};
+use tokio::time::timeout;
+
+use super::lines::{Lines, decode};
+use super::{Command, Output};
+use crate::ports::{LogLine, LogSink, PortError, PortResult};
+
+/// How long the pipes are read after the child's end: a grandchild in another session may hold them open.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// How much of the end of standard error is kept for errors.
+const STDERR_TAIL: usize = 4 * 1024;
+
+/// Who is told of each line, and under which name.
+type Follower<'a> = Option<(&'a str, &'a dyn LogSink)>;
+
+pub(super) async fn execute(command: &Command, follower: Follower<'_>) -> PortResult<Output> {
+    let mut child = spawn(command)?;
+    // Declared after the child: dropped before it, while the group's id cannot yet be anybody else's.
+    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    match timeout(command.time_limit, converse(command, &mut child, &mut group, follower)).await {
+        Ok(output) => output,
+        Err(_elapsed) => Err(PortError::Transient(format!(
+            "{} did not end within {} s and was stopped",
+            command.name,
+            command.time_limit.as_secs()
+        ))),
+    }
+}
+
+async fn converse(
+    command: &Command,
+    child: &mut Child,
+    group: &mut Group,
+    follower: Follower<'_>,
+) -> PortResult<Output> {
+    let mut stdout = Capture::head(command.capture_limit);
+    let mut stderr = Capture::tail(STDERR_TAIL);
+    let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let status = {
+        let mut pipes = pin!(async {
+            tokio::join!(
+                feed(input, command.input.as_deref()),
+                read(out, &mut stdout, command, follower),
+                read(err, &mut stderr, command, follower),
+            )
+        });
+        let mut end = pin!(wait(child, group));
+        tokio::select! {
+            status = &mut end => {
+                // A pipe that stays open past the limit belongs to nobody we wait for: what was read is kept.
+                timeout(DRAIN_LIMIT, &mut pipes).await.unwrap_or_default();
+                status
+            }
+            _ = &mut pipes => end.await,
+        }
+    };
+    let status =
+        status.map_err(|error| PortError::Transient(format!("{}: cannot wait: {error}", command.name)))?;
+    Ok(Output {
+        code: status.code(),
+        truncated: stdout.lost,
+        stdout: stdout.bytes,
+        stderr: command.redact(decode(&stderr.bytes)),
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the home of child processes")]
+fn spawn(command: &Command) -> PortResult<Child> {
+    let (program, arguments) = command.invocation();
+    let mut builder = tokio::process::Command::new(&program);
+    builder
+        .args(arguments)
+        .env_clear()
+        .envs(&command.environment)
+        .stdin(if command.input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(directory) = &command.directory {
+        builder.current_dir(directory);
+    }
+    builder.spawn().map_err(|error| {
+        let program = program.to_string_lossy();
+        match error.kind() {
+            ErrorKind::NotFound
+                if command.directory.as_ref().is_some_and(|directory| !directory.is_dir()) =>
+            {
+                PortError::Permanent(format!("{}: its working folder is not there", command.name))
+            }
+            ErrorKind::NotFound => PortError::Permanent(format!("{program} is not installed or not in PATH")),
+            ErrorKind::PermissionDenied => PortError::Permanent(format!("{program} may not be run: {error}")),
+            _ => PortError::Transient(format!("cannot start {program}: {error}")),
+        }
+    })
+}
+
+/// Waits for the child, then ends what it left behind in its group.
+async fn wait(child: &mut Child, group: &mut Group) -> std::io::Result<ExitStatus> {
+    let status = child.wait().await;
+    group.kill();
+    status
+}
+
+async fn feed(pipe: Option<ChildStdin>, bytes: Option<&[u8]>) {
+    if let (Some(mut pipe), Some(bytes)) = (pipe, bytes) {
+        // A child that does not read to the end is its own matter: its exit code tells.
+        if pipe.write_all(bytes).await.is_ok() {
+            pipe.shutdown().await.unwrap_or_default();
+        }
+    }
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    pipe: Option<R>,
+    capture: &mut Capture,
+    command: &Command,
+    follower: Follower<'_>,
+) {
+    let Some(mut pipe) = pipe else { return };
+    let mut lines = Lines::default();
+    let mut tell = |text: String| {
+        if let Some((source, log)) = follower {
+            log.line(LogLine { source: source.to_owned(), text: command.redact(text) });
+        }
+    };
+    let mut chunk = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
+        let bytes = chunk.get(..length).unwrap_or_default();
+        capture.push(bytes);
+        if follower.is_some() {
+            lines.push(bytes, &mut tell);
+        }
+    }
+    lines.finish(&mut tell);
+}
+
+/// Keeps the beginning or the end of a stream.
+struct Capture {
+    bytes: Vec<u8>,
+    limit: usize,
+    keep_end: bool,
+    lost: bool,
+}
+
+impl Capture {
+    fn head(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, keep_end: false, lost: false }
+    }
+
+    fn tail(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, keep_end: true, lost: false }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        if self.keep_end {
+            self.bytes.extend_from_slice(chunk);
+            let surplus = self.bytes.len().saturating_sub(self.limit);
+            self.bytes.drain(..surplus);
+            self.lost |= surplus > 0;
+        } else {
+            let room = self.limit.saturating_sub(self.bytes.len()).min(chunk.len());
+            self.bytes.extend_from_slice(chunk.get(..room).unwrap_or_default());
+            self.lost |= room < chunk.len();
+        }
+    }
+}
+
+/// The child's process group: ended when the run ends, however it ends.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn kill(&mut self) {
+        if let Some(leader) = self.0.take() {
+            // No such group: all of it has ended already.
+            kill_process_group(leader, Signal::KILL).unwrap_or_default();
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
