@@ -1,6 +1,13 @@
 //! Which image a build gives: its identity by content.
 
+pub mod dockerfile;
+pub mod dockerignore;
+mod identity;
+
 use std::collections::BTreeMap;
+
+pub use dockerfile::base_images;
+pub use identity::{BuildRecipe, identity, tag};
 
 /// Where a build reads from, inside the checkout; `/`-separated, no leading slash, empty for the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

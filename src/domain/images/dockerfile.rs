@@ -1,0 +1,289 @@
+//! The images that a Dockerfile builds upon.
+//!
+//! Source of the rules: the Dockerfile reference. Only what decides which images are read is understood.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// References of the images that are needed for `target` (the last stage without one), each once, in order.
+///
+/// `args` are the build's arguments: they count for those that are declared before the first `FROM`.
+/// Stage names and `scratch` are no images. A reference that names an unknown variable is kept with what is known.
+pub fn base_images(dockerfile: &str, args: &BTreeMap<String, String>, target: Option<&str>) -> Vec<String> {
+    let stages = stages(dockerfile, args);
+    let named = |name: &str| stages.iter().position(|stage| stage.is_called(name));
+    let numbered = |name: &str| name.parse::<usize>().ok().filter(|number| *number < stages.len());
+    let last = stages.len().checked_sub(1);
+    let mut pending: Vec<usize> =
+        target.and_then(|target| named(target).or_else(|| numbered(target))).or(last).into_iter().collect();
+    let mut seen = BTreeSet::new();
+    let mut needed = BTreeSet::new();
+    while let Some(index) = pending.pop() {
+        let Some(stage) = stages.get(index).filter(|_| seen.insert(index)) else { continue };
+        for (order, reference) in stage.reads.iter().enumerate() {
+            // A stage is only known after it was begun; the newest of a name counts.
+            let earlier = stages.get(..index).unwrap_or_default();
+            let by_name = earlier.iter().rposition(|other| other.is_called(&reference.text));
+            let by_number =
+                reference.may_be_number.then(|| numbered(&reference.text)).flatten().filter(|n| *n < index);
+            match by_name.or(by_number) {
+                Some(other) => pending.push(other),
+                None => {
+                    needed.insert((index, order, reference.text.clone()));
+                }
+            }
+        }
+    }
+    let mut told = BTreeSet::new();
+    needed
+        .into_iter()
+        .map(|(_, _, image)| image)
+        .filter(|image| !image.is_empty() && image != "scratch" && told.insert(image.clone()))
+        .collect()
+}
+
+#[derive(Debug, Default)]
+struct Stage {
+    name: Option<String>,
+    reads: Vec<Reference>,
+}
+
+#[derive(Debug)]
+struct Reference {
+    text: String,
+    /// `COPY --from=0` names a stage by number, `FROM 0` does not.
+    may_be_number: bool,
+}
+
+impl Stage {
+    fn is_called(&self, name: &str) -> bool {
+        self.name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+fn stages(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut variables = BTreeMap::new();
+    for (keyword, rest) in instructions(dockerfile) {
+        match keyword.as_str() {
+            "ARG" if stages.is_empty() => declare(&rest, args, &mut variables),
+            "FROM" => stages.push(stage(&rest, &variables)),
+            "COPY" | "RUN" => {
+                if let Some(stage) = stages.last_mut() {
+                    stage.reads.extend(sources(&keyword, &rest, &variables));
+                }
+            }
+            _ => {}
+        }
+    }
+    stages
+}
+
+/// `ARG NAME=default NAME2`
+fn declare(rest: &str, args: &BTreeMap<String, String>, variables: &mut BTreeMap<String, String>) {
+    for word in rest.split_whitespace() {
+        let (name, default) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+        let default = default.map(|value| substitute(unquoted(value), variables));
+        if let Some(value) = args.get(name).cloned().or(default) {
+            variables.insert(name.to_owned(), value);
+        }
+    }
+}
+
+/// `FROM [--platform=…] image [AS name]`
+fn stage(rest: &str, variables: &BTreeMap<String, String>) -> Stage {
+    let mut words = rest.split_whitespace().filter(|word| !word.starts_with("--"));
+    let image = substitute(unquoted(words.next().unwrap_or_default()), variables);
+    let name = words.next().filter(|word| word.eq_ignore_ascii_case("as")).and(words.next());
+    Stage { name: name.map(str::to_owned), reads: vec![Reference { text: image, may_be_number: false }] }
+}
+
+/// `COPY --from=…` and `RUN --mount=…,from=…`
+fn sources(keyword: &str, rest: &str, variables: &BTreeMap<String, String>) -> Vec<Reference> {
+    let flags = rest.split_whitespace().take_while(|word| word.starts_with("--"));
+    let found = flags.filter_map(|flag| match (keyword, flag.split_once('=')?) {
+        ("COPY", ("--from", image)) => Some(image),
+        ("RUN", ("--mount", options)) => options.split(',').find_map(|option| option.strip_prefix("from=")),
+        _ => None,
+    });
+    found
+        .map(|image| Reference { text: substitute(unquoted(image), variables), may_be_number: true })
+        .collect()
+}
+
+/// Keyword in upper case and what follows it; continued lines joined, comments and here-documents left out.
+fn instructions(dockerfile: &str) -> Vec<(String, String)> {
+    let escape = escape_character(dockerfile);
+    let mut found = Vec::new();
+    let mut lines = dockerfile.trim_start_matches('\u{feff}').lines();
+    while let Some(first) = lines.next() {
+        let mut whole = String::new();
+        let mut line = Some(first);
+        while let Some(part) = line {
+            if part.trim_start().starts_with('#') || (part.trim().is_empty() && !whole.is_empty()) {
+                // Inside a continued instruction comments and empty lines do not end it.
+                line = if whole.is_empty() { None } else { lines.next() };
+                continue;
+            }
+            let Some(continued) = part.trim_end().strip_suffix(escape) else {
+                whole.push_str(part.trim_end());
+                break;
+            };
+            whole.push_str(continued);
+            whole.push(' ');
+            line = lines.next();
+        }
+        let whole = whole.trim();
+        let (keyword, rest) = whole.split_once(char::is_whitespace).unwrap_or((whole, ""));
+        let keyword = keyword.to_ascii_uppercase();
+        if matches!(keyword.as_str(), "RUN" | "COPY" | "ADD") {
+            for (word, may_indent) in here_documents(rest) {
+                let ends = |line: &str| word == if may_indent { line.trim_start_matches('\t') } else { line };
+                lines.by_ref().find(|line| ends(line));
+            }
+        }
+        if !keyword.is_empty() {
+            found.push((keyword, rest.trim().to_owned()));
+        }
+    }
+    found
+}
+
+/// The `# escape=` directive; it stands before everything but other directives.
+fn escape_character(dockerfile: &str) -> char {
+    let directives = dockerfile.trim_start_matches('\u{feff}').lines().map(str::trim);
+    directives
+        .map_while(|line| line.strip_prefix('#')?.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("escape"))
+        .and_then(|(_, value)| value.trim().chars().next())
+        .filter(|value| *value == '`')
+        .unwrap_or('\\')
+}
+
+/// Ends of the here-documents that an instruction opens (`<<EOF`, `<<-"EOF"`), in order, and whether tabs may
+/// stand before them.
+fn here_documents(text: &str) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    let openings = text.match_indices("<<").map(|(at, _)| at);
+    for at in openings {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + 2..).unwrap_or_default());
+        // `<<<` is a here-string; a digit may stand before the sign, a word may not.
+        let is_opening = !before.ends_with('<')
+            && before
+                .trim_end_matches(|c: char| c.is_ascii_digit())
+                .chars()
+                .last()
+                .is_none_or(char::is_whitespace);
+        let (may_indent, word) = after.strip_prefix('-').map_or((false, after), |word| (true, word));
+        let word = word.split(|c: char| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '>' | '<' | ')'));
+        let word = unquoted(word.into_iter().next().unwrap_or_default());
+        let is_word = word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if is_opening && is_word {
+            found.push((word.to_owned(), may_indent));
+        }
+    }
+    found
+}
+
+/// `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}`, also without the colon. Unknown is empty.
+fn substitute(text: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        whole.push_str(before);
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if let Some((inside, after)) = after.strip_prefix('{').and_then(braced) {
+            let (name, operator) = inside.split_at(inside.find(|c| !is_name(c)).unwrap_or(inside.len()));
+            whole.push_str(&expand(variables.get(name).map(String::as_str), operator, variables));
+            rest = after;
+        } else {
+            let (name, after) = after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len()));
+            whole.push_str(variables.get(name).map_or("", String::as_str));
+            rest = after;
+        }
+    }
+    whole.push_str(rest);
+    whole
+}
+
+/// What lies before the brace that closes, and what after it.
+fn braced(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 1;
+    for (at, character) in text.char_indices() {
+        depth += match character {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        if depth == 0 {
+            return Some((text.get(..at)?, text.get(at + 1..)?));
+        }
+    }
+    None
+}
+
+fn expand(value: Option<&str>, operator: &str, variables: &BTreeMap<String, String>) -> String {
+    let (operator, value) = match operator.strip_prefix(':') {
+        Some(operator) => (operator, value.filter(|value| !value.is_empty())),
+        None => (operator, value),
+    };
+    match (operator.chars().next(), value) {
+        (Some('-'), None) | (Some('+'), Some(_)) => {
+            substitute(operator.get(1..).unwrap_or_default(), variables)
+        }
+        (Some('+'), None) => String::new(),
+        (_, value) => value.unwrap_or_default().to_owned(),
+    }
+}
+
+fn unquoted(text: &str) -> &str {
+    for quote in ['"', '\''] {
+        if let Some(inside) = text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)) {
+            return inside;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(dockerfile: &str, args: &[(&str, &str)], target: Option<&str>) -> Vec<String> {
+        let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        base_images(dockerfile, &args, target)
+    }
+
+    #[test]
+    fn arguments_before_the_first_from_count() {
+        let text = "# syntax=docker/dockerfile:1\nARG BASE=debian TAG=\"12\"\nARG FULL=${BASE}:${TAG}\n\
+                    FROM --platform=$BUILDPLATFORM ${FULL} AS a\nARG TAG=13\nFROM $BASE-${OTHER:-slim}";
+        assert_eq!(images(text, &[], Some("a")), ["debian:12"]);
+        assert_eq!(images(text, &[("TAG", "11")], Some("A")), ["debian:11"]);
+        assert_eq!(images(text, &[("OTHER", "x")], None), ["debian-slim"]);
+    }
+
+    #[test]
+    fn only_what_the_target_needs() {
+        let text = "FROM golang:1 AS build\nRUN --mount=type=bind,from=tools:2,target=/t make\n\
+                    FROM build AS test\nFROM scratch\nCOPY --chown=1:1 --from=build /a /a\nCOPY --from=nginx:1 /b /b\n\
+                    COPY --from=0 /c /c\nFROM unused:1 as other";
+        assert_eq!(images(text, &[], Some("2")), ["golang:1", "tools:2", "nginx:1"]);
+        assert_eq!(images(text, &[], Some("test")), ["golang:1", "tools:2"]);
+        assert_eq!(images(text, &[], None), ["unused:1"]);
+    }
+
+    #[test]
+    fn text_that_looks_like_instructions_is_not_read() {
+        let text = "from a:1 \\\n# a comment inside\n\n  as x\nRUN <<EOF cat > y <<-'TWO'\nFROM not:1\nEOF\nFROM nor:1\n\tTWO\n\
+                    RUN echo 1 <<< FROM\nRUN a \\\n FROM never:1\nCOPY --from=b:2 . .";
+        assert_eq!(images(text, &[], None), ["a:1", "b:2"]);
+        assert_eq!(images("# escape=`\nFROM a:1 `\n AS b\nFROM B", &[], None), ["a:1"]);
+        assert!(images("", &[], Some("x")).is_empty());
+        assert!(images("FROM", &[], None).is_empty());
+    }
+
+    #[test]
+    fn a_stage_may_have_an_images_name() {
+        assert_eq!(images("FROM debian AS debian\nFROM debian", &[], None), ["debian"]);
+    }
+}
