@@ -107,7 +107,7 @@ impl Run<'_> {
 
     async fn create_network(&self, stack: &Stack, name: &str) -> Result<(), Failure> {
         let Some(spec) = stack.networks.iter().find(|spec| spec.name == name) else { return Ok(()) };
-        let mut labels = self.labels();
+        let mut labels = self.resource_labels();
         labels.insert(DEFINITION_LABEL.to_owned(), spec.definition.clone());
         labels.insert("com.docker.compose.network".to_owned(), spec.key.clone());
         let request = NetworkRequest {
@@ -123,7 +123,7 @@ impl Run<'_> {
     async fn create_volume(&self, stack: &Stack, name: &str) -> Result<(), Failure> {
         let Some(spec) = stack.volumes.iter().find(|spec| spec.name == name) else { return Ok(()) };
         let mut labels = spec.labels.clone();
-        labels.extend(self.labels());
+        labels.extend(self.resource_labels());
         labels.insert(DEFINITION_LABEL.to_owned(), spec.definition.clone());
         labels.insert("com.docker.compose.volume".to_owned(), spec.key.clone());
         let request = VolumeRequest { name: spec.name.clone(), driver_opts: spec.driver_opts.clone(), labels };

@@ -14,6 +14,7 @@ mod intake;
 mod judge;
 mod prepare;
 mod run;
+mod stack;
 mod start;
 mod teardown;
 mod timers;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::domain::environment::Phase;
 use crate::domain::names::CommitSha;
 use crate::domain::policy::{self, Action};
+use crate::domain::rewrite;
 use crate::ports::{RenderRequest, Rendered};
 
 use super::failure::Failure;
@@ -18,6 +19,8 @@ use super::run::Run;
 pub(super) struct Prepared {
     pub(super) commit: CommitSha,
     pub(super) checkout: PathBuf,
+    /// As Compose resolved it, less the services of profiles that are not started.
+    pub(super) rendered: Value,
     /// Accepted, and without the keys that are dropped.
     pub(super) document: Value,
 }
@@ -49,8 +52,12 @@ impl Run<'_> {
             self.render(&repository, &commit, checkout.clone()),
             self.note_own_commit(&repository, &commit)
         )?;
-        let document = self.accept(&repository, &rendered)?;
-        Ok(Prepared { commit, checkout, document })
+        let selected = |document: &Value| {
+            rewrite::select(document, &repository.profiles).map_err(|error| Failure::Failed(error.to_string()))
+        };
+        let document = selected(&self.accept(&repository, &rendered)?)?;
+        let rendered = selected(&rendered.document)?;
+        Ok(Prepared { commit, checkout, rendered, document })
     }
 
     /// Where the branch is at the remote now: that is what is deployed, whatever the event said.

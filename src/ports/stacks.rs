@@ -8,11 +8,14 @@ use serde_json::Value;
 
 use super::{LogSink, PortResult};
 use crate::domain::names::ProjectName;
+use crate::domain::policy::CheckoutFacts;
 use crate::domain::stack::Stack;
 
 /// `docker compose`, the reference tool.
 #[async_trait]
 pub trait Stacks: Send + Sync {
+    /// Names of the services that the raw files declare, before anything is resolved; for variables that name them.
+    fn services(&self, checkout: &Path, files: &[PathBuf]) -> PortResult<Vec<String>>;
     /// Scans the raw files, then resolves them in the jail into the canonical document.
     /// Permanent errors name the file and the key.
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered>;
@@ -45,6 +48,8 @@ pub struct Rendered {
     pub document: Value,
     /// The compose files that were used, relative to the checkout, in order.
     pub files: Vec<PathBuf>,
+    /// What lies at the paths that the document names.
+    pub facts: CheckoutFacts,
 }
 
 /// What is to run.

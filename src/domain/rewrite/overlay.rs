@@ -1,0 +1,63 @@
+//! The overlay: limits and settings that drey puts on every service, from a template that operators may replace.
+
+use serde_json::{Value, json};
+
+use super::{is_job, restart_policy, services_of};
+use crate::domain::policy::requested_limits;
+
+/// What one service may use at most; a service that asks for less gets less.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ServiceLimits {
+    pub memory_bytes: u64,
+    pub cpus: f64,
+    pub pids: u64,
+}
+
+/// Values for the overlay template: `{services: [{name, memory, cpus, pids, job, restart}]}`. `rendered` is the
+/// document as Compose resolved it, before limits and restart policies were dropped.
+pub fn overlay_values(rendered: &Value, limits: ServiceLimits) -> Value {
+    let services: Vec<Value> = services_of(rendered)
+        .map(|(name, service)| {
+            let asked = requested_limits(service);
+            let cpus = asked.cpus.filter(|cpus| *cpus > 0.0).map_or(limits.cpus, |cpus| cpus.min(limits.cpus));
+            json!({
+                "name": name,
+                "memory": asked.memory_bytes.filter(|it| *it > 0).map_or(limits.memory_bytes, |it| it.min(limits.memory_bytes)),
+                "cpus": cpus,
+                "pids": asked.pids.filter(|it| *it > 0).map_or(limits.pids, |it| it.min(limits.pids)),
+                "job": is_job(rendered, name),
+                "restart": restart_policy(rendered, name),
+            })
+        })
+        .collect();
+    json!({ "services": services })
+}
+
+/// Merges the fragment: maps deeply, the overlay winning; lists joined without doubles. Services that the document
+/// does not have are passed over.
+pub(super) fn merge(document: &mut Value, overlay: &Value) {
+    let Some(services) = overlay.get("services").and_then(Value::as_object) else { return };
+    for (name, fragment) in services {
+        if let Some(service) = document.get_mut("services").and_then(|services| services.get_mut(name)) {
+            merge_value(service, fragment);
+        }
+    }
+}
+
+fn merge_value(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge_value(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(into), Value::Array(from)) => {
+            for value in from {
+                if !into.contains(value) {
+                    into.push(value.clone());
+                }
+            }
+        }
+        (into, from) => from.clone_into(into),
+    }
+}
