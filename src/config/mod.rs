@@ -1,1 +1,145 @@
 //! Settings of the daemon: flag > environment > file > default; all faults are reported at once.
+
+mod branches;
+mod error;
+mod reader;
+mod repository;
+mod secret;
+mod sections;
+mod size;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Value};
+
+pub use branches::BranchGlobs;
+pub use error::{ConfigErrors, Fault};
+pub use repository::{Defaults, Repository};
+pub use secret::Secret;
+pub use sections::{
+    Engine, Http, Limits, Proxy, RegistryCredential, Templates, TlsMode,
+};
+
+use reader::{Faults, Section};
+
+/// Where a file is looked for when none is named.
+const DEFAULT_FILES: [&str; 2] = ["drey.toml", "/etc/drey/drey.toml"];
+/// Prefix of environment variables that are settings: `DREY__HTTP__LISTEN`.
+const PREFIX: &str = "DREY__";
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub data_dir: PathBuf,
+    pub http: Http,
+    pub proxy: Proxy,
+    pub engine: Engine,
+    pub registries: Vec<RegistryCredential>,
+    pub limits: Limits,
+    pub templates: Templates,
+    pub repositories: Vec<Repository>,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads the file (`path`, else `DREY_CONFIG`, `./drey.toml`, `/etc/drey/drey.toml`) and the environment.
+    ///
+    /// # Errors
+    /// Every fault there is, each with its key, its origin and the way out.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let environment: Vec<(String, String)> = environment();
+        let named = environment.iter().find(|(name, _)| name == "DREY_CONFIG").map(|(_, value)| PathBuf::from(value));
+        let file = match path.map(Path::to_owned).or(named) {
+            Some(file) => Some(file),
+            None => DEFAULT_FILES.iter().map(PathBuf::from).find(|file| file.exists()),
+        };
+        Self::from_parts(file.as_deref(), &environment)
+    }
+
+    /// The same from given parts.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn from_parts(file: Option<&Path>, environment: &[(String, String)]) -> Result<Self, ConfigErrors> {
+        let mut figment = Figment::new();
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(ConfigErrors::one("", format!("{} is not there; name another with --config", file.display())));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let from_file: Dict = figment.extract().map_err(|error| ConfigErrors::one("", error.to_string()))?;
+        let mut values = from_file;
+        let origins = overlay(&mut values, environment);
+        let faults = Faults::new(file, origins);
+        let mut top = Section::new("", values, &faults, environment);
+        let defaults = Defaults::read(&mut top.section("defaults"));
+        let settings = Self {
+            data_dir: top.path("data_dir").unwrap_or_else(|| PathBuf::from("/var/lib/drey")),
+            http: Http::read(&mut top.section("http")),
+            proxy: Proxy::read(&mut top.section("proxy")),
+            engine: Engine::read(&mut top.section("engine")),
+            limits: Limits::read(&mut top.section("limits")),
+            templates: Templates::read(&mut top.section("templates")),
+            registries: top.sections("registry").iter_mut().map(RegistryCredential::read).collect(),
+            repositories: top.sections("repo").iter_mut().map(|section| Repository::read(section, &defaults)).collect(),
+            file: file.map(Path::to_owned),
+        };
+        settings.check(&faults);
+        top.finish();
+        faults.into_result(settings)
+    }
+
+    /// What only several keys together can get wrong.
+    fn check(&self, faults: &Faults) {
+        let mut seen = BTreeMap::new();
+        for (number, repository) in self.repositories.iter().enumerate() {
+            if let Some(first) = seen.insert(repository.name.clone(), number) {
+                let key = format!("repo[{number}].name");
+                faults.add(&key, format!("{} is the name of repo[{first}] already; names are unique", repository.name));
+            }
+        }
+    }
+
+    pub fn repository(&self, name: &str) -> Option<&Repository> {
+        self.repositories.iter().find(|repository| repository.name.as_str() == name)
+    }
+}
+
+/// Puts `DREY__SECTION__KEY=value` over what the file says; keys that came so.
+fn overlay(values: &mut Dict, environment: &[(String, String)]) -> BTreeMap<String, String> {
+    let mut origins = BTreeMap::new();
+    for (name, text) in environment {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
+        let Some((last, parents)) = path.split_last() else { continue };
+        let mut here = &mut *values;
+        for parent in parents {
+            let entry = here.entry(parent.clone()).or_insert_with(|| Value::from(Dict::new()));
+            if !matches!(entry, Value::Dict(..)) {
+                *entry = Value::from(Dict::new());
+            }
+            let Value::Dict(_, inner) = entry else { break };
+            here = inner;
+        }
+        // Text that is a number, a boolean or a list is one.
+        let value = text.parse().unwrap_or_else(|_never| Value::from(text.clone()));
+        here.insert(last.clone(), value);
+        origins.insert(path.join("."), name.clone());
+    }
+    origins
+}
+
+/// The one place that reads the daemon's environment.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
 
-use crate::domain::event::{EventSource, NewEvent};
+use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
 use crate::store::{NewDelivery, StoreError};
 use dispatch::Dispatch;
@@ -95,6 +95,21 @@ impl Orchestrator {
     /// Changes with every change of the environment; the value counts them.
     pub fn watch(&self, environment: EnvironmentId) -> watch::Receiver<u64> {
         self.board.watch(environment)
+    }
+
+    /// Takes a settled event once more; `None` when there is no such event.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn replay(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        if self.house.store.event(id).await?.is_none() {
+            return Ok(None);
+        }
+        self.house.store.replay(id).await?;
+        if let Some(event) = self.house.store.event(id).await? {
+            self.take(event).await?;
+        }
+        self.house.store.event(id).await
     }
 
     pub fn house(&self) -> &Arc<House> {

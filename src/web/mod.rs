@@ -1,1 +1,113 @@
-//! HTTP: hooks, health, metrics, API.
+//! HTTP: hooks, health, metrics on TCP; the API besides on the unix socket.
+//!
+//! Until there are tokens, TCP serves hooks, health and metrics and nothing else: whoever may open the socket is
+//! admin. Nothing here changes an environment by itself; everything becomes an event.
+
+mod archives;
+mod environments;
+mod error;
+mod events;
+mod health;
+mod hooks;
+mod log;
+mod openapi;
+mod signature;
+mod view;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::domain::names::RepoName;
+use crate::orchestrator::Orchestrator;
+
+pub use signature::look_token;
+pub use view::EnvironmentView;
+
+/// What a request is answered from.
+#[derive(Clone)]
+pub struct Web {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    orchestrator: Orchestrator,
+    secrets: BTreeMap<RepoName, Vec<u8>>,
+    repositories: BTreeMap<RepoName, serde_json::Value>,
+    data_dir: PathBuf,
+}
+
+impl Web {
+    /// `secrets`: webhook secrets by repository; a repository without one takes no delivery. `repositories`: what the
+    /// API shows of each.
+    pub fn new(
+        orchestrator: Orchestrator,
+        secrets: BTreeMap<RepoName, Vec<u8>>,
+        repositories: BTreeMap<RepoName, serde_json::Value>,
+        data_dir: PathBuf,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { orchestrator, secrets, repositories, data_dir }) }
+    }
+
+    /// Serves hooks, health and metrics until the daemon drains.
+    pub fn serve_tcp(&self, listener: TcpListener) {
+        let draining = self.inner.orchestrator.house().supervisor.draining();
+        let router = public(self.clone());
+        self.inner.orchestrator.house().supervisor.spawn("http", async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the HTTP listener ended");
+            }
+        });
+    }
+
+    /// Serves everything on the socket until the daemon drains.
+    pub fn serve_socket(&self, listener: UnixListener) {
+        let draining = self.inner.orchestrator.house().supervisor.draining();
+        let router = public(self.clone()).merge(api(self.clone()));
+        self.inner.orchestrator.house().supervisor.spawn("socket", async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the socket ended");
+            }
+        });
+    }
+}
+
+fn public(web: Web) -> Router {
+    Router::new()
+        .route("/hooks/git/{repo}", post(hooks::git))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(error::not_found)
+        .with_state(web)
+}
+
+/// Paths of the API, as `openapi.json` lists them.
+fn api(web: Web) -> Router {
+    Router::new()
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/api/v1/environments", get(environments::list))
+        .route("/api/v1/environments/{repo}/{branch}", get(environments::show))
+        .route("/api/v1/environments/{repo}/{branch}/deployments", get(environments::deployments))
+        .route("/api/v1/environments/{repo}/{branch}/log", get(log::log))
+        .route("/api/v1/environments/{repo}/{branch}/deploy", post(environments::deploy))
+        .route("/api/v1/environments/{repo}/{branch}/archive", post(environments::archive))
+        .route("/api/v1/environments/{repo}/{branch}/destroy", post(environments::destroy))
+        .route("/api/v1/environments/{repo}/{branch}/pin", post(environments::pin))
+        .route("/api/v1/environments/{repo}/{branch}/unpin", post(environments::unpin))
+        .route("/api/v1/archives", get(archives::list))
+        .route("/api/v1/archives/{id}", get(archives::show))
+        .route("/api/v1/events", get(events::list))
+        .route("/api/v1/events/{id}", get(events::show))
+        .route("/api/v1/events/{id}/replay", post(events::replay))
+        .route("/api/v1/repositories", get(archives::repositories))
+        .route("/api/v1/repositories/{name}", get(archives::repository))
+        .route("/api/v1/backup", post(archives::backup))
+        .with_state(web)
+}

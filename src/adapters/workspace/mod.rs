@@ -107,9 +107,7 @@ fn write_bind(directory: &Path, checkout: &Path, bind: &BindSpec) -> io::Result<
     let source = copy::resolve_inside(checkout, &bind.source)?;
     if bind.is_file {
         std::fs::create_dir(&unfinished)?;
-        let name =
-            Path::new(&bind.source).file_name().ok_or_else(|| io::Error::other("a bind without a name"))?;
-        std::fs::copy(&source, unfinished.join(name))?;
+        std::fs::copy(&source, unfinished.join(BOUND_FILE))?;
     } else {
         copy::copy_tree(&source, &unfinished)?;
     }

@@ -1,0 +1,40 @@
+//! Faults of a configuration, all at once.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// For instance `repo[0].url`; empty when it is about the whole file.
+    pub key: String,
+    /// File or environment variable that it came from, where known.
+    pub origin: Option<String>,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// All faults there are.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<Fault>);
+
+impl ConfigErrors {
+    pub(super) fn one(key: &str, message: String) -> Self {
+        Self(vec![Fault { key: key.to_owned(), origin: None, message }])
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, fault) in self.0.iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            let origin = fault.origin.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default();
+            let colon = if fault.key.is_empty() { "" } else { ": " };
+            write!(f, "{origin}{}{colon}{}", fault.key, fault.message)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! Reads a tree of values key by key, and remembers every fault instead of stopping at the first.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::value::{Dict, Value};
+
+use super::error::{ConfigErrors, Fault};
+use super::secret::Secret;
+use super::size::parse_size;
+use crate::domain::duration::parse_duration;
+
+/// Collects faults.
+pub(super) struct Faults {
+    file: Option<String>,
+    /// Key → environment variable that it came from.
+    origins: BTreeMap<String, String>,
+    found: RefCell<Vec<Fault>>,
+}
+
+impl Faults {
+    pub(super) fn new(file: Option<&Path>, origins: BTreeMap<String, String>) -> Self {
+        Self { file: file.map(|file| file.display().to_string()), origins, found: RefCell::default() }
+    }
+
+    pub(super) fn add(&self, key: &str, message: impl Into<String>) {
+        let origin = self.origins.get(key).or(self.file.as_ref()).cloned();
+        self.found.borrow_mut().push(Fault { key: key.to_owned(), origin, message: message.into() });
+    }
+
+    pub(super) fn into_result<T>(self, value: T) -> Result<T, ConfigErrors> {
+        let found = self.found.into_inner();
+        if found.is_empty() { Ok(value) } else { Err(ConfigErrors(found)) }
+    }
+}
+
+/// One table of the configuration. Keys that nobody asked for are faults when it goes.
+pub(super) struct Section<'a> {
+    path: String,
+    values: Dict,
+    known: BTreeSet<&'static str>,
+    faults: &'a Faults,
+    environment: &'a [(String, String)],
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(
+        path: &str,
+        values: Dict,
+        faults: &'a Faults,
+        environment: &'a [(String, String)],
+    ) -> Self {
+        Self { path: path.to_owned(), values, known: BTreeSet::new(), faults, environment }
+    }
+
+    pub(super) fn key(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    pub(super) fn fault(&self, key: &str, message: impl Into<String>) {
+        self.faults.add(&self.key(key), message);
+    }
+
+    /// Whether the key has a fault already: one is enough.
+    pub(super) fn has_fault(&self, key: &str) -> bool {
+        let key = self.key(key);
+        self.faults.found.borrow().iter().any(|fault| fault.key == key)
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.insert(key);
+        self.values.remove(key)
+    }
+
+    /// Takes a key and turns it into a value, or notes why that cannot be done.
+    pub(super) fn read<T>(&mut self, key: &'static str, turn: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+        let value = self.take(key)?;
+        match turn(&value) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.fault(key, message);
+                None
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+        self.read(key, text)
+    }
+
+    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        self.read(key, |value| match value {
+            Value::Array(_, items) => items.iter().map(text).collect(),
+            _ => Err("must be a list of texts, for instance [\"a\", \"b\"]".to_owned()),
+        })
+    }
+
+    pub(super) fn map(&mut self, key: &'static str) -> Option<BTreeMap<String, String>> {
+        self.read(key, |value| match value {
+            Value::Dict(_, dict) => {
+                dict.iter().map(|(key, value)| Ok((key.clone(), scalar(value)?))).collect()
+            }
+            _ => Err("must be a table, for instance { NAME = \"value\" }".to_owned()),
+        })
+    }
+
+    pub(super) fn number(&mut self, key: &'static str) -> Option<u64> {
+        self.read(key, |value| {
+            let number = value.to_u128().and_then(|number| u64::try_from(number).ok());
+            number.ok_or_else(|| "must be a whole number, not below zero".to_owned())
+        })
+    }
+
+    pub(super) fn decimal(&mut self, key: &'static str) -> Option<f64> {
+        self.read(key, |value| {
+            let number = value.to_num().map(|number| match number {
+                figment::value::Num::F32(number) => f64::from(number),
+                figment::value::Num::F64(number) => number,
+                other => other.to_u32().map_or(-1.0, f64::from),
+            });
+            number.filter(|number| *number > 0.0).ok_or_else(|| "must be a number above zero".to_owned())
+        })
+    }
+
+    pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        self.read(key, |value| parse_duration(&text(value)?))
+    }
+
+    pub(super) fn size(&mut self, key: &'static str) -> Option<u64> {
+        self.read(key, |value| match value {
+            Value::Num(..) => {
+                let bytes = value.to_u128().and_then(|number| u64::try_from(number).ok());
+                bytes.ok_or_else(|| "must be a size such as \"50GB\"".to_owned())
+            }
+            _ => parse_size(&text(value)?),
+        })
+    }
+
+    pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
+        self.read(key, |value| {
+            let text = text(value)?;
+            text.parse().map_err(|_bad| format!("{text:?} must be an address with its port, for instance 127.0.0.1:8420"))
+        })
+    }
+
+    /// `key`, `key_file` or `key_env`: one of them at most.
+    pub(super) fn secret(&mut self, keys: [&'static str; 3]) -> Option<Secret> {
+        let given: Vec<(usize, String)> =
+            keys.iter().enumerate().filter_map(|(place, key)| Some((place, self.text(key)?))).collect();
+        match given.as_slice() {
+            [] => None,
+            [(0, value)] => self.not_empty(keys[0], value),
+            [(1, file)] => match std::fs::read_to_string(file) {
+                Ok(value) => self.not_empty(keys[1], value.trim_end_matches(['\n', '\r'])),
+                Err(error) => {
+                    self.fault(keys[1], format!("{file}: {error}"));
+                    None
+                }
+            },
+            [(_, name)] => match self.environment.iter().find(|(given, _)| given == name) {
+                Some((_, value)) => self.not_empty(keys[2], value),
+                None => {
+                    self.fault(keys[2], format!("the environment has no variable {name}"));
+                    None
+                }
+            },
+            [_, _, ..] => {
+                self.fault(keys[0], format!("give one of {} only", keys.join(", ")));
+                None
+            }
+        }
+    }
+
+    fn not_empty(&self, key: &str, value: &str) -> Option<Secret> {
+        if value.is_empty() {
+            self.fault(key, "must not be empty");
+            return None;
+        }
+        Some(Secret::new(value.to_owned()))
+    }
+
+    pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
+        let values = match self.take(key) {
+            Some(Value::Dict(_, dict)) => dict,
+            None => Dict::new(),
+            Some(_) => {
+                self.fault(key, format!("must be a table: [{}]", self.key(key)));
+                Dict::new()
+            }
+        };
+        Section::new(&self.key(key), values, self.faults, self.environment)
+    }
+
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
+        let items = match self.take(key) {
+            Some(Value::Array(_, items)) => items,
+            None => return Vec::new(),
+            Some(_) => {
+                self.fault(key, format!("must be a list of tables: [[{key}]]"));
+                return Vec::new();
+            }
+        };
+        let section = |(number, value): (usize, Value)| {
+            let path = format!("{}[{number}]", self.key(key));
+            let values = value.into_dict().unwrap_or_default();
+            Section::new(&path, values, self.faults, self.environment)
+        };
+        items.into_iter().enumerate().map(section).collect()
+    }
+
+    /// Keys that nobody asked for are faults.
+    pub(super) fn finish(&self) {
+        for unknown in self.values.keys() {
+            let known: Vec<&str> = self.known.iter().copied().collect();
+            self.fault(unknown, format!("is not known here; known are: {}", known.join(", ")));
+        }
+    }
+}
+
+fn text(value: &Value) -> Result<String, String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| "must be a text in quotes".to_owned())
+}
+
+fn scalar(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(_, text) => Ok(text.clone()),
+        Value::Bool(_, value) => Ok(value.to_string()),
+        Value::Num(_, _) => value
+            .to_i128()
+            .map(|number| number.to_string())
+            .ok_or_else(|| "values must be texts, whole numbers or booleans".to_owned()),
+        Value::Char(_, value) => Ok(value.to_string()),
+        Value::Empty(..) | Value::Dict(..) | Value::Array(..) => {
+            Err("values must be texts, whole numbers or booleans".to_owned())
+        }
+    }
+}

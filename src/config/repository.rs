@@ -1,0 +1,170 @@
+//! `[[repo]]` and `[defaults]`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::branches::BranchGlobs;
+use super::reader::Section;
+use super::secret::Secret;
+use crate::domain::names::{BranchName, RepoName};
+
+/// `[defaults]`: for every repository; a `[[repo]]` may set its own.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// Read, not acted on yet.
+    pub sleep_after: Option<Duration>,
+    /// Read, not acted on yet.
+    pub expire_after: Option<Duration>,
+    pub merge_grace: Duration,
+    pub keep: BranchGlobs,
+}
+
+impl Defaults {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let read = Self::read_keys(section, None);
+        section.finish();
+        read
+    }
+
+    fn read_keys(section: &mut Section<'_>, parent: Option<&Self>) -> Self {
+        section.read("policy", |value| match value.as_str() {
+            Some("strict") => Ok(()),
+            Some(_) | None => Err("must be \"strict\"; single permissions are given by `allow`".to_owned()),
+        });
+        let keep = globs(section, "keep");
+        Self {
+            sleep_after: section.duration("sleep_after").or_else(|| parent?.sleep_after),
+            expire_after: section.duration("expire_after").or_else(|| parent?.expire_after),
+            merge_grace: section
+                .duration("merge_grace")
+                .or_else(|| parent.map(|parent| parent.merge_grace))
+                .unwrap_or(Duration::from_secs(600)),
+            keep: keep.or_else(|| parent.map(|parent| parent.keep.clone())).unwrap_or_else(|| fixed(&["develop", "release/**"])),
+        }
+    }
+}
+
+/// A repository that drey serves.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    pub name: RepoName,
+    /// Path, `https://`, `ssh://` or `user@host:path`.
+    pub url: String,
+    pub main: BranchName,
+    pub branches: BranchGlobs,
+    pub ignore: BranchGlobs,
+    /// Empty: as Compose finds them.
+    pub compose: Vec<PathBuf>,
+    /// Starter stack, for repositories without a compose file.
+    pub stack: Option<String>,
+    pub secret: Option<Secret>,
+    pub profiles: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    /// Single permissions that the policy would refuse.
+    pub allow: Vec<String>,
+    pub defaults: Defaults,
+}
+
+impl Repository {
+    pub(super) fn read(section: &mut Section<'_>, defaults: &Defaults) -> Self {
+        let name = section.read("name", |value| {
+            RepoName::parse(value.as_str().unwrap_or_default()).map_err(|error| error.to_string())
+        });
+        let url = section.read("url", |value| url(value.as_str().unwrap_or_default()));
+        for (key, given) in [("name", name.is_some()), ("url", url.is_some())] {
+            if !given && !section.has_fault(key) {
+                section.fault(key, "is needed");
+            }
+        }
+        let main = section.read("main", |value| {
+            BranchName::parse(value.as_str().unwrap_or_default()).map_err(|error| error.to_string())
+        });
+        let compose = section.texts("compose").unwrap_or_default();
+        if compose.iter().any(|file| file.starts_with('/') || file.split('/').any(|part| part == "..")) {
+            section.fault("compose", "must be paths inside the repository");
+        }
+        let stack = section.text("stack");
+        if stack.is_some() && !compose.is_empty() {
+            section.fault("stack", "goes without `compose`: a starter stack takes the place of a compose file");
+        }
+        let env = section.map("env").unwrap_or_default();
+        if let Some(reserved) = env.keys().find(|name| name.starts_with("DREY_") || name.starts_with("COMPOSE_")) {
+            section.fault("env", format!("{reserved}: DREY_* is drey's own and COMPOSE_* never reaches Compose"));
+        }
+        let read = Self {
+            name: name.unwrap_or_else(|| fallback(RepoName::parse("unnamed"))),
+            url: url.unwrap_or_default(),
+            main: main.unwrap_or_else(|| fallback(BranchName::parse("main"))),
+            branches: globs(section, "branches").unwrap_or_else(|| fixed(&["**"])),
+            ignore: globs(section, "ignore").unwrap_or_else(|| fixed(&[])),
+            compose: compose.into_iter().map(PathBuf::from).collect(),
+            stack,
+            secret: section.secret(["secret", "secret_file", "secret_env"]),
+            profiles: section.texts("profiles").unwrap_or_default(),
+            env,
+            allow: section.texts("allow").unwrap_or_default(),
+            defaults: Defaults::read_keys(section, Some(defaults)),
+        };
+        section.finish();
+        read
+    }
+
+    /// Whether the branch gets an environment, else why not. Main only when it is named, not by a glob.
+    ///
+    /// # Errors
+    /// The reason, for the one who pushed.
+    pub fn wants(&self, branch: &BranchName) -> Result<(), &'static str> {
+        if *branch == self.main {
+            return if self.branches.names(branch) { Ok(()) } else { Err("the main branch gets no environment") };
+        }
+        if self.ignore.matches(branch) {
+            return Err("the configuration ignores the branch (`ignore`)");
+        }
+        if self.branches.matches(branch) { Ok(()) } else { Err("the branch is not among `branches`") }
+    }
+
+    /// Whether the branch outlives its merge.
+    pub fn keeps(&self, branch: &BranchName) -> bool {
+        self.defaults.keep.matches(branch)
+    }
+}
+
+/// Only transports that drey uses; what git would run or read by other forms is refused here.
+fn url(text: &str) -> Result<String, String> {
+    let wrong = || "must be a path that begins with /, https://…, ssh://… or user@host:path".to_owned();
+    if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_control) {
+        return Err(wrong());
+    }
+    let scp = text.split_once(':').is_some_and(|(host, path)| {
+        let (user, host) = host.split_once('@').unwrap_or_default();
+        let plain = |it: &str| {
+            !it.is_empty() && !it.starts_with('-') && it.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+        };
+        plain(user) && plain(host) && !path.starts_with("//") && !path.starts_with(':')
+    });
+    if text.starts_with('/') || text.starts_with("https://") || text.starts_with("ssh://") || scp {
+        return Ok(text.to_owned());
+    }
+    Err(wrong())
+}
+
+fn globs(section: &mut Section<'_>, key: &'static str) -> Option<BranchGlobs> {
+    let patterns = section.texts(key)?;
+    match BranchGlobs::parse(patterns) {
+        Ok(globs) => Some(globs),
+        Err(message) => {
+            section.fault(key, message);
+            None
+        }
+    }
+}
+
+fn fixed(patterns: &[&str]) -> BranchGlobs {
+    fallback(BranchGlobs::parse(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()))
+}
+
+#[expect(clippy::expect_used, reason = "texts of our own that are known to parse")]
+fn fallback<T, E: std::fmt::Debug>(parsed: Result<T, E>) -> T {
+    parsed.expect("a default parses")
+}

@@ -1,0 +1,212 @@
+//! The tables of the file, but for repositories.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use super::reader::Section;
+use super::secret::Secret;
+use crate::domain::subnet::Subnet;
+
+/// `[http]`: webhooks, health, metrics.
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub public_url: Option<String>,
+}
+
+impl Http {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8420));
+        let read = Self {
+            listen: section.address("listen").unwrap_or(default),
+            public_url: section.text("public_url"),
+        };
+        section.finish();
+        read
+    }
+}
+
+/// `[proxy]`: where branches live.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    pub domain: String,
+    pub https: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
+    pub tls: TlsMode,
+}
+
+/// `[proxy.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// An authority of drey's own, made at the first start.
+    LocalCa,
+    /// A certificate (with its chain) and its key, PEM.
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+impl Proxy {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        section.read("provider", |value| match value.as_str() {
+            Some("embedded") => Ok(()),
+            Some(other @ ("nginx" | "haproxy" | "caddy" | "traefik")) => {
+                Err(format!("{other:?} is not supported by this version; leave it out or write \"embedded\""))
+            }
+            Some(_) | None => Err("must be \"embedded\"".to_owned()),
+        });
+        let domain = section.read("domain", |value| {
+            let domain = value.as_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+            let label = |label: &str| {
+                !label.is_empty()
+                    && label.len() <= 63
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+            };
+            // 253 octets in all; the longest first part is 63, and a dot.
+            if domain.len() <= 189 && domain.split('.').all(label) {
+                return Ok(domain);
+            }
+            Err("must be a domain name, for instance \"qa.example\"".to_owned())
+        });
+        let (https, http) = (section.address("https"), section.address("http"));
+        if https.is_none() && http.is_none() {
+            section.fault("https", "neither https nor http is given: nothing could be reached");
+        }
+        if domain.is_none() {
+            section.fault("domain", "is needed: branches live at <slug>.<domain>");
+        }
+        let read = Self { domain: domain.unwrap_or_default(), https, http, tls: tls(&mut section.section("tls")) };
+        section.finish();
+        read
+    }
+}
+
+fn tls(section: &mut Section<'_>) -> TlsMode {
+    let mode = section.text("mode").unwrap_or_else(|| "local-ca".to_owned());
+    let (certificate, key) = (section.path("certificate"), section.path("key"));
+    section.finish();
+    match (mode.as_str(), certificate, key) {
+        ("local-ca", None, None) => TlsMode::LocalCa,
+        ("files", Some(certificate), Some(key)) => TlsMode::Files { certificate, key },
+        ("files", ..) => {
+            section.fault("mode", "\"files\" needs `certificate` and `key`, paths of PEM files");
+            TlsMode::LocalCa
+        }
+        ("acme", ..) => {
+            section.fault("mode", "\"acme\" is not supported by this version; use \"local-ca\" or \"files\"");
+            TlsMode::LocalCa
+        }
+        _ => {
+            section.fault("mode", "must be \"local-ca\" (then without certificate and key) or \"files\"");
+            TlsMode::LocalCa
+        }
+    }
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub host: String,
+    /// CIDR from which each network gets a /27.
+    pub subnets: String,
+    /// Globs of registries that images may come from.
+    pub registries: Vec<String>,
+}
+
+impl Engine {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let host = section.read("host", |value| match value.as_str() {
+            Some(host) if host.starts_with("unix:///") || host.starts_with("tcp://") => Ok(host.to_owned()),
+            Some(_) | None => Err("must begin with unix:/// or tcp://".to_owned()),
+        });
+        let subnets = section.read("subnets", |value| {
+            let text = value.as_str().unwrap_or_default();
+            Subnet::parse_pool(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+        });
+        let read = Self {
+            host: host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
+            subnets: subnets.unwrap_or_else(|| "10.213.0.0/16".to_owned()),
+            registries: section.texts("registries").unwrap_or_else(|| vec!["*".to_owned()]),
+        };
+        section.finish();
+        read
+    }
+}
+
+/// `[[registry]]`: credentials for pulls and builds.
+#[derive(Clone, Debug)]
+pub struct RegistryCredential {
+    pub host: String,
+    pub user: String,
+    pub password: Secret,
+}
+
+impl RegistryCredential {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let (host, user) = (section.text("host"), section.text("user"));
+        let password = section.secret(["password", "password_file", "password_env"]);
+        for (key, given) in [("host", host.is_some()), ("user", user.is_some()), ("password", password.is_some())] {
+            if !given {
+                section.fault(key, "is needed");
+            }
+        }
+        section.finish();
+        Self {
+            host: host.unwrap_or_default(),
+            user: user.unwrap_or_default(),
+            password: password.unwrap_or_else(|| Secret::new(String::new())),
+        }
+    }
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Environments at once. Read, not acted on yet: `drey check` says so.
+    pub environments: Option<u64>,
+    /// Builds at once.
+    pub builds: u64,
+    /// Bytes of a checkout.
+    pub checkout_bytes: u64,
+    pub checkout_files: u64,
+    /// Memory of one service, in bytes.
+    pub memory: u64,
+    /// CPUs of one service.
+    pub cpus: f64,
+    /// Processes of one service.
+    pub pids: u64,
+}
+
+impl Limits {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        section.read("when_full", |value| match value.as_str() {
+            Some("wait" | "sleep-oldest" | "archive-oldest") => Ok(()),
+            Some(_) | None => Err("must be wait, sleep-oldest or archive-oldest".to_owned()),
+        });
+        let read = Self {
+            environments: section.number("environments"),
+            builds: section.number("builds").unwrap_or(2),
+            checkout_bytes: section.size("checkout_bytes").unwrap_or(1_000_000_000),
+            checkout_files: section.number("checkout_files").unwrap_or(50_000),
+            memory: section.size("memory").unwrap_or(2 << 30),
+            cpus: section.decimal("cpus").unwrap_or(2.0),
+            pids: section.number("pids").unwrap_or(1024),
+        };
+        section.finish();
+        read
+    }
+}
+
+/// `[templates]`: the operator's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Templates {
+    pub overlay: Option<PathBuf>,
+}
+
+impl Templates {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let read = Self { overlay: section.path("overlay") };
+        section.finish();
+        read
+    }
+}

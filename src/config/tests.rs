@@ -1,0 +1,111 @@
+use std::io::Write;
+
+use super::*;
+use crate::domain::names::BranchName;
+
+const SMALL: &str = r#"
+[proxy]
+domain = "qa.example"
+https = "127.0.0.1:8443"
+[[repo]]
+name = "shop"
+url = "/srv/git/shop.git"
+secret = "s"
+"#;
+
+fn settings(text: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Settings::from_parts(Some(file.path()), &environment)
+}
+
+fn branch(name: &str) -> BranchName {
+    BranchName::parse(name).unwrap()
+}
+
+#[test]
+fn what_is_not_said_has_its_default_and_the_environment_wins_over_the_file() {
+    let read = settings(SMALL, &[("DREY__HTTP__LISTEN", "127.0.0.1:9999"), ("DREY__LIMITS__BUILDS", "7")]).unwrap();
+    assert_eq!(read.http.listen.port(), 9999);
+    assert_eq!(read.limits.builds, 7);
+    assert_eq!(read.engine.subnets, "10.213.0.0/16");
+    assert_eq!(read.repositories[0].defaults.merge_grace.as_secs(), 600);
+    assert!(read.repositories[0].keeps(&branch("release/1/2")) && !read.repositories[0].keeps(&branch("x")));
+}
+
+#[test]
+fn the_sample_of_the_guide_is_read() {
+    let text = include_str!("../../packaging/drey.example.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "from a file\n\n").unwrap();
+    let text = text.replace("/etc/drey/shop.secret", &secret.to_string_lossy());
+    let read = settings(&text, &[]).unwrap();
+    assert_eq!(read.repositories[0].secret.as_ref().unwrap().reveal(), "from a file");
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_key() {
+    let text = r#"
+surprise = 1
+[http]
+listen = "nowhere"
+[proxy]
+domain = "-bad-"
+[engine]
+subnets = "10.0.0.0/33"
+[limits]
+memory = "2 gigs"
+[[repo]]
+name = "Not Good"
+url = "ext::sh -c id"
+branches = ["["]
+merge_grace = "soon"
+secret = "a"
+secret_env = "B"
+"#;
+    let errors = settings(text, &[]).unwrap_err();
+    let keys: Vec<&str> = errors.0.iter().map(|fault| fault.key.as_str()).collect();
+    for key in [
+        "surprise", "http.listen", "proxy.domain", "proxy.https", "engine.subnets", "limits.memory", "repo[0].name",
+        "repo[0].url", "repo[0].branches", "repo[0].merge_grace", "repo[0].secret",
+    ] {
+        assert!(keys.contains(&key), "{key} is missing in\n{errors}");
+    }
+    assert!(errors.0.iter().all(|fault| fault.origin.is_some()));
+}
+
+#[test]
+fn a_fault_from_the_environment_names_its_variable() {
+    let errors = settings(SMALL, &[("DREY__HTTP__LISTEN", "x")]).unwrap_err();
+    assert_eq!(errors.0[0].origin.as_deref(), Some("DREY__HTTP__LISTEN"));
+}
+
+#[test]
+fn main_is_no_environment_unless_it_is_named() {
+    let read = settings(SMALL, &[]).unwrap();
+    assert!(read.repositories[0].wants(&branch("main")).is_err());
+    assert!(read.repositories[0].wants(&branch("a/b/c")).is_ok());
+    let named = SMALL.replace("secret = ", "branches = [\"main\", \"*\"]\nignore = [\"wip\"]\nsecret = ");
+    let read = settings(&named, &[]).unwrap();
+    assert!(read.repositories[0].wants(&branch("main")).is_ok());
+    assert!(read.repositories[0].wants(&branch("a/b")).is_err(), "* stays within a part");
+    assert!(read.repositories[0].wants(&branch("wip")).is_err());
+}
+
+#[test]
+fn a_secret_is_shown_nowhere() {
+    let read = settings(&SMALL.replace("\"s\"", "\"hush-hush\""), &[]).unwrap();
+    assert!(!format!("{read:?}").contains("hush-hush"));
+}
+
+#[test]
+fn only_known_transports_are_taken() {
+    for good in ["/srv/x.git", "https://git.example/x", "ssh://git@host/x", "git@host:team/x.git"] {
+        assert!(settings(&SMALL.replace("/srv/git/shop.git", good), &[]).is_ok(), "{good}");
+    }
+    for bad in ["ext::sh -c id", "--upload-pack=id", "file:///etc", "http://x/y", "x", "-o@host:x", "a@b::c"] {
+        assert!(settings(&SMALL.replace("/srv/git/shop.git", bad), &[]).is_err(), "{bad}");
+    }
+}

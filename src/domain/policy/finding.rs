@@ -1,0 +1,77 @@
+//! What policy has to say about a compose file.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::edit::Edit;
+use super::rule::Rule;
+
+/// What happens with the key of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The whole file is refused.
+    Reject,
+    /// The key is dropped; the rest is deployed.
+    Neutralise,
+    /// The key gets a value of drey's.
+    Set,
+}
+
+/// One remark: where, which rule, what follows, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Relative to the checkout; `None` where only the rendered document tells.
+    pub file: Option<String>,
+    /// For instance `services.web.ports[0].published`.
+    pub key: String,
+    pub rule: Rule,
+    pub action: Action,
+    /// Why, and what to write instead.
+    pub message: String,
+}
+
+/// The outcome for a whole document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    pub findings: Vec<Finding>,
+    edits: Vec<Edit>,
+}
+
+impl Verdict {
+    pub(super) fn new(findings: Vec<Finding>, edits: Vec<Edit>) -> Self {
+        Self { findings, edits }
+    }
+
+    /// True when nothing is refused.
+    pub fn is_accepted(&self) -> bool {
+        !self.findings.iter().any(|finding| finding.action == Action::Reject)
+    }
+
+    /// The refusals, in order of the document.
+    pub fn rejections(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.action == Action::Reject)
+    }
+
+    /// Puts the remarks of the raw scan in front of those of the judge.
+    pub fn with_scan_findings(mut self, mut findings: Vec<Finding>) -> Self {
+        findings.append(&mut self.findings);
+        self.findings = findings;
+        self
+    }
+
+    /// A verdict of the raw scan alone: what it refused never got to the judge.
+    pub fn from_scan(findings: Vec<Finding>) -> Self {
+        Self { findings, edits: Vec::new() }
+    }
+
+    /// `{"verdict":"accept|reject","findings":[…]}`, as `drey stack check --json` prints it.
+    pub fn to_json(&self) -> Value {
+        let verdict = if self.is_accepted() { "accept" } else { "reject" };
+        json!({ "verdict": verdict, "findings": self.findings })
+    }
+
+    pub(super) fn edits(&self) -> &[Edit] {
+        &self.edits
+    }
+}

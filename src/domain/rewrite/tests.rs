@@ -1,0 +1,261 @@
+use insta::assert_snapshot;
+
+use super::*;
+use crate::domain::names::{EnvironmentId, InstanceId, Slug};
+
+struct Given {
+    project: ProjectName,
+    labels: BTreeMap<String, String>,
+    tags: BTreeMap<String, String>,
+    facts: BTreeMap<String, ImageFacts>,
+    subnets: BTreeMap<String, String>,
+    contents: BTreeMap<String, BoundContent>,
+    variables: BTreeMap<String, String>,
+    overlay: Value,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        let slug = Slug::parse("x").unwrap();
+        let texts = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        Self {
+            project: ProjectName::new(&InstanceId("abc234".into()), EnvironmentId(1), &slug),
+            labels: texts("drey.branch", "a$b"),
+            tags: texts("web", "drey/shop/web:1"),
+            facts: BTreeMap::new(),
+            subnets: texts("default", "10.213.0.0/27"),
+            contents: BTreeMap::from([
+                ("conf".into(), BoundContent { content_id: "tree1".into(), is_file: false }),
+                ("a.conf".into(), BoundContent { content_id: "blob1".into(), is_file: true }),
+            ]),
+            variables: texts("DREY_URL", "https://x.qa.example"),
+            overlay: json!({}),
+        }
+    }
+}
+
+impl Given {
+    fn rewrite(&self, document: &Value) -> Result<Stack, RewriteError> {
+        let context = RewriteContext {
+            project: &self.project,
+            labels: &self.labels,
+            tags: &self.tags,
+            facts: &self.facts,
+            subnets: &self.subnets,
+            contents: &self.contents,
+            checkout: Path::new("/c"),
+            binds: Path::new("/binds"),
+            variables: &self.variables,
+            overlay: &self.overlay,
+            jobs: &[],
+        };
+        rewrite(document, &context)
+    }
+}
+
+fn document() -> Value {
+    json!({
+        "name": "stolen",
+        "x-drey": {},
+        "services": {
+            "web": {
+                "build": {"context": "/c"}, "container_name": "only", "networks": {"default": null},
+                "ports": [{"target": 8080, "published": "80", "protocol": "tcp"}],
+                "environment": {"A": "$$x", "DREY_URL": "forged", "LEAK": null},
+                "volumes": [
+                    {"type": "bind", "source": "/c/conf", "target": "/etc/conf", "bind": {"propagation": "shared"}},
+                    {"type": "volume", "source": "data", "target": "/data", "volume": {}},
+                    {"type": "volume", "target": "/anonymous"}
+                ],
+                "depends_on": {"db": {"condition": "service_healthy", "required": true}}
+            },
+            "db": {"image": "postgres:16", "networks": {"default": {"ipv4_address": "10.0.0.9", "aliases": ["sql"]}}}
+        },
+        "networks": {"default": {"name": "stolen_default", "ipam": {}}},
+        "volumes": {"data": {"name": "foreign"}}
+    })
+}
+
+#[test]
+fn everything_becomes_dreys_own() {
+    let stack = Given::default().rewrite(&document()).unwrap();
+    assert_snapshot!(format!("{:#}", stack.document), @r#"
+    {
+      "name": "drey-abc234-1-x",
+      "networks": {
+        "default": {
+          "external": true,
+          "name": "drey-abc234-1-x_default"
+        }
+      },
+      "services": {
+        "db": {
+          "environment": {
+            "DREY_URL": "https://x.qa.example"
+          },
+          "image": "postgres:16",
+          "labels": {
+            "drey.branch": "a$$b",
+            "drey.service": "db"
+          },
+          "networks": {
+            "default": {
+              "aliases": [
+                "sql"
+              ]
+            }
+          },
+          "pull_policy": "never"
+        },
+        "web": {
+          "depends_on": {
+            "db": {
+              "condition": "service_healthy",
+              "required": true
+            }
+          },
+          "environment": {
+            "A": "$$x",
+            "DREY_URL": "https://x.qa.example"
+          },
+          "image": "drey/shop/web:1",
+          "labels": {
+            "drey.branch": "a$$b",
+            "drey.service": "web"
+          },
+          "networks": {
+            "default": null
+          },
+          "pull_policy": "never",
+          "volumes": [
+            {
+              "bind": {
+                "create_host_path": false
+              },
+              "read_only": true,
+              "source": "/binds/tree1",
+              "target": "/etc/conf",
+              "type": "bind"
+            },
+            {
+              "source": "data",
+              "target": "/data",
+              "type": "volume",
+              "volume": {}
+            },
+            {
+              "source": "web-7b0fa4cc",
+              "target": "/anonymous",
+              "type": "volume"
+            }
+          ]
+        }
+      },
+      "volumes": {
+        "data": {
+          "external": true,
+          "name": "drey-abc234-1-x_data"
+        },
+        "web-7b0fa4cc": {
+          "external": true,
+          "name": "drey-abc234-1-x_web-7b0fa4cc"
+        }
+      }
+    }
+    "#);
+    assert_eq!(stack.networks[0].subnet, "10.213.0.0/27");
+    assert_eq!(stack.routes[0].network, "drey-abc234-1-x_default");
+    assert_eq!((stack.routes[0].service.as_str(), stack.routes[0].port), ("web", 8080));
+}
+
+#[test]
+fn the_digest_changes_with_the_content_and_only_with_it() {
+    let given = Given::default();
+    let digest = |document: &Value| given.rewrite(document).unwrap().digest;
+    assert_eq!(digest(&document()), digest(&document()));
+    let mut renamed = document();
+    renamed["name"] = json!("other");
+    renamed["services"]["web"]["ports"][0]["published"] = json!("81");
+    assert_eq!(digest(&document()), digest(&renamed), "what is dropped does not count");
+    let mut changed = document();
+    changed["services"]["db"]["command"] = json!(["postgres"]);
+    assert_ne!(digest(&document()), digest(&changed));
+}
+
+#[test]
+fn a_volume_of_the_image_gets_a_stable_name_unless_something_is_mounted_there() {
+    let mut given = Given::default();
+    let facts = ImageFacts { volumes: vec!["/data/".into(), "/var/lib/x".into()], ..ImageFacts::default() };
+    given.facts.insert("web".into(), facts);
+    let stack = given.rewrite(&document()).unwrap();
+    let targets: Vec<&str> = stack.document["services"]["web"]["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| mount["target"].as_str().unwrap())
+        .collect();
+    assert_eq!(targets, ["/etc/conf", "/data", "/anonymous", "/var/lib/x"]);
+}
+
+#[test]
+fn profiles_that_are_not_started_go_with_their_optional_edges() {
+    let mut document = document();
+    document["services"]["db"]["profiles"] = json!(["heavy"]);
+    assert!(matches!(select(&document, &[]), Err(RewriteError::InactiveDependency { .. })));
+    document["services"]["web"]["depends_on"]["db"]["required"] = json!(false);
+    let selected = select(&document, &[]).unwrap();
+    assert!(selected["services"].get("db").is_none());
+    assert_eq!(selected["services"]["web"]["depends_on"], json!({}));
+    assert!(select(&document, &["heavy".into()]).unwrap()["services"].get("db").is_some());
+}
+
+fn primary_of(services: Value) -> Result<(String, u16), String> {
+    let document = json!({"services": services});
+    match discover(&document, &BTreeMap::new()) {
+        Ok(found) => Ok((found.services[0].service.clone(), found.services[0].port)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn the_primary_is_found_by_label_name_or_being_the_only_one() {
+    let port = |number: u16| json!([{"target": number, "protocol": "tcp"}]);
+    assert_eq!(primary_of(json!({"app": {"expose": ["9000"]}, "web.1": {"expose": ["80"]}})), Ok(("web.1".into(), 80)));
+    let labelled = json!({"web": {"expose": ["80"]}, "shop": {"labels": {"drey.primary": "true", "drey.port": "99"}}});
+    assert_eq!(primary_of(labelled), Ok(("shop".into(), 99)));
+    assert_eq!(primary_of(json!({"x": {"ports": port(1234)}, "y": {"expose": ["1"]}})), Ok(("x".into(), 1234)));
+    assert_eq!(primary_of(json!({"x": {"expose": ["3000-3005"]}, "y": {}})), Ok(("x".into(), 3000)));
+    let several = primary_of(json!({"x": {"ports": port(1)}, "y": {"ports": port(2)}})).unwrap_err();
+    assert!(several.contains("candidates: x, y") && several.contains("drey.primary"), "{several}");
+    assert!(primary_of(json!({"web": {}})).unwrap_err().contains("services.web: no port"));
+    assert!(primary_of(json!({"web": {"labels": {"drey.port": "0"}}})).unwrap_err().contains("drey.port"));
+}
+
+#[test]
+fn of_several_ports_the_usual_one_is_taken() {
+    let ports = json!([{"target": 9229, "protocol": "tcp"}, {"target": 8000, "protocol": "tcp"}, {"target": 53, "protocol": "udp"}]);
+    assert_eq!(primary_of(json!({"web": {"ports": ports}})), Ok(("web".into(), 8000)));
+}
+
+#[test]
+fn jobs_are_told_by_restart_policy_or_by_who_waits_for_them() {
+    let document = json!({"services": {
+        "web": {"depends_on": {"migrate": {"condition": "service_completed_successfully"}}},
+        "migrate": {"restart": "always"}, "seed": {"restart": "no"}, "retry": {"restart": "on-failure:5"}, "db": {}
+    }});
+    let jobs: Vec<&str> = ["db", "migrate", "retry", "seed", "web"].into_iter().filter(|name| is_job(&document, name)).collect();
+    assert_eq!(jobs, ["migrate", "retry", "seed"]);
+    assert_eq!(restart_policy(&document, "db"), "unless-stopped");
+    assert_eq!(restart_policy(&document, "migrate"), "no");
+}
+
+#[test]
+fn the_overlay_wins_and_lists_are_joined() {
+    let mut document = json!({"services": {"web": {"cap_drop": ["ALL"], "mem_limit": 1, "labels": {"a": "1"}}}});
+    let overlay = json!({"services": {
+        "web": {"cap_drop": ["ALL", "MKNOD"], "mem_limit": 2, "labels": {"b": "2"}}, "gone": {"x": 1}
+    }});
+    overlay::merge(&mut document, &overlay);
+    let expected = json!({"services": {"web": {"cap_drop": ["ALL", "MKNOD"], "mem_limit": 2, "labels": {"a": "1", "b": "2"}}}});
+    assert_eq!(document, expected);
+}

@@ -1,0 +1,80 @@
+//! Archives, repositories, backup.
+
+use std::path::PathBuf;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::domain::environment::ArchiveRecord;
+use crate::domain::names::RepoName;
+use crate::store::ArchiveFilter;
+
+use super::Web;
+use super::error::ApiError;
+use super::view::List;
+
+/// Most archives of one answer.
+const PAGE: u32 = 100;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    repo: Option<String>,
+    before: Option<String>,
+}
+
+pub(super) async fn list(
+    State(web): State<Web>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<List<ArchiveRecord>>, ApiError> {
+    let repo = query.repo.as_deref().map(RepoName::parse).transpose()?;
+    let filter = ArchiveFilter { repo, before: query.before, limit: PAGE };
+    let items = web.inner.orchestrator.house().store.archives(&filter).await?;
+    let full = u32::try_from(items.len()).is_ok_and(|count| count == PAGE);
+    let next = items.last().filter(|_| full).map(|last| last.id.clone());
+    Ok(Json(List { items, next }))
+}
+
+/// The record, and the manifest out of the file.
+pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let house = web.inner.orchestrator.house();
+    let record = house.store.archive(&id).await?;
+    let record = record.ok_or_else(|| ApiError::not_found(format!("no archive has the id {id}")))?;
+    let manifest = house.ports.archives.manifest(&record.id).await?;
+    let mut shown = json!(record);
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("manifest".to_owned(), manifest);
+    }
+    Ok(Json(shown))
+}
+
+pub(super) async fn repositories(State(web): State<Web>) -> Json<Value> {
+    let items: Vec<&Value> = web.inner.repositories.values().collect();
+    Json(json!({"items": items, "next": null}))
+}
+
+pub(super) async fn repository(
+    State(web): State<Web>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let found = web.inner.repositories.get(&RepoName::parse(&name)?).cloned();
+    found.map(Json).ok_or_else(|| ApiError::not_found(format!("no repository is named {name}")))
+}
+
+#[derive(Deserialize)]
+pub(super) struct BackupBody {
+    /// Absolute; must not be there.
+    path: PathBuf,
+}
+
+pub(super) async fn backup(
+    State(web): State<Web>,
+    Json(body): Json<BackupBody>,
+) -> Result<Json<Value>, ApiError> {
+    if !body.path.is_absolute() || body.path.starts_with(&web.inner.data_dir) {
+        return Err(ApiError::bad_request("path: must be absolute and outside of the data directory"));
+    }
+    web.inner.orchestrator.house().store.backup(&body.path).await.map_err(|error| ApiError::conflict(error.to_string()))?;
+    Ok(Json(json!({"path": body.path})))
+}

@@ -1,0 +1,85 @@
+//! The one error of the API: `{"error":{"id","code","message"}}`, the id also in the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::domain::names::NameError;
+use crate::ports::PortError;
+use crate::store::StoreError;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What went wrong, for whoever asked.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    pub(super) fn not_found(what: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code: "not_found", message: what.into() }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "bad_request", message: message.into() }
+    }
+
+    /// The same for an unknown repository and a wrong signature: nobody learns which names exist.
+    pub(super) fn unauthorized() -> Self {
+        let message = "unknown repository, or the signature does not fit".to_owned();
+        Self { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message }
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, code: "conflict", message: message.into() }
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too_large", message: message.into() }
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", message: message.into() }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(format!("database: {error}"))
+    }
+}
+
+impl From<PortError> for ApiError {
+    fn from(error: PortError) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
+impl From<NameError> for ApiError {
+    fn from(error: NameError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        if self.status.is_server_error() {
+            tracing::error!(error.id = id, error.code = self.code, message = self.message, "a request failed");
+        } else {
+            tracing::debug!(error.id = id, error.code = self.code, message = self.message, "a request was refused");
+        }
+        let body = json!({"error": {"id": id, "code": self.code, "message": self.message}});
+        (self.status, Json(body)).into_response()
+    }
+}
+
+pub(super) async fn not_found() -> ApiError {
+    ApiError::not_found("there is nothing at this path")
+}

@@ -1,0 +1,136 @@
+//! `POST /hooks/git/<repo>`: what `hooks/post-receive` and `hooks/post-merge` send.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::domain::environment::Environment;
+use crate::domain::event::{EventKind, EventSource, NewEvent};
+use crate::domain::hook_body::{self, HookLine, PushOptions};
+use crate::domain::names::RepoName;
+use crate::orchestrator::Submitted;
+use crate::store::NewDelivery;
+
+use super::error::ApiError;
+use super::{Web, log, signature};
+
+/// Most bytes of a delivery; the cap that GitHub has.
+const BODY_LIMIT: usize = 25 * 1024 * 1024;
+/// How long a sender may take for its body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// Most characters of a delivery id.
+const DELIVERY_ID_LIMIT: usize = 200;
+
+#[derive(Deserialize)]
+pub(super) struct HookQuery {
+    /// From a developer's clone: only a look at git is asked for.
+    look: Option<String>,
+}
+
+pub(super) async fn git(
+    State(web): State<Web>,
+    Path(repo): Path<String>,
+    Query(query): Query<HookQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let repo = RepoName::parse(&repo).map_err(|_unknown| ApiError::unauthorized())?;
+    let secret = web.inner.secrets.get(&repo).ok_or_else(ApiError::unauthorized)?.clone();
+    if query.look.is_some() {
+        return look(&web, repo, &secret, &headers).await;
+    }
+    let body = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT))
+        .await
+        .map_err(|_slow| ApiError::bad_request("the body came too slowly"))?
+        .map_err(|_large| ApiError::too_large("a delivery may have 25 MiB"))?;
+    let options: Vec<Vec<u8>> =
+        headers.get_all("x-drey-push-option").iter().map(|value| value.as_bytes().to_vec()).collect();
+    let given = headers.get("x-drey-signature-256").map(|value| value.as_bytes()).unwrap_or_default();
+    if !signature::is_signed(&secret, given, &body, &options) {
+        return Err(ApiError::unauthorized());
+    }
+    let lines = hook_body::parse(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let texts: Vec<String> = options.iter().map(|option| String::from_utf8_lossy(option).into_owned()).collect();
+    let options = PushOptions::parse(texts.iter().map(String::as_str));
+    let delivery_id = delivery_id(&headers)?;
+    let delivery = NewDelivery {
+        repo: repo.clone(),
+        source: EventSource::Git,
+        delivery_id,
+        body: body.to_vec(),
+        received_at: web.inner.orchestrator.house().ports.clock.now(),
+    };
+    let events: Vec<NewEvent> = lines.iter().map(|line| event(&repo, line, &delivery, &options)).collect();
+    let submitted = web.inner.orchestrator.submit(Some(delivery), &events).await?;
+    Ok(answer(&web, &lines, submitted, &options))
+}
+
+fn event(repo: &RepoName, line: &HookLine, delivery: &NewDelivery, options: &PushOptions) -> NewEvent {
+    NewEvent {
+        source: EventSource::Git,
+        repo: repo.clone(),
+        kind: line.kind.clone(),
+        delivery_id: Some(delivery.delivery_id.clone()),
+        skip: options.skip,
+    }
+}
+
+async fn look(web: &Web, repo: RepoName, secret: &[u8], headers: &HeaderMap) -> Result<Response, ApiError> {
+    let token = headers.get("x-drey-token").map(|value| value.as_bytes()).unwrap_or_default();
+    if !signature::is_look_token(secret, &repo, token) {
+        return Err(ApiError::unauthorized());
+    }
+    let event =
+        NewEvent { source: EventSource::Git, repo, kind: EventKind::Look, delivery_id: None, skip: false };
+    web.inner.orchestrator.submit(None, &[event]).await?;
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+fn delivery_id(headers: &HeaderMap) -> Result<String, ApiError> {
+    let given = headers.get("x-drey-delivery").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if given.is_empty() || given.len() > DELIVERY_ID_LIMIT {
+        return Err(ApiError::bad_request("X-Drey-Delivery: must have 1 to 200 ASCII characters"));
+    }
+    Ok(given.to_owned())
+}
+
+/// 202 with one line of JSON per ref; with `drey.wait` the same answer goes on until all is done.
+fn answer(web: &Web, lines: &[HookLine], submitted: Vec<Submitted>, options: &PushOptions) -> Response {
+    let references = lines.iter().map(|line| line.reference.as_str());
+    let told: Vec<String> =
+        references.zip(&submitted).map(|(reference, it)| format!("{}\n", line(web, reference, it))).collect();
+    let waited: Vec<Environment> = submitted
+        .into_iter()
+        .filter(|submitted| options.wait && submitted.action == "deploying")
+        .filter_map(|submitted| submitted.environment)
+        .collect();
+    let headers = [(CONTENT_TYPE, "application/x-ndjson")];
+    if waited.is_empty() {
+        return (StatusCode::ACCEPTED, headers, told.concat()).into_response();
+    }
+    let (sender, receiver) = mpsc::channel(told.len().max(256));
+    let web = web.clone();
+    web.inner.orchestrator.house().supervisor.clone().spawn("push waits", async move {
+        if sender.send(told.concat()).await.is_err() {
+            return;
+        }
+        for environment in &waited {
+            log::tell_until_settled(&web, environment, &sender).await;
+        }
+    });
+    (StatusCode::ACCEPTED, headers, log::body_of(receiver)).into_response()
+}
+
+fn line(web: &Web, reference: &str, submitted: &Submitted) -> Value {
+    let address = &web.inner.orchestrator.house().settings.address;
+    let url = submitted.environment.as_ref().map(|it| address.url(&address.primary_host(&it.slug)));
+    let branch = submitted.event.kind.branch();
+    json!({"ref": reference, "branch": branch, "url": url, "action": submitted.action, "message": submitted.message})
+}

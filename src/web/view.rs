@@ -1,0 +1,99 @@
+//! What the API and `--json` show.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::environment::{Ending, Environment, Phase};
+use crate::domain::event::{Event, EventSource, EventState};
+use crate::domain::names::{BranchName, CommitSha, Generation, RepoName, Slug};
+use crate::domain::time::Timestamp;
+use crate::orchestrator::House;
+use crate::store::StoreError;
+
+/// An environment.
+#[derive(Debug, Serialize)]
+pub struct EnvironmentView {
+    pub repo: RepoName,
+    pub branch: BranchName,
+    pub slug: Slug,
+    pub phase: Phase,
+    pub commit: Option<CommitSha>,
+    pub generation: Generation,
+    pub url: String,
+    /// Service → address.
+    pub urls: BTreeMap<String, String>,
+    pub reason: Option<String>,
+    pub serving: bool,
+    pub running_commit: Option<CommitSha>,
+    pub pinned: bool,
+    /// When and why it will end, if that is known.
+    pub ending: Option<Ending>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub last_visited_at: Option<Timestamp>,
+}
+
+impl EnvironmentView {
+    pub(super) async fn of(house: &House, environment: Environment) -> Result<Self, StoreError> {
+        let address = &house.settings.address;
+        let routes = house.store.routes(environment.id).await?;
+        Ok(Self {
+            url: address.url(&address.primary_host(&environment.slug)),
+            urls: routes.into_iter().map(|it| (it.route.service, address.url(&it.host))).collect(),
+            repo: environment.repo,
+            branch: environment.branch,
+            slug: environment.slug,
+            phase: environment.phase,
+            commit: environment.commit,
+            generation: environment.generation,
+            reason: environment.reason,
+            serving: environment.serving,
+            running_commit: environment.running_commit,
+            pinned: environment.pinned,
+            ending: environment.ending,
+            created_at: environment.created_at,
+            updated_at: environment.updated_at,
+            last_visited_at: environment.last_visited_at,
+        })
+    }
+}
+
+/// An event.
+#[derive(Debug, Serialize)]
+pub(super) struct EventView {
+    id: String,
+    source: EventSource,
+    kind: &'static str,
+    repo: RepoName,
+    branch: Option<BranchName>,
+    commit: Option<CommitSha>,
+    delivery_id: Option<String>,
+    received_at: Timestamp,
+    state: EventState,
+    reason: Option<String>,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.id.0.to_string(),
+            source: event.source,
+            kind: event.kind.word(),
+            branch: event.kind.branch().cloned(),
+            commit: event.kind.commit().cloned(),
+            repo: event.repo,
+            delivery_id: event.delivery_id,
+            received_at: event.received_at,
+            state: event.state,
+            reason: event.reason,
+        }
+    }
+}
+
+/// A list; `next` is what to ask for with `before` to go on, where there is more.
+#[derive(Debug, Serialize)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<String>,
+}
