@@ -93,11 +93,11 @@ fn remove_unfinished(directory: &Path) -> io::Result<()> {
 /// Disks fill and are emptied again: worth another try.
 fn failed(what: &str, path: &Path, error: &io::Error) -> PortError {
     let text = format!("archive: {what} {}: {error}", path.display());
-    match error.kind() {
-        io::ErrorKind::NotFound => PortError::NotFound(text),
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => PortError::Permanent(text),
-        _ => PortError::Transient(text),
+    if error.kind() == io::ErrorKind::NotFound {
+        return PortError::NotFound(text);
     }
+    let is_broken = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
+    if is_broken { PortError::Permanent(text) } else { PortError::Transient(text) }
 }
 
 async fn blocking<T, F>(work: F) -> PortResult<T>

@@ -10,13 +10,13 @@ use crate::ports::PortError;
 /// `what` was being done or looked for when libgit2 failed.
 pub(super) fn local(what: &str, error: &git2::Error) -> PortError {
     let text = format!("git: {what}: {}", error.message());
-    match error.code() {
-        ErrorCode::NotFound => PortError::NotFound(text),
-        // Another process had it for a moment.
-        ErrorCode::Locked => PortError::Transient(text),
-        _ if matches!(error.class(), ErrorClass::Os | ErrorClass::NoMemory) => PortError::Transient(text),
-        _ => PortError::Permanent(text),
+    if error.code() == ErrorCode::NotFound {
+        return PortError::NotFound(text);
     }
+    // Locked: another process had it for a moment.
+    let may_pass =
+        error.code() == ErrorCode::Locked || matches!(error.class(), ErrorClass::Os | ErrorClass::NoMemory);
+    if may_pass { PortError::Transient(text) } else { PortError::Permanent(text) }
 }
 
 /// A full disk or a missing right can be mended from outside: worth another try.

@@ -389,3 +389,45 @@ async fn what_a_build_reads() {
         assert!(inputs(dockerfile, context).await.is_err(), "{dockerfile:?} {context}");
     }
 }
+
+/// A stand-in for our own binary: this test binary, which becomes the jail.
+fn jailer(folder: &Path) -> PathBuf {
+    let path = folder.join("drey");
+    let script = format!(
+        "#!/bin/sh\nshift\nIFS=$(printf '\\037')\nexport DREY_TEST_JAIL_ARGUMENTS=\"$*\"\n\
+         exec '{}' --exact adapters::process::jail::tests::inside --ignored --nocapture -q\n",
+        std::env::current_exe().unwrap().display()
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn the_jail_lets_git_through() {
+    let mut world = World::new().await;
+    // A clone that borrows the objects of the first.
+    let borrower = world.folder.path().join("borrower.git");
+    world.run(&["clone", "-q", "--bare", "--shared", ".", borrower.to_str().unwrap()]).await;
+    world.git = GitAdapter::new(GitSettings {
+        drey: Some(jailer(world.folder.path())),
+        ..(*world.git.settings).clone()
+    });
+    let expected = world.run(&["rev-parse", "main"]).await;
+    assert_eq!(world.tip("main").await.as_str(), expected);
+    world.remote.url = borrower.to_str().unwrap().to_owned();
+    world.remote.repo = RepoName::parse("borrower").unwrap();
+    assert_eq!(world.tip("main").await.as_str(), expected);
+    assert_eq!(world.git.branches(&world.remote).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn somebody_elses_repository_is_served_when_it_is_configured() {
+    let world = World::new().await;
+    // Git asks who owns the folder; only root can give one away, as the daemon of a git server does not need to.
+    if std::os::unix::fs::chown(world.source().join(".git"), Some(65_534), None).is_ok() {
+        std::os::unix::fs::chown(world.source(), Some(65_534), None).unwrap();
+    }
+    let expected = world.run(&["-c", "safe.directory=*", "rev-parse", "main"]).await;
+    assert_eq!(world.tip("main").await.as_str(), expected);
+}

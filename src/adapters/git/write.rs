@@ -133,15 +133,14 @@ fn write_file(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
 
 /// What the tree asks for and the file system cannot give is the tree's fault; the rest may pass.
 fn refusal(path: &Path, error: &std::io::Error) -> PortError {
-    match error.kind() {
-        ErrorKind::AlreadyExists => {
-            PortError::Permanent(format!("{} is there already, or twice in the commit", path.display()))
-        }
-        ErrorKind::InvalidFilename | ErrorKind::InvalidInput => {
-            PortError::Permanent(format!("{}: {error}", path.display()))
-        }
-        _ => file("cannot write", path, error),
+    if error.kind() == ErrorKind::AlreadyExists {
+        let text = format!("{} is there already, or twice in the commit", path.display());
+        return PortError::Permanent(text);
     }
+    if matches!(error.kind(), ErrorKind::InvalidFilename | ErrorKind::InvalidInput) {
+        return PortError::Permanent(format!("{}: {error}", path.display()));
+    }
+    file("cannot write", path, error)
 }
 
 /// A name that stays inside its folder and is not git's own.
