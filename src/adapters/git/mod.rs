@@ -1,1 +1,198 @@
 //! git2 for what is local, the git command for the remote.
+//!
+//! One bare mirror per repository keeps the objects; nothing is ever checked out in it. Full refs and full ids
+//! only: a branch name is never a path, an option or a shell word.
+
+mod error;
+mod merged;
+mod mirror;
+mod remote;
+mod tree;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use git2::Repository;
+
+use crate::domain::images::{BuildInputs, BuildSources};
+use crate::domain::names::{BranchName, CommitSha, RepoName};
+use crate::ports::{Git, PortError, PortResult, Remote, TreeLimits};
+
+/// What the adapter needs to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GitSettings {
+    /// Folder of the mirrors: `<repo>.git` each. Drey's own; nobody else writes there.
+    pub mirrors: PathBuf,
+    /// Repositories may be paths on this machine.
+    pub allow_file: bool,
+    /// Our own executable: the git command then runs in the jail.
+    pub drey: Option<PathBuf>,
+    /// Folder with keys and known hosts for `ssh://`, as ssh finds it (`~/.ssh`): readable in the jail.
+    pub ssh_directory: Option<PathBuf>,
+}
+
+/// [`Git`] by mirrors. Clones share their locks.
+#[derive(Clone, Debug)]
+pub struct GitAdapter {
+    settings: Arc<GitSettings>,
+    /// One fetch at a time into each mirror.
+    locks: Arc<Mutex<HashMap<RepoName, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl GitAdapter {
+    /// Touches nothing: mirrors are made when they are first needed.
+    pub fn new(settings: GitSettings) -> Self {
+        Self { settings: Arc::new(settings), locks: Arc::default() }
+    }
+
+    fn lock_of(&self, repo: &RepoName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(repo.clone()).or_default())
+    }
+
+    /// Makes the mirror ready for the git command and says how to reach the remote.
+    async fn connect(&self, remote: &Remote) -> PortResult<remote::Connection> {
+        let connection = remote::Connection::new(&self.settings, remote)?;
+        let (settings, repo) = (Arc::clone(&self.settings), remote.repo.clone());
+        let config = connection.config();
+        blocking(move || mirror::prepare(&settings.mirrors, &repo, &config)).await?;
+        Ok(connection)
+    }
+
+    /// Runs `question` on the opened mirror, off the async threads.
+    async fn ask<T, F>(&self, repo: &RepoName, question: F) -> PortResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Repository) -> PortResult<T> + Send + 'static,
+    {
+        let (settings, repo) = (Arc::clone(&self.settings), repo.clone());
+        blocking(move || question(&mirror::open(&settings.mirrors, &repo)?)).await
+    }
+}
+
+#[async_trait]
+impl Git for GitAdapter {
+    async fn branches(&self, remote: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        let connection = {
+            let lock = self.lock_of(&remote.repo);
+            let _held = lock.lock().await;
+            self.connect(remote).await?
+        };
+        connection.branches().await
+    }
+
+    async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+        let lock = self.lock_of(&remote.repo);
+        let _held = lock.lock().await;
+        let connection = self.connect(remote).await?;
+        let is_there = connection.fetch(branch).await?;
+        let branch = branch.clone();
+        self.ask(&remote.repo, move |repository| {
+            if is_there {
+                return mirror::tip(repository, &branch).map(Some);
+            }
+            mirror::forget(repository, &branch)?;
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn write_tree(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        destination: &Path,
+        limits: TreeLimits,
+    ) -> PortResult<()> {
+        // A thread cannot be dropped: when the future is, the thread is told and cleans up behind itself.
+        let given_up = GiveUp(Arc::new(AtomicBool::new(false)));
+        let flag = Arc::clone(&given_up.0);
+        let (commit, destination) = (commit.clone(), destination.to_owned());
+        self.ask(repo, move |repository| {
+            write::write_tree(repository, &mirror::tree(repository, &commit)?, &destination, limits, &flag)
+        })
+        .await
+    }
+
+    async fn content_ids(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        paths: &[PathBuf],
+    ) -> PortResult<BTreeMap<PathBuf, String>> {
+        let (commit, paths) = (commit.clone(), paths.to_vec());
+        self.ask(repo, move |repository| {
+            tree::content_ids(repository, &mirror::tree(repository, &commit)?, paths)
+        })
+        .await
+    }
+
+    async fn build_inputs(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        sources: &BuildSources,
+    ) -> PortResult<BuildInputs> {
+        let (commit, sources) = (commit.clone(), sources.clone());
+        self.ask(repo, move |repository| {
+            tree::build_inputs(repository, &mirror::tree(repository, &commit)?, &sources)
+        })
+        .await
+    }
+
+    async fn is_own_commit(&self, repo: &RepoName, commit: &CommitSha, main: &CommitSha) -> PortResult<bool> {
+        let (commit, main) = (commit.clone(), main.clone());
+        self.ask(repo, move |repository| {
+            let (commit, main) = (mirror::commit(repository, &commit)?, mirror::commit(repository, &main)?);
+            merged::is_reachable(repository, commit.id(), main.id()).map(|reachable| !reachable)
+        })
+        .await
+    }
+
+    async fn is_merged(&self, repo: &RepoName, tip: &CommitSha, main: &CommitSha) -> PortResult<bool> {
+        let (tip, main) = (tip.clone(), main.clone());
+        self.ask(repo, move |repository| {
+            merged::is_merged(
+                repository,
+                &mirror::commit(repository, &tip)?,
+                &mirror::commit(repository, &main)?,
+            )
+        })
+        .await
+    }
+
+    async fn forget(&self, repo: &RepoName, branch: &BranchName) -> PortResult<()> {
+        let lock = self.lock_of(repo);
+        let _held = lock.lock().await;
+        if !mirror::path(&self.settings.mirrors, repo).exists() {
+            return Ok(());
+        }
+        let branch = branch.clone();
+        self.ask(repo, move |repository| mirror::forget(repository, &branch)).await
+    }
+}
+
+async fn blocking<T, F>(work: F) -> PortResult<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> PortResult<T> + Send + 'static,
+{
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| PortError::Transient(format!("git: the work broke off: {error}")))?
+}
+
+/// Set when the future that waits is gone.
+struct GiveUp(Arc<AtomicBool>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

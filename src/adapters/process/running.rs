@@ -90,19 +90,20 @@ fn spawn(command: &Command) -> PortResult<Child> {
     if let Some(directory) = &command.directory {
         builder.current_dir(directory);
     }
-    builder.spawn().map_err(|error| {
-        let program = program.to_string_lossy();
-        match error.kind() {
-            ErrorKind::NotFound
-                if command.directory.as_ref().is_some_and(|directory| !directory.is_dir()) =>
-            {
-                PortError::Permanent(format!("{}: its working folder is not there", command.name))
-            }
-            ErrorKind::NotFound => PortError::Permanent(format!("{program} is not installed or not in PATH")),
-            ErrorKind::PermissionDenied => PortError::Permanent(format!("{program} may not be run: {error}")),
-            _ => PortError::Transient(format!("cannot start {program}: {error}")),
-        }
-    })
+    builder.spawn().map_err(|error| not_started(command, &program.to_string_lossy(), &error))
+}
+
+fn not_started(command: &Command, program: &str, error: &std::io::Error) -> PortError {
+    if command.directory.as_ref().is_some_and(|directory| !directory.is_dir()) {
+        return PortError::Permanent(format!("{}: its working folder is not there", command.name));
+    }
+    if error.kind() == ErrorKind::NotFound {
+        return PortError::Permanent(format!("{program} is not installed or not in PATH"));
+    }
+    if error.kind() == ErrorKind::PermissionDenied {
+        return PortError::Permanent(format!("{program} may not be run: {error}"));
+    }
+    PortError::Transient(format!("cannot start {program}: {error}"))
 }
 
 /// Waits for the child, then ends what it left behind in its group.

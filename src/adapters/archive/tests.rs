@@ -1,0 +1,129 @@
+//! Archives on a real file system.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::environment::Outcome;
+use crate::domain::names::{BranchName, EnvironmentId, RepoName, Slug};
+use crate::domain::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+fn adapter(folder: &TempDir) -> ArchiveAdapter {
+    ArchiveAdapter::open(folder.path().join("archives"), Arc::new(Fixed)).unwrap()
+}
+
+fn parts(files: Vec<(String, PathBuf)>) -> ArchiveParts {
+    ArchiveParts {
+        record: ArchiveRecord {
+            id: "20260131-120000-x-7".to_owned(),
+            environment: EnvironmentId(7),
+            repo: RepoName::parse("shop").unwrap(),
+            branch: BranchName::parse("feature/$(rm)").unwrap(),
+            slug: Slug::parse("x").unwrap(),
+            commit: None,
+            outcome: Outcome::Merged,
+            created_at: NOW,
+            size_bytes: 0,
+            verified_at: None,
+        },
+        manifest: json!({"version": 1}),
+        files,
+        documents: vec![("model.json".to_owned(), b"{}".to_vec())],
+    }
+}
+
+fn names(folder: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(folder.path().join("archives")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_goes_in_comes_out_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("web.log");
+    fs::write(&log, "line\n".repeat(100_000)).unwrap();
+    let long = format!("logs/{}/web.log", "x".repeat(150));
+    let adapter = adapter(&folder);
+    for _ in 0..2 {
+        let record = adapter.write(parts(vec![(long.clone(), log.clone())])).await.unwrap();
+        let path = adapter.path(&record.id).unwrap();
+        let facts = fs::metadata(&path).unwrap();
+        assert_eq!((record.size_bytes, record.verified_at), (facts.len(), Some(NOW)));
+        assert_eq!(facts.permissions().mode() & 0o777, 0o600);
+        let mut archive = tar::Archive::new(zstd::Decoder::new(fs::File::open(path).unwrap()).unwrap());
+        let found: Vec<_> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(found, ["manifest.json", "model.json", long.as_str(), "index.json"]);
+    }
+    assert_eq!(names(&folder), ["20260131-120000-x-7.tar.zst"]);
+    assert_eq!(adapter.manifest("20260131-120000-x-7").await.unwrap(), json!({"version": 1}));
+}
+
+#[tokio::test]
+async fn a_failure_leaves_no_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter(&folder);
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    fs::write(&real, "x").unwrap();
+    symlink(&real, &link).unwrap();
+    for (path, source) in [
+        ("a", folder.path().join("none")),
+        ("a", folder.path().to_owned()),
+        ("a", link),
+        ("../a", real.clone()),
+        ("index.json", real.clone()),
+        ("model.json", real.clone()),
+    ] {
+        let error = adapter.write(parts(vec![(path.to_owned(), source.clone())])).await;
+        assert!(error.is_err(), "{path} {}", source.display());
+        assert!(names(&folder).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn damage_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter(&folder);
+    let record = adapter.write(parts(Vec::new())).await.unwrap();
+    let path = adapter.path(&record.id).unwrap();
+    read::verify(&path).unwrap();
+    // The same entries, well packed, but one byte of a document differs from the index.
+    let whole = zstd::decode_all(fs::File::open(&path).unwrap()).unwrap();
+    let at = whole.windows(3).position(|bytes| bytes == b"{}\0").unwrap();
+    let mut changed = whole.clone();
+    changed[at] = b'[';
+    fs::write(&path, zstd::encode_all(changed.as_slice(), 1).unwrap()).unwrap();
+    let error = read::verify(&path).unwrap_err();
+    assert!(error.to_string().contains("model.json"), "{error}");
+    let packed = zstd::encode_all(whole.as_slice(), 1).unwrap();
+    fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+    assert!(read::verify(&path).is_err());
+}
+
+#[tokio::test]
+async fn only_ids_are_paths_and_crashes_are_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    for bad in ["", "../x", "a/b", ".x", "-x", "a b"] {
+        assert!(adapter(&folder).manifest(bad).await.is_err(), "{bad}");
+    }
+    let error = adapter(&folder).manifest("none").await.unwrap_err();
+    assert!(matches!(error, PortError::NotFound(_)), "{error:?}");
+    fs::write(folder.path().join("archives/x.tar.zst.unfinished"), "half").unwrap();
+    adapter(&folder);
+    assert!(names(&folder).is_empty());
+}

@@ -1,0 +1,337 @@
+//! The conversation with a remote: `ls-remote` and `fetch`, hardened, by the git command.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::GitSettings;
+use super::mirror::{self, SHA256_REPOSITORY};
+use crate::adapters::process::{Command, Jail, Output};
+use crate::domain::names::{BranchName, CommitSha};
+use crate::ports::{PortError, PortResult, Remote};
+
+/// Asking which branches there are.
+const LIST_LIMIT: Duration = Duration::from_secs(60);
+
+/// Fetching one branch.
+const FETCH_LIMIT: Duration = Duration::from_secs(120);
+
+/// Most of `ls-remote`'s answer that is read: more than 100,000 branches.
+const LIST_BYTES: usize = 32 * 1024 * 1024;
+
+/// Neither asks nor waits for a person; a host that does not answer is given up early.
+const SSH_COMMAND: &str = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15";
+
+/// What git says where another try would end the same. Everything else may pass: network, time-outs, a busy host.
+const PERMANENT: [&str; 16] = [
+    "authentication failed",
+    "could not read username",
+    "could not read password",
+    "terminal prompts disabled",
+    "permission denied",
+    "host key verification failed",
+    "does not appear to be a git repository",
+    "not a git repository",
+    "repository not found",
+    "not found",
+    "requested url returned error: 40",
+    "dubious ownership",
+    "' not allowed",
+    "unable to update url base from redirection",
+    "fsck",
+    "bad object",
+];
+
+/// How a configured URL is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    File,
+    Https,
+    Ssh,
+}
+
+/// A remote, and all that the git command needs to talk to it.
+pub(super) struct Connection {
+    remote: Remote,
+    transport: Transport,
+    mirrors: PathBuf,
+    jail: Jail,
+}
+
+impl Connection {
+    pub(super) fn new(settings: &GitSettings, remote: &Remote) -> PortResult<Self> {
+        let refuse = |reason: &str| {
+            Err(PortError::Permanent(format!(
+                "repository {} ({}): {reason}",
+                remote.repo,
+                without_credentials(&remote.url)
+            )))
+        };
+        let transport = match transport(&remote.url) {
+            Some(Transport::File) if !settings.allow_file => {
+                return refuse("repositories on this machine are not allowed here");
+            }
+            Some(transport) => transport,
+            None => return refuse("url must be an absolute path, https:// or ssh://"),
+        };
+        let mut jail = Jail {
+            drey: settings.drey.clone(),
+            write: vec![settings.mirrors.clone()],
+            network: transport != Transport::File,
+            ..Jail::default()
+        };
+        match transport {
+            Transport::File => jail.read = local_folders(&remote.url),
+            Transport::Ssh => jail.read.extend(settings.ssh_directory.clone()),
+            Transport::Https => {}
+        }
+        Ok(Self { remote: remote.clone(), transport, mirrors: settings.mirrors.clone(), jail })
+    }
+
+    /// The only configuration that the git command reads besides the mirror's own.
+    pub(super) fn config(&self) -> String {
+        let mut text = String::from(
+            "[core]\n\thooksPath = /dev/null\n\tfsmonitor = false\n\taskPass = /bin/false\n\
+             [safe]\n\tbareRepository = explicit\n\
+             [protocol]\n\tversion = 2\n\
+             [http]\n\tfollowRedirects = false\n\
+             [transfer]\n\tfsckObjects = true\n\
+             [fetch \"fsck\"]\n\tzeroPaddedFilemode = ignore\n\tbadTimezone = ignore\n\
+             \tmissingSpaceBeforeDate = ignore\n\tmissingSpaceBeforeEmail = ignore\n\
+             [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n",
+        );
+        if self.transport == Transport::File {
+            // The repository is somebody else's by design: git serves it only when it is named here.
+            text.push_str("[safe]\n");
+            for folder in local_folders(&self.remote.url) {
+                text.push_str(&format!("\tdirectory = {}\n", quoted(&folder.to_string_lossy())));
+            }
+        }
+        text
+    }
+
+    pub(super) async fn branches(&self) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        let command = self
+            .git()
+            .args(["ls-remote", "--heads", "--", &self.remote.url])
+            .time_limit(LIST_LIMIT)
+            .capture_limit(LIST_BYTES);
+        let output = self.told(command.output().await)?;
+        if !output.succeeded() {
+            return Err(self.failure(&output));
+        }
+        if output.truncated {
+            return Err(PortError::Permanent(self.named("it has too many branches to list")));
+        }
+        Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(listed).collect())
+    }
+
+    /// Fetches the branch into the mirror's ref; `false` when the remote has no such branch. Under the lock.
+    pub(super) async fn fetch(&self, branch: &BranchName) -> PortResult<bool> {
+        let output = self.try_fetch(branch).await?;
+        if output.succeeded() {
+            return Ok(true);
+        }
+        if output.stderr.contains("couldn't find remote ref") {
+            return Ok(false);
+        }
+        if !(output.stderr.contains(".lock") && output.stderr.contains("File exists")) {
+            return Err(self.failure(&output));
+        }
+        // We hold the mirror's lock: it was left by a git command that was killed.
+        mirror::unlock(&mirror::path(&self.mirrors, &self.remote.repo));
+        let output = self.try_fetch(branch).await?;
+        if output.succeeded() { Ok(true) } else { Err(self.failure(&output)) }
+    }
+
+    async fn try_fetch(&self, branch: &BranchName) -> PortResult<Output> {
+        let refspec = format!("+{}:{}", branch.full_ref(), mirror::reference(branch));
+        let options = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-auto-maintenance",
+            "--refmap=",
+            "--",
+        ];
+        let command = self.git().args(options).args([&self.remote.url, &refspec]).time_limit(FETCH_LIMIT);
+        self.told(command.output().await)
+    }
+
+    fn git(&self) -> Command {
+        let mut git_dir = std::ffi::OsString::from("--git-dir=");
+        git_dir.push(mirror::path(&self.mirrors, &self.remote.repo));
+        let protocol = match self.transport {
+            Transport::File => "file",
+            Transport::Https => "https",
+            Transport::Ssh => "ssh",
+        };
+        let command = self
+            .jail
+            .wrap("git", [git_dir])
+            .current_dir(&self.mirrors)
+            .env("HOME", &self.mirrors)
+            .env("LC_ALL", "C")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", mirror::config_path(&self.mirrors, &self.remote.repo))
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "/bin/false")
+            .env("SSH_ASKPASS", "/bin/false")
+            .env("GIT_SSH_COMMAND", SSH_COMMAND)
+            .env("GIT_ALLOW_PROTOCOL", protocol)
+            .env("GIT_LFS_SKIP_SMUDGE", "1");
+        match credentials(&self.remote.url) {
+            Some((secret, _)) => command.secret(secret),
+            None => command,
+        }
+    }
+
+    fn failure(&self, output: &Output) -> PortError {
+        let said = output.stderr.trim().replace(&self.remote.url, &without_credentials(&self.remote.url));
+        let lower = said.to_lowercase();
+        if lower.contains("mismatched algorithms") {
+            return PortError::Permanent(self.named(SHA256_REPOSITORY));
+        }
+        let said = if said.is_empty() { "git failed and said nothing" } else { &said };
+        // A path that is not there may be a mount that is late, but far more often it is a typing mistake.
+        if PERMANENT.iter().any(|sign| lower.contains(sign)) {
+            PortError::Permanent(self.named(said))
+        } else {
+            PortError::Transient(self.named(said))
+        }
+    }
+
+    /// Errors of running git at all, with the repository's name.
+    fn told(&self, result: PortResult<Output>) -> PortResult<Output> {
+        result.map_err(|error| match error {
+            PortError::Transient(text) => PortError::Transient(self.named(&text)),
+            PortError::Permanent(text) => PortError::Permanent(self.named(&text)),
+            PortError::NotFound(text) => PortError::NotFound(self.named(&text)),
+            PortError::Cancelled => PortError::Cancelled,
+        })
+    }
+
+    fn named(&self, text: &str) -> String {
+        format!("repository {} ({}): {text}", self.remote.repo, without_credentials(&self.remote.url))
+    }
+}
+
+/// `<id>\trefs/heads/<name>`; names that drey does not accept are passed over.
+fn listed(line: &[u8]) -> Option<(BranchName, CommitSha)> {
+    let line = std::str::from_utf8(line).ok()?;
+    let (id, reference) = line.split_once('\t')?;
+    let branch = BranchName::parse(reference.strip_prefix("refs/heads/")?).ok()?;
+    Some((branch, CommitSha::parse(id).ok()?))
+}
+
+fn transport(url: &str) -> Option<Transport> {
+    match url.split_once("://") {
+        Some(("https", _)) => Some(Transport::Https),
+        Some(("ssh", rest)) if !rest.starts_with('-') => Some(Transport::Ssh),
+        Some(("file", _)) => Some(Transport::File),
+        Some(_) => None,
+        None if url.starts_with('/') => Some(Transport::File),
+        None => {
+            // The short form `user@host:path`: the colon comes before any slash.
+            let (host, _) = url.split_once(':')?;
+            (!host.is_empty() && !host.contains('/') && !host.starts_with('-')).then_some(Transport::Ssh)
+        }
+    }
+}
+
+/// Where git may find the repository of a path, and the folders that it borrows objects from.
+fn local_folders(url: &str) -> Vec<PathBuf> {
+    let path = Path::new(url.strip_prefix("file://").unwrap_or(url));
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut folders = vec![path.to_owned()];
+    for base in [path.to_owned(), real] {
+        let mut suffixed = base.clone().into_os_string();
+        suffixed.push(".git");
+        folders.extend([base.clone(), base.join(".git"), suffixed.into()]);
+    }
+    let alternates: Vec<PathBuf> =
+        folders.iter().flat_map(|folder| alternates(&folder.join("objects"))).collect();
+    folders.extend(alternates);
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+fn alternates(objects: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(objects.join("info/alternates")).unwrap_or_default();
+    text.lines().filter(|line| !line.starts_with('#')).map(|line| objects.join(line)).collect()
+}
+
+/// The part of a URL that is nobody's business, and where it ends.
+fn credentials(url: &str) -> Option<(&str, usize)> {
+    let start = url.find("://")? + 3;
+    let authority = url.get(start..)?.split('/').next()?;
+    let end = authority.rfind('@')?;
+    Some((authority.get(..end)?, start + end + 1))
+}
+
+fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), credentials(url)) {
+        (Some((scheme, _)), Some((_, end))) => {
+            format!("{scheme}://{}", url.get(end..).unwrap_or_default())
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// A value of git's configuration language.
+fn quoted(value: &str) -> String {
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_transports() {
+        let cases = [
+            ("/srv/git/shop.git", Some(Transport::File)),
+            ("https://example.org/a.git", Some(Transport::Https)),
+            ("ssh://git@example.org/a.git", Some(Transport::Ssh)),
+            ("git@example.org:a/b.git", Some(Transport::Ssh)),
+            ("ext::sh -c id", Some(Transport::Ssh)),
+            ("http://example.org/a", None),
+            ("ssh://-oProxyCommand=id/x", None),
+            ("-oProxyCommand=id:x", None),
+            ("relative/path", None),
+            ("./a:b", None),
+        ];
+        for (url, expected) in cases {
+            // `ext::` would be taken for a host here; GIT_ALLOW_PROTOCOL=ssh refuses it.
+            assert_eq!(transport(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_never_shown() {
+        assert_eq!(without_credentials("https://u:p@ss@host:8/x@y"), "https://host:8/x@y");
+        assert_eq!(without_credentials("https://host/x@y"), "https://host/x@y");
+        assert_eq!(without_credentials("/srv/a@b"), "/srv/a@b");
+        assert_eq!(credentials("https://u:t0ken@host/x"), Some(("u:t0ken", 16)));
+    }
+
+    #[test]
+    fn lines_of_a_hostile_remote() {
+        let id = "a".repeat(40);
+        let line = |name: &[u8]| listed(&[id.as_bytes(), b"\trefs/heads/", name].concat());
+        assert!(line(b"$(rm -rf)").is_none());
+        assert!(line("größe/x".as_bytes()).is_some());
+        assert!(line(b"a`id`\"b'c").is_some());
+        assert!(line(b"\xff").is_none());
+        assert!(line(b"-x").is_none());
+        assert!(listed(b"short\trefs/heads/x").is_none());
+        assert!(listed(format!("{id}\trefs/tags/x").as_bytes()).is_none());
+    }
+}

@@ -1,0 +1,174 @@
+//! Writes a commit's files into a folder that nobody else writes to.
+//!
+//! Every folder is made here and every file opened as new, so no link that the tree brings is ever followed.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use git2::{Odb, Oid, Repository, Tree, TreeEntry};
+
+use super::error::{file, local};
+use super::tree::{TYPE_LINK, TYPE_MASK, TYPE_SUBMODULE, TYPE_TREE};
+use crate::ports::{PortError, PortResult, TreeLimits};
+
+/// Folders within folders; far below what the kernel takes in one path.
+const DEPTH_LIMIT: usize = 512;
+
+/// `destination` must not exist. On an error, or once `given_up` is set, nothing is left of it.
+pub(super) fn write_tree(
+    repository: &Repository,
+    tree: &Tree<'_>,
+    destination: &Path,
+    limits: TreeLimits,
+    given_up: &AtomicBool,
+) -> PortResult<()> {
+    if let Some(parent) = destination.parent() {
+        fs::create_dir_all(parent).map_err(|error| file("cannot make", parent, &error))?;
+    }
+    // Before the clean-up is in charge: what was there before is not ours to remove.
+    make_folder(destination)?;
+    let odb = repository.odb().map_err(|error| local("cannot open the objects", &error))?;
+    let mut writer = Writer { repository, odb, limits, left: limits, given_up };
+    let written = writer.write(tree.id(), destination);
+    if written.is_err() {
+        fs::remove_dir_all(destination).map_err(|error| file("cannot remove", destination, &error))?;
+    }
+    written
+}
+
+struct Writer<'r> {
+    repository: &'r Repository,
+    odb: Odb<'r>,
+    limits: TreeLimits,
+    /// What may still be written.
+    left: TreeLimits,
+    given_up: &'r AtomicBool,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, root: Oid, destination: &Path) -> PortResult<()> {
+        let mut folders = vec![(root, destination.to_owned(), 0)];
+        while let Some((id, folder, depth)) = folders.pop() {
+            let tree = self.repository.find_tree(id).map_err(|error| local("a folder", &error))?;
+            for entry in &tree {
+                if self.given_up.load(Ordering::Relaxed) {
+                    return Err(PortError::Cancelled);
+                }
+                let path = folder.join(legal_name(entry.name_bytes())?);
+                self.count_file()?;
+                match entry.filemode_raw() & TYPE_MASK {
+                    TYPE_TREE if depth >= DEPTH_LIMIT => {
+                        return Err(PortError::Permanent(format!(
+                            "the commit has folders more than {DEPTH_LIMIT} deep"
+                        )));
+                    }
+                    TYPE_TREE => {
+                        make_folder(&path)?;
+                        folders.push((entry.id(), path, depth + 1));
+                    }
+                    TYPE_SUBMODULE => make_folder(&path)?,
+                    _ => self.write_entry(&entry, &path)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_entry(&mut self, entry: &TreeEntry<'_>, path: &Path) -> PortResult<()> {
+        let what = path.display().to_string();
+        // The size comes first: a huge file is refused before it is in memory.
+        let (size, _) = self.odb.read_header(entry.id()).map_err(|error| local(&what, &error))?;
+        self.count_bytes(size as u64)?;
+        let blob = self.repository.find_blob(entry.id()).map_err(|error| local(&what, &error))?;
+        let mode = entry.filemode_raw();
+        let written = if mode & TYPE_MASK == TYPE_LINK {
+            symlink(OsStr::from_bytes(blob.content()), path)
+        } else {
+            write_file(path, blob.content(), if mode & 0o111 == 0 { 0o644 } else { 0o755 })
+        };
+        written.map_err(|error| refusal(path, &error))
+    }
+
+    fn count_file(&mut self) -> PortResult<()> {
+        let files = self.left.files.checked_sub(1);
+        self.left.files = files.ok_or_else(|| {
+            PortError::Permanent(format!(
+                "the commit has more than {} files and folders: raise `[limits] checkout_files`",
+                self.limits.files
+            ))
+        })?;
+        Ok(())
+    }
+
+    fn count_bytes(&mut self, size: u64) -> PortResult<()> {
+        let bytes = self.left.bytes.checked_sub(size);
+        self.left.bytes = bytes.ok_or_else(|| {
+            PortError::Permanent(format!(
+                "the commit has more than {} bytes: raise `[limits] checkout_bytes`",
+                self.limits.bytes
+            ))
+        })?;
+        Ok(())
+    }
+}
+
+fn make_folder(path: &Path) -> PortResult<()> {
+    let made = DirBuilder::new().create(path).and_then(|()| {
+        // Containers with users of their own read it, whatever the daemon's umask is.
+        fs::set_permissions(path, Permissions::from_mode(0o755))
+    });
+    made.map_err(|error| refusal(path, &error))
+}
+
+fn write_file(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// What the tree asks for and the file system cannot give is the tree's fault; the rest may pass.
+fn refusal(path: &Path, error: &std::io::Error) -> PortError {
+    if error.kind() == ErrorKind::AlreadyExists {
+        let text = format!("{} is there already, or twice in the commit", path.display());
+        return PortError::Permanent(text);
+    }
+    if matches!(error.kind(), ErrorKind::InvalidFilename | ErrorKind::InvalidInput) {
+        return PortError::Permanent(format!("{}: {error}", path.display()));
+    }
+    file("cannot write", path, error)
+}
+
+/// A name that stays inside its folder and is not git's own.
+fn legal_name(name: &[u8]) -> PortResult<PathBuf> {
+    let is_odd = name.is_empty()
+        || matches!(name, b"." | b"..")
+        || name.eq_ignore_ascii_case(b".git")
+        || name.iter().any(|byte| matches!(byte, b'/' | 0));
+    if is_odd {
+        return Err(PortError::Permanent(format!(
+            "the commit has an entry named {:?}: it is not written",
+            String::from_utf8_lossy(name)
+        )));
+    }
+    Ok(PathBuf::from(OsStr::from_bytes(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_away_are_refused() {
+        for bad in [b"".as_slice(), b".", b"..", b".git", b".GIT", b"a/b", b"/etc", b"a\0"] {
+            assert!(legal_name(bad).is_err(), "{bad:?}");
+        }
+        for good in [b".gitignore".as_slice(), b"...", b"-rf", b"a\\b", b"\xff", b"$(id)"] {
+            assert!(legal_name(good).is_ok(), "{good:?}");
+        }
+    }
+}
