@@ -1,3 +1,7 @@
 //! The `drey` binary: hands over to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drey::cli::main()
+}

@@ -1,1 +1,17 @@
 //! The only place that joins the parts.
+
+pub mod check;
+mod clock;
+pub mod hook_install;
+mod lock;
+pub mod names;
+pub mod repositories;
+mod rules;
+mod runtime;
+mod serve;
+pub mod stack_check;
+mod wiring;
+
+pub use crate::adapters::process::jail::run as jail;
+pub use runtime::{block_on, block_on_all_cores, drive, start_logging};
+pub use serve::serve;

@@ -19,9 +19,7 @@ pub use branches::BranchGlobs;
 pub use error::{ConfigErrors, Fault};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
-pub use sections::{
-    Engine, Http, Limits, Proxy, RegistryCredential, Templates, TlsMode,
-};
+pub use sections::{Engine, Http, Limits, Proxy, RegistryCredential, Templates, TlsMode};
 
 use reader::{Faults, Section};
 
@@ -52,7 +50,8 @@ impl Settings {
     /// Every fault there is, each with its key, its origin and the way out.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
         let environment: Vec<(String, String)> = environment();
-        let named = environment.iter().find(|(name, _)| name == "DREY_CONFIG").map(|(_, value)| PathBuf::from(value));
+        let named =
+            environment.iter().find(|(name, _)| name == "DREY_CONFIG").map(|(_, value)| PathBuf::from(value));
         let file = match path.map(Path::to_owned).or(named) {
             Some(file) => Some(file),
             None => DEFAULT_FILES.iter().map(PathBuf::from).find(|file| file.exists()),
@@ -68,7 +67,10 @@ impl Settings {
         let mut figment = Figment::new();
         if let Some(file) = file {
             if !file.is_file() {
-                return Err(ConfigErrors::one("", format!("{} is not there; name another with --config", file.display())));
+                return Err(ConfigErrors::one(
+                    "",
+                    format!("{} is not there; name another with --config", file.display()),
+                ));
             }
             figment = figment.merge(Toml::file_exact(file));
         }
@@ -86,7 +88,11 @@ impl Settings {
             limits: Limits::read(&mut top.section("limits")),
             templates: Templates::read(&mut top.section("templates")),
             registries: top.sections("registry").iter_mut().map(RegistryCredential::read).collect(),
-            repositories: top.sections("repo").iter_mut().map(|section| Repository::read(section, &defaults)).collect(),
+            repositories: top
+                .sections("repo")
+                .iter_mut()
+                .map(|section| Repository::read(section, &defaults))
+                .collect(),
             file: file.map(Path::to_owned),
         };
         settings.check(&faults);
@@ -100,7 +106,10 @@ impl Settings {
         for (number, repository) in self.repositories.iter().enumerate() {
             if let Some(first) = seen.insert(repository.name.clone(), number) {
                 let key = format!("repo[{number}].name");
-                faults.add(&key, format!("{} is the name of repo[{first}] already; names are unique", repository.name));
+                faults.add(
+                    &key,
+                    format!("{} is the name of repo[{first}] already; names are unique", repository.name),
+                );
             }
         }
     }
@@ -117,21 +126,22 @@ fn overlay(values: &mut Dict, environment: &[(String, String)]) -> BTreeMap<Stri
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
         let Some((last, parents)) = path.split_last() else { continue };
-        let mut here = &mut *values;
-        for parent in parents {
-            let entry = here.entry(parent.clone()).or_insert_with(|| Value::from(Dict::new()));
-            if !matches!(entry, Value::Dict(..)) {
-                *entry = Value::from(Dict::new());
-            }
-            let Value::Dict(_, inner) = entry else { break };
-            here = inner;
-        }
         // Text that is a number, a boolean or a list is one.
         let value = text.parse().unwrap_or_else(|_never| Value::from(text.clone()));
-        here.insert(last.clone(), value);
+        insert(values, parents, last, value);
         origins.insert(path.join("."), name.clone());
     }
     origins
+}
+
+fn insert(values: &mut Dict, parents: &[String], last: &str, value: Value) {
+    let Some((first, rest)) = parents.split_first() else {
+        values.insert(last.to_owned(), value);
+        return;
+    };
+    let mut inner = values.remove(first).and_then(Value::into_dict).unwrap_or_default();
+    insert(&mut inner, rest, last, value);
+    values.insert(first.clone(), Value::from(inner));
 }
 
 /// The one place that reads the daemon's environment.

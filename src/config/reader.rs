@@ -76,7 +76,11 @@ impl<'a> Section<'a> {
     }
 
     /// Takes a key and turns it into a value, or notes why that cannot be done.
-    pub(super) fn read<T>(&mut self, key: &'static str, turn: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+    pub(super) fn read<T>(
+        &mut self,
+        key: &'static str,
+        turn: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
         let value = self.take(key)?;
         match turn(&value) {
             Ok(value) => Some(value),
@@ -146,7 +150,9 @@ impl<'a> Section<'a> {
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         self.read(key, |value| {
             let text = text(value)?;
-            text.parse().map_err(|_bad| format!("{text:?} must be an address with its port, for instance 127.0.0.1:8420"))
+            text.parse().map_err(|_bad| {
+                format!("{text:?} must be an address with its port, for instance 127.0.0.1:8420")
+            })
         })
     }
 

@@ -40,7 +40,9 @@ impl Defaults {
                 .duration("merge_grace")
                 .or_else(|| parent.map(|parent| parent.merge_grace))
                 .unwrap_or(Duration::from_secs(600)),
-            keep: keep.or_else(|| parent.map(|parent| parent.keep.clone())).unwrap_or_else(|| fixed(&["develop", "release/**"])),
+            keep: keep
+                .or_else(|| parent.map(|parent| parent.keep.clone()))
+                .unwrap_or_else(|| fixed(&["develop", "release/**"])),
         }
     }
 }
@@ -86,11 +88,17 @@ impl Repository {
         }
         let stack = section.text("stack");
         if stack.is_some() && !compose.is_empty() {
-            section.fault("stack", "goes without `compose`: a starter stack takes the place of a compose file");
+            section
+                .fault("stack", "goes without `compose`: a starter stack takes the place of a compose file");
         }
         let env = section.map("env").unwrap_or_default();
-        if let Some(reserved) = env.keys().find(|name| name.starts_with("DREY_") || name.starts_with("COMPOSE_")) {
-            section.fault("env", format!("{reserved}: DREY_* is drey's own and COMPOSE_* never reaches Compose"));
+        if let Some(reserved) =
+            env.keys().find(|name| name.starts_with("DREY_") || name.starts_with("COMPOSE_"))
+        {
+            section.fault(
+                "env",
+                format!("{reserved}: DREY_* is drey's own and COMPOSE_* never reaches Compose"),
+            );
         }
         let read = Self {
             name: name.unwrap_or_else(|| fallback(RepoName::parse("unnamed"))),
@@ -116,7 +124,11 @@ impl Repository {
     /// The reason, for the one who pushed.
     pub fn wants(&self, branch: &BranchName) -> Result<(), &'static str> {
         if *branch == self.main {
-            return if self.branches.names(branch) { Ok(()) } else { Err("the main branch gets no environment") };
+            return if self.branches.names(branch) {
+                Ok(())
+            } else {
+                Err("the main branch gets no environment")
+            };
         }
         if self.ignore.matches(branch) {
             return Err("the configuration ignores the branch (`ignore`)");
@@ -139,7 +151,9 @@ fn url(text: &str) -> Result<String, String> {
     let scp = text.split_once(':').is_some_and(|(host, path)| {
         let (user, host) = host.split_once('@').unwrap_or_default();
         let plain = |it: &str| {
-            !it.is_empty() && !it.starts_with('-') && it.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+            !it.is_empty()
+                && !it.starts_with('-')
+                && it.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
         };
         plain(user) && plain(host) && !path.starts_with("//") && !path.starts_with(':')
     });

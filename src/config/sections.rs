@@ -15,6 +15,12 @@ pub struct Http {
 }
 
 impl Http {
+    /// Where others reach the daemon: the public address, else the one it listens on.
+    pub fn address(&self) -> String {
+        let address = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        address.trim_end_matches('/').to_owned()
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8420));
         let read = Self {
@@ -75,7 +81,8 @@ impl Proxy {
         if domain.is_none() {
             section.fault("domain", "is needed: branches live at <slug>.<domain>");
         }
-        let read = Self { domain: domain.unwrap_or_default(), https, http, tls: tls(&mut section.section("tls")) };
+        let read =
+            Self { domain: domain.unwrap_or_default(), https, http, tls: tls(&mut section.section("tls")) };
         section.finish();
         read
     }
@@ -145,7 +152,9 @@ impl RegistryCredential {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let (host, user) = (section.text("host"), section.text("user"));
         let password = section.secret(["password", "password_file", "password_env"]);
-        for (key, given) in [("host", host.is_some()), ("user", user.is_some()), ("password", password.is_some())] {
+        for (key, given) in
+            [("host", host.is_some()), ("user", user.is_some()), ("password", password.is_some())]
+        {
             if !given {
                 section.fault(key, "is needed");
             }

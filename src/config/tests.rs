@@ -16,7 +16,8 @@ secret = "s"
 fn settings(text: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
-    let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let environment: Vec<_> =
+        environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     Settings::from_parts(Some(file.path()), &environment)
 }
 
@@ -26,7 +27,8 @@ fn branch(name: &str) -> BranchName {
 
 #[test]
 fn what_is_not_said_has_its_default_and_the_environment_wins_over_the_file() {
-    let read = settings(SMALL, &[("DREY__HTTP__LISTEN", "127.0.0.1:9999"), ("DREY__LIMITS__BUILDS", "7")]).unwrap();
+    let read =
+        settings(SMALL, &[("DREY__HTTP__LISTEN", "127.0.0.1:9999"), ("DREY__LIMITS__BUILDS", "7")]).unwrap();
     assert_eq!(read.http.listen.port(), 9999);
     assert_eq!(read.limits.builds, 7);
     assert_eq!(read.engine.subnets, "10.213.0.0/16");
@@ -68,8 +70,17 @@ secret_env = "B"
     let errors = settings(text, &[]).unwrap_err();
     let keys: Vec<&str> = errors.0.iter().map(|fault| fault.key.as_str()).collect();
     for key in [
-        "surprise", "http.listen", "proxy.domain", "proxy.https", "engine.subnets", "limits.memory", "repo[0].name",
-        "repo[0].url", "repo[0].branches", "repo[0].merge_grace", "repo[0].secret",
+        "surprise",
+        "http.listen",
+        "proxy.domain",
+        "proxy.https",
+        "engine.subnets",
+        "limits.memory",
+        "repo[0].name",
+        "repo[0].url",
+        "repo[0].branches",
+        "repo[0].merge_grace",
+        "repo[0].secret",
     ] {
         assert!(keys.contains(&key), "{key} is missing in\n{errors}");
     }
@@ -105,7 +116,8 @@ fn only_known_transports_are_taken() {
     for good in ["/srv/x.git", "https://git.example/x", "ssh://git@host/x", "git@host:team/x.git"] {
         assert!(settings(&SMALL.replace("/srv/git/shop.git", good), &[]).is_ok(), "{good}");
     }
-    for bad in ["ext::sh -c id", "--upload-pack=id", "file:///etc", "http://x/y", "x", "-o@host:x", "a@b::c"] {
+    for bad in ["ext::sh -c id", "--upload-pack=id", "file:///etc", "http://x/y", "x", "-o@host:x", "a@b::c"]
+    {
         assert!(settings(&SMALL.replace("/srv/git/shop.git", bad), &[]).is_err(), "{bad}");
     }
 }

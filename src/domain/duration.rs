@@ -41,7 +41,9 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("14d", 1_209_600), ("0", 0), ("0s", 0)] {
+        for (text, seconds) in
+            [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("14d", 1_209_600), ("0", 0), ("0s", 0)]
+        {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "5", "s", "1y", "-5s", "1.5h", "99999999999999999999s", "5m3"] {

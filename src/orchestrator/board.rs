@@ -76,7 +76,8 @@ impl Board {
                 return;
             }
         };
-        if let Some(environment) = environments.into_iter().find(|environment| environment.project == *project)
+        if let Some(environment) =
+            environments.into_iter().find(|environment| environment.project == *project)
             && environment.serving
         {
             self.refresh(&environment).await;
@@ -114,7 +115,11 @@ impl Board {
         }
     }
 
-    async fn routes_of(&self, environment: &Environment, observed: Option<&Observed>) -> Vec<(String, Route)> {
+    async fn routes_of(
+        &self,
+        environment: &Environment,
+        observed: Option<&Observed>,
+    ) -> Vec<(String, Route)> {
         let stored = match self.house.store.routes(environment.id).await {
             Ok(stored) => stored,
             Err(error) => {
@@ -123,8 +128,10 @@ impl Board {
             }
         };
         let primary = self.house.settings.address.primary_host(&environment.slug);
-        let mut routes: Vec<(String, Route)> =
-            stored.iter().map(|stored| (stored.host.clone(), self.route(environment, stored, observed))).collect();
+        let mut routes: Vec<(String, Route)> = stored
+            .iter()
+            .map(|stored| (stored.host.clone(), self.route(environment, stored, observed)))
+            .collect();
         if !stored.iter().any(|stored| stored.host == primary) {
             routes.push((primary, route_to(environment, String::new(), page(environment))));
         }

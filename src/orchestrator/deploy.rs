@@ -47,7 +47,8 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
         let facts = self.run_facts(stack, force).await?;
-        let plan = reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
+        let plan =
+            reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
         self.note(&plan).await?;
         self.apply(&plan, stack, commit, checkout, &observed).await
     }
@@ -85,7 +86,8 @@ impl Run<'_> {
                 // Readiness and publishing are one: `await_ready` publishes what it saw.
                 Step::Publish => {}
                 Step::PruneBinds => {
-                    let keep: BTreeSet<String> = stack.binds.iter().map(|bind| bind.content_id.clone()).collect();
+                    let keep: BTreeSet<String> =
+                        stack.binds.iter().map(|bind| bind.content_id.clone()).collect();
                     workspace.prune_binds(id, &keep).await?;
                 }
                 Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
@@ -99,7 +101,9 @@ impl Run<'_> {
                 | Step::RemoveVolume { .. }
                 | Step::RemoveImage { .. }
                 | Step::RemoveFiles
-                | Step::Release => return Err(Failure::Failed(format!("no part of running: {}", planned.step))),
+                | Step::Release => {
+                    return Err(Failure::Failed(format!("no part of running: {}", planned.step)));
+                }
             }
         }
         Ok(())
@@ -126,7 +130,8 @@ impl Run<'_> {
         labels.extend(self.resource_labels());
         labels.insert(DEFINITION_LABEL.to_owned(), spec.definition.clone());
         labels.insert("com.docker.compose.volume".to_owned(), spec.key.clone());
-        let request = VolumeRequest { name: spec.name.clone(), driver_opts: spec.driver_opts.clone(), labels };
+        let request =
+            VolumeRequest { name: spec.name.clone(), driver_opts: spec.driver_opts.clone(), labels };
         Ok(self.house.ports.engine.create_volume(&request).await?)
     }
 
@@ -188,8 +193,13 @@ impl Run<'_> {
             return Ok(failure);
         }
         let serving = self.still_serving(stack, &observed);
-        let change =
-            StateChange { phase: Phase::Updating, reason: None, serving: Some(serving), running_commit: None, settled: false };
+        let change = StateChange {
+            phase: Phase::Updating,
+            reason: None,
+            serving: Some(serving),
+            running_commit: None,
+            settled: false,
+        };
         self.change(change).await?;
         Ok(failure)
     }

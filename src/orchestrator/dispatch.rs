@@ -45,10 +45,17 @@ impl Dispatch {
         workers.insert(environment, Worker { newest: generation, running: running.clone() });
         drop(workers);
         let this = self.clone();
-        self.house.supervisor.spawn("worker", async move { this.work(environment, generation, running).await });
+        self.house
+            .supervisor
+            .spawn("worker", async move { this.work(environment, generation, running).await });
     }
 
-    async fn work(&self, environment: EnvironmentId, mut generation: Generation, mut token: CancellationToken) {
+    async fn work(
+        &self,
+        environment: EnvironmentId,
+        mut generation: Generation,
+        mut token: CancellationToken,
+    ) {
         loop {
             run::one_generation(&self.house, &self.board, &self.shop, environment, &token).await;
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, Logs, Prober, Remote, RoutePublisher, Stacks, TreeLimits,
-    Workspace,
+    Archives, Builder, Clock, Engine, EngineWatch, Git, Logs, Prober, Remote, RoutePublisher, Stacks,
+    TreeLimits, Workspace,
 };
 use crate::store::Store;
 use crate::supervisor::Supervisor;

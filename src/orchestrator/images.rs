@@ -39,12 +39,9 @@ impl ImageShop {
         }
         let Ok(_place) = self.builds.acquire().await else { return Err(Failure::Superseded) };
         log.line(LogLine { source: "build".into(), text: format!("{}: {}", request.service, request.tag) });
-        self.house
-            .ports
-            .builder
-            .build(request, log)
-            .await
-            .map_err(|error| with_context(Failure::from(error), &format!("services.{}.build", request.service)))
+        self.house.ports.builder.build(request, log).await.map_err(|error| {
+            with_context(Failure::from(error), &format!("services.{}.build", request.service))
+        })
     }
 
     pub(super) async fn pull(&self, image: &str, force: bool, log: &dyn LogSink) -> Result<(), Failure> {

@@ -8,9 +8,9 @@ use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, N
 use crate::domain::names::{BranchName, CommitSha, RepoName};
 use crate::store::StoreError;
 
+use super::Orchestrator;
 use super::failure::Failure;
 use super::house::Repository;
-use super::Orchestrator;
 
 /// Which judgements run.
 #[derive(Default)]
@@ -116,7 +116,9 @@ impl Orchestrator {
         match (outcome, environment.ending) {
             (Some(outcome), None) => self.schedule_end(repository, &environment, outcome).await?,
             // The branch was deleted by mistake and is back, or main was set back.
-            (None, Some(_)) => self.house.store.set_ending(environment.id, None, self.house.ports.clock.now()).await?,
+            (None, Some(_)) => {
+                self.house.store.set_ending(environment.id, None, self.house.ports.clock.now()).await?
+            }
             (Some(_), Some(_)) | (None, None) => {}
         }
         Ok(())
@@ -221,10 +223,16 @@ impl Orchestrator {
 
 /// Where main was before the move that is judged: a fast-forward leaves no other trace that the branch was ahead.
 /// Only for environments that were there before that move.
-fn former_main<'a>(event: &'a Event, repository: &Repository, environment: &Environment) -> Option<&'a CommitSha> {
+fn former_main<'a>(
+    event: &'a Event,
+    repository: &Repository,
+    environment: &Environment,
+) -> Option<&'a CommitSha> {
     match &event.kind {
         EventKind::BranchPushed { branch, before, .. }
-            if *branch == repository.main && !before.is_zero() && environment.created_at < event.received_at =>
+            if *branch == repository.main
+                && !before.is_zero()
+                && environment.created_at < event.received_at =>
         {
             Some(before)
         }

@@ -53,7 +53,8 @@ impl Run<'_> {
             self.note_own_commit(&repository, &commit)
         )?;
         let selected = |document: &Value| {
-            rewrite::select(document, &repository.profiles).map_err(|error| Failure::Failed(error.to_string()))
+            rewrite::select(document, &repository.profiles)
+                .map_err(|error| Failure::Failed(error.to_string()))
         };
         let document = selected(&self.accept(&repository, &rendered)?)?;
         let rendered = selected(&rendered.document)?;

@@ -65,7 +65,11 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn render_variables(&self, services: &[String], commit: &CommitSha) -> BTreeMap<String, String> {
+    pub(super) fn render_variables(
+        &self,
+        services: &[String],
+        commit: &CommitSha,
+    ) -> BTreeMap<String, String> {
         let (repo, branch) = (&self.environment.repo, &self.environment.branch);
         rewrite::render_variables(self.address(), CommitVariables { repo, branch, commit }, services)
     }
@@ -150,7 +154,9 @@ impl Run<'_> {
             (None, Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             (None, None) => {
                 let path = build.sources.dockerfile.clone().unwrap_or_default();
-                return Err(Failure::Failed(format!("services.{name}.build.dockerfile: {path} is not in the commit")));
+                return Err(Failure::Failed(format!(
+                    "services.{name}.build.dockerfile: {path} is not in the commit"
+                )));
             }
         };
         let mut base_ids = BTreeMap::new();
@@ -186,7 +192,8 @@ impl Run<'_> {
         let limits = &self.house.settings.limits;
         let limits =
             ServiceLimits { memory_bytes: limits.memory_bytes, cpus: limits.cpus, pids: limits.pids };
-        let overlay = self.house.ports.stacks.overlay(&rewrite::overlay_values(&prepared.rendered, limits))?;
+        let overlay =
+            self.house.ports.stacks.overlay(&rewrite::overlay_values(&prepared.rendered, limits))?;
         let subnets = self.subnets(&rewrite::network_keys(document)).await?;
         let context = RewriteContext {
             project: &environment.project,
@@ -241,7 +248,10 @@ impl Build {
         let context = PathBuf::from(text("context").unwrap_or_default());
         let relative = |path: &Path| -> Result<String, Failure> {
             let inside = path.strip_prefix(checkout).map_err(|_outside| {
-                Failure::Blocked(format!("services.{service}.build: {} is not in the checkout", path.display()))
+                Failure::Blocked(format!(
+                    "services.{service}.build: {} is not in the checkout",
+                    path.display()
+                ))
             })?;
             Ok(inside.to_string_lossy().into_owned())
         };
@@ -249,7 +259,8 @@ impl Build {
         let dockerfile = text("dockerfile").unwrap_or_else(|| "Dockerfile".to_owned());
         let mut additional = BTreeMap::new();
         let mut additional_contexts = BTreeMap::new();
-        for (name, value) in build.get("additional_contexts").and_then(Value::as_object).into_iter().flatten() {
+        for (name, value) in build.get("additional_contexts").and_then(Value::as_object).into_iter().flatten()
+        {
             let value = unescaped(value.as_str().unwrap_or_default());
             if Path::new(&value).is_absolute() {
                 additional.insert(name.clone(), relative(Path::new(&value))?);
@@ -307,7 +318,10 @@ fn unescaped(text: &str) -> String {
 }
 
 fn jobs(rendered: &Value) -> Vec<String> {
-    services_of(rendered).map(|(name, _)| name.clone()).filter(|name| rewrite::is_job(rendered, name)).collect()
+    services_of(rendered)
+        .map(|(name, _)| name.clone())
+        .filter(|name| rewrite::is_job(rendered, name))
+        .collect()
 }
 
 fn needs_by_service<'a>(

@@ -102,7 +102,8 @@ impl Run<'_> {
 
     pub(super) fn stored_routes(&self, stack: &Stack) -> Vec<StoredRoute> {
         let domain = &self.house.settings.address.domain;
-        let host = |route: &RouteSpec| crate::domain::slug::hostname(&self.environment.slug, &route.label, domain);
+        let host =
+            |route: &RouteSpec| crate::domain::slug::hostname(&self.environment.slug, &route.label, domain);
         stack.routes.iter().map(|route| StoredRoute { host: host(route), route: route.clone() }).collect()
     }
 

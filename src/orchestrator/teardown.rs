@@ -119,7 +119,9 @@ impl Run<'_> {
 
     async fn forget_branch(&self) -> Result<(), Failure> {
         // The mirror's ref is a convenience; the repository may be gone from the configuration or the disk.
-        if let Err(error) = self.house.ports.git.forget(&self.environment.repo, &self.environment.branch).await {
+        if let Err(error) =
+            self.house.ports.git.forget(&self.environment.repo, &self.environment.branch).await
+        {
             tracing::debug!(%error, environment.slug = %self.environment.slug, "the mirror's ref stays");
         }
         Ok(())

@@ -22,11 +22,13 @@ impl Orchestrator {
     pub(super) fn spawn_timers(&self) {
         let this = self.clone();
         self.house.supervisor.spawn("due", async move {
-            this.every(DUE_EVERY, |orchestrator| async move { orchestrator.submit_what_is_due().await }).await;
+            this.every(DUE_EVERY, |orchestrator| async move { orchestrator.submit_what_is_due().await })
+                .await;
         });
         let this = self.clone();
         self.house.supervisor.spawn("pending", async move {
-            this.every(PENDING_EVERY, |orchestrator| async move { orchestrator.take_up_pending().await }).await;
+            this.every(PENDING_EVERY, |orchestrator| async move { orchestrator.take_up_pending().await })
+                .await;
         });
         let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });

@@ -1,1 +1,35 @@
-//! The embedded TLS proxy and the gate.
+//! The embedded TLS proxy and the gate: takes a route table, answers for every hostname in it.
+//!
+//! It knows hosts, upstream addresses and phases, nothing of git, compose or the engine. What has no address to
+//! pass a request to has a page.
+
+mod answer;
+mod body;
+mod certificates;
+mod connect;
+mod connection;
+mod executor;
+mod forward;
+mod framing;
+mod gate;
+mod guard;
+mod headers;
+mod host;
+mod listener;
+mod local_ca;
+mod pages;
+mod pool;
+mod probe;
+mod redirect;
+mod server;
+mod settings;
+mod table;
+mod text;
+mod tls;
+mod upgrade;
+mod upstream_tls;
+mod visits;
+
+pub use probe::HttpProber;
+pub use server::Proxy;
+pub use settings::{ProxyError, ProxySettings, TlsSettings};

@@ -75,6 +75,12 @@ pub(super) async fn backup(
     if !body.path.is_absolute() || body.path.starts_with(&web.inner.data_dir) {
         return Err(ApiError::bad_request("path: must be absolute and outside of the data directory"));
     }
-    web.inner.orchestrator.house().store.backup(&body.path).await.map_err(|error| ApiError::conflict(error.to_string()))?;
+    web.inner
+        .orchestrator
+        .house()
+        .store
+        .backup(&body.path)
+        .await
+        .map_err(|error| ApiError::conflict(error.to_string()))?;
     Ok(Json(json!({"path": body.path})))
 }

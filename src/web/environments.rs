@@ -96,7 +96,9 @@ async fn set_pinned(web: &Web, named: Named, pinned: bool) -> Result<Json<Enviro
 
 /// Submits the wish as an event, like everybody else.
 async fn ask(web: &Web, repo: RepoName, kind: EventKind) -> Result<Json<Value>, ApiError> {
-    if !web.inner.orchestrator.house().settings.repositories.contains_key(&repo) && !matches!(kind, EventKind::EndRequested { .. }) {
+    if !web.inner.orchestrator.house().settings.repositories.contains_key(&repo)
+        && !matches!(kind, EventKind::EndRequested { .. })
+    {
         return Err(ApiError::not_found(format!("no repository is named {repo}")));
     }
     let event = NewEvent { source: EventSource::Cli, repo, kind, delivery_id: None, skip: false };

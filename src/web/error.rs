@@ -71,9 +71,19 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
         if self.status.is_server_error() {
-            tracing::error!(error.id = id, error.code = self.code, message = self.message, "a request failed");
+            tracing::error!(
+                error.id = id,
+                error.code = self.code,
+                message = self.message,
+                "a request failed"
+            );
         } else {
-            tracing::debug!(error.id = id, error.code = self.code, message = self.message, "a request was refused");
+            tracing::debug!(
+                error.id = id,
+                error.code = self.code,
+                message = self.message,
+                "a request was refused"
+            );
         }
         let body = json!({"error": {"id": id, "code": self.code, "message": self.message}});
         (self.status, Json(body)).into_response()

@@ -40,10 +40,14 @@ pub(super) async fn list(
 
 pub(super) async fn show(State(web): State<Web>, Path(id): Path<i64>) -> Result<Json<EventView>, ApiError> {
     let event = web.inner.orchestrator.house().store.event(EventId(id)).await?;
-    event.map(|event| Json(event.into())).ok_or_else(|| ApiError::not_found(format!("no event has the id {id}")))
+    event
+        .map(|event| Json(event.into()))
+        .ok_or_else(|| ApiError::not_found(format!("no event has the id {id}")))
 }
 
 pub(super) async fn replay(State(web): State<Web>, Path(id): Path<i64>) -> Result<Json<EventView>, ApiError> {
     let replayed = web.inner.orchestrator.replay(EventId(id)).await?;
-    replayed.map(|event| Json(event.into())).ok_or_else(|| ApiError::not_found(format!("no event has the id {id}")))
+    replayed
+        .map(|event| Json(event.into()))
+        .ok_or_else(|| ApiError::not_found(format!("no event has the id {id}")))
 }

@@ -30,7 +30,8 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<String, ApiError> 
         *phases.entry(environment.phase.word()).or_default() += 1;
     }
     let pending = house.store.pending_events().await?.len();
-    let mut text = String::from("# HELP drey_environments Environments by phase.\n# TYPE drey_environments gauge\n");
+    let mut text =
+        String::from("# HELP drey_environments Environments by phase.\n# TYPE drey_environments gauge\n");
     let written = phases
         .iter()
         .try_for_each(|(phase, count)| writeln!(text, "drey_environments{{phase=\"{phase}\"}} {count}"))

@@ -57,7 +57,8 @@ pub(super) async fn git(
         return Err(ApiError::unauthorized());
     }
     let lines = hook_body::parse(&body).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let texts: Vec<String> = options.iter().map(|option| String::from_utf8_lossy(option).into_owned()).collect();
+    let texts: Vec<String> =
+        options.iter().map(|option| String::from_utf8_lossy(option).into_owned()).collect();
     let options = PushOptions::parse(texts.iter().map(String::as_str));
     let delivery_id = delivery_id(&headers)?;
     let delivery = NewDelivery {

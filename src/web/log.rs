@@ -38,7 +38,7 @@ pub(super) async fn log(
     Query(query): Query<LogQuery>,
 ) -> Result<Response, ApiError> {
     let environment = find(&web, named).await?;
-    let house = web.inner.orchestrator.house();
+    let house = web.inner.orchestrator.house().clone();
     let news = house.ports.logs.follow(environment.id);
     let newest = house.store.deployments(environment.id).await?.into_iter().next();
     let lines = match newest {
@@ -47,7 +47,7 @@ pub(super) async fn log(
     };
     let (sender, receiver) = mpsc::channel(LINE_BUFFER);
     let follow = query.follow && environment.has_work();
-    house.supervisor.spawn("log", async move {
+    house.supervisor.clone().spawn("log", async move {
         for line in lines {
             if sender.send(format!("{line}\n")).await.is_err() {
                 return;
@@ -71,7 +71,9 @@ pub(super) async fn tell_until_settled(web: &Web, environment: &Environment, sen
     let address = &house.settings.address;
     let url = address.url(&address.primary_host(&environment.slug));
     let result = match &settled {
-        Some(environment) if environment.phase == Phase::Ready => json!({"result": "ready", "url": url, "reason": null}),
+        Some(environment) if environment.phase == Phase::Ready => {
+            json!({"result": "ready", "url": url, "reason": null})
+        }
         Some(environment) => json!({
             "result": "failed", "url": url,
             "reason": environment.reason.clone().unwrap_or_else(|| environment.phase.word().to_owned()),

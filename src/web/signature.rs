@@ -8,7 +8,9 @@ use crate::domain::names::RepoName;
 /// Whether `header` (`sha256=<hex>`) signs the body and, where there are any, the push options: the body, a newline,
 /// the options joined by newlines.
 pub(super) fn is_signed(secret: &[u8], header: &[u8], body: &[u8], options: &[Vec<u8>]) -> bool {
-    let Some(given) = header.strip_prefix(b"sha256=").and_then(|hex| hex::decode(hex).ok()) else { return false };
+    let Some(given) = header.strip_prefix(b"sha256=").and_then(|hex| hex::decode(hex).ok()) else {
+        return false;
+    };
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return false };
     mac.update(body);
     for option in options {

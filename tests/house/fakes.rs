@@ -14,20 +14,20 @@ use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Netw
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
-    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, LogSink, NetworkRequest, PortError,
-    PortResult, ProbeUrl, Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits,
-    UpRequest, VolumeRequest,
+    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, LogSink, NetworkRequest,
+    PortError, PortResult, ProbeUrl, Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher,
+    Stacks, TreeLimits, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
-pub type Shared<T> = Arc<Mutex<T>>;
+pub(crate) type Shared<T> = Arc<Mutex<T>>;
 
 /// The whole outside, in memory. Clones share it.
 #[derive(Clone, Default)]
-pub struct World(pub Shared<Inside>);
+pub(crate) struct World(pub Shared<Inside>);
 
-pub struct Inside {
+pub(crate) struct Inside {
     pub projects: BTreeMap<ProjectName, Observed>,
     pub images: BTreeSet<String>,
     pub built: Vec<String>,
@@ -69,7 +69,7 @@ impl Default for Inside {
 }
 
 impl World {
-    pub fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
         work(&mut self.0.lock().unwrap())
     }
 
@@ -124,7 +124,11 @@ impl Engine for World {
 
     async fn image(&self, reference: &str) -> PortResult<Option<ImageFacts>> {
         let there = self.with(|inside| inside.images.contains(reference));
-        Ok(there.then(|| ImageFacts { id: reference.into(), exposed_ports: vec![80], ..ImageFacts::default() }))
+        Ok(there.then(|| ImageFacts {
+            id: reference.into(),
+            exposed_ports: vec![80],
+            ..ImageFacts::default()
+        }))
     }
 
     async fn pull(&self, reference: &str, _: &dyn LogSink) -> PortResult<()> {
@@ -151,7 +155,9 @@ impl Engine for World {
     async fn remove(&self, resource: &Resource) -> PortResult<()> {
         self.with(|inside| {
             for observed in inside.projects.values_mut() {
-                observed.containers.retain(|container| *resource != Resource::Container(container.id.clone()));
+                observed
+                    .containers
+                    .retain(|container| *resource != Resource::Container(container.id.clone()));
                 observed.networks.retain(|network| *resource != Resource::Network(network.name.clone()));
                 observed.volumes.retain(|volume| *resource != Resource::Volume(volume.name.clone()));
             }
@@ -184,6 +190,10 @@ impl EngineWatch for World {
 
 #[async_trait]
 impl Stacks for World {
+    fn services(&self, _: &Path, _: &[PathBuf]) -> PortResult<Vec<String>> {
+        Ok(vec!["web".into()])
+    }
+
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
         let text = std::fs::read_to_string(request.checkout.join("compose.json")).unwrap();
         let document: Value = serde_json::from_str(&text).unwrap();
@@ -202,9 +212,14 @@ impl Stacks for World {
         self.with(|inside| {
             inside.ups += 1;
             let observed = inside.projects.entry(request.project.clone()).or_default();
-            observed.containers = request.stack.services.iter().map(|(name, service)| {
-                container(&request.project, name, &service.image, &request.stack.networks[0].name)
-            }).collect();
+            observed.containers = request
+                .stack
+                .services
+                .iter()
+                .map(|(name, service)| {
+                    container(&request.project, name, &service.image, &request.stack.networks[0].name)
+                })
+                .collect();
         });
         Ok(())
     }
@@ -270,11 +285,21 @@ impl Git for World {
         Ok(())
     }
 
-    async fn content_ids(&self, _: &RepoName, _: &CommitSha, _: &[PathBuf]) -> PortResult<BTreeMap<PathBuf, String>> {
+    async fn content_ids(
+        &self,
+        _: &RepoName,
+        _: &CommitSha,
+        _: &[PathBuf],
+    ) -> PortResult<BTreeMap<PathBuf, String>> {
         Ok(BTreeMap::new())
     }
 
-    async fn build_inputs(&self, _: &RepoName, commit: &CommitSha, _: &BuildSources) -> PortResult<BuildInputs> {
+    async fn build_inputs(
+        &self,
+        _: &RepoName,
+        commit: &CommitSha,
+        _: &BuildSources,
+    ) -> PortResult<BuildInputs> {
         let dockerfile = Some(format!("FROM scratch\n# {commit}\n").into_bytes());
         Ok(BuildInputs { dockerfile, ..BuildInputs::default() })
     }

@@ -23,7 +23,7 @@ use crate::fakes::World;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-pub struct TestHouse {
+pub(crate) struct TestHouse {
     pub world: World,
     pub orchestrator: Orchestrator,
     pub supervisor: Supervisor,
@@ -43,7 +43,7 @@ impl BranchRules for Rules {
 }
 
 /// Runs a scenario in a house of its own, then checks that nothing is left: no unsettled event, no work, no panic.
-pub async fn in_house<F: Future<Output = ()>>(scenario: impl FnOnce(TestHouse) -> F) {
+pub(crate) async fn in_house<F: Future<Output = ()>>(scenario: impl FnOnce(TestHouse) -> F) {
     let house = TestHouse::open(World::default(), Arc::new(tempfile::tempdir().unwrap())).await;
     let (orchestrator, supervisor) = (house.orchestrator.clone(), house.supervisor.clone());
     scenario(house).await;
@@ -56,7 +56,7 @@ pub async fn in_house<F: Future<Output = ()>>(scenario: impl FnOnce(TestHouse) -
     assert!(supervisor.finish(LIMIT).await, "a task did not end, or panicked");
 }
 
-pub async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
     let begin = std::time::Instant::now();
     while !check().await {
         assert!(begin.elapsed() < LIMIT, "never: {what}");
@@ -65,7 +65,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -
 }
 
 impl TestHouse {
-    pub async fn open(world: World, folder: Arc<tempfile::TempDir>) -> Self {
+    pub(crate) async fn open(world: World, folder: Arc<tempfile::TempDir>) -> Self {
         let store = Store::open(&folder.path().join("drey.db")).await.unwrap();
         let supervisor = Supervisor::new();
         let shared = Arc::new(world.clone());
@@ -90,7 +90,7 @@ impl TestHouse {
     }
 
     /// Dies without a word and comes back on the same data.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         self.supervisor.finish(Duration::ZERO).await;
         self.orchestrator.house().store.close().await;
         let (world, folder) = (self.world.clone(), self.folder.clone());
@@ -99,7 +99,7 @@ impl TestHouse {
     }
 
     /// Puts a commit at the remote's branch; says nothing to drey.
-    pub fn commit(&self, name: char, branch: &str, parents: &[char], document: Value) {
+    pub(crate) fn commit(&self, name: char, branch: &str, parents: &[char], document: Value) {
         self.world.with(|inside| {
             inside.commits.insert(sha(name), (parents.iter().map(|parent| sha(*parent)).collect(), document));
             inside.tips.insert(self::branch(branch), sha(name));
@@ -107,28 +107,28 @@ impl TestHouse {
     }
 
     /// Tells drey where the branch is now, as a hook would.
-    pub async fn push(&self, branch: &str) -> Submitted {
+    pub(crate) async fn push(&self, branch: &str) -> Submitted {
         let branch = self::branch(branch);
         let tip = self.world.with(|inside| inside.tips[&branch].clone());
         self.tell(EventKind::BranchPushed { branch, before: sha('0'), commit: tip }).await
     }
 
-    pub async fn push_main(&self, before: char) -> Submitted {
+    pub(crate) async fn push_main(&self, before: char) -> Submitted {
         let tip = self.world.with(|inside| inside.tips[&branch("main")].clone());
         self.tell(EventKind::BranchPushed { branch: branch("main"), before: sha(before), commit: tip }).await
     }
 
-    pub async fn tell(&self, kind: EventKind) -> Submitted {
+    pub(crate) async fn tell(&self, kind: EventKind) -> Submitted {
         let event = NewEvent { source: EventSource::Git, repo: repo(), kind, delivery_id: None, skip: false };
         self.orchestrator.submit(None, &[event]).await.unwrap().remove(0)
     }
 
-    pub async fn environment(&self, branch: &str) -> Option<Environment> {
+    pub(crate) async fn environment(&self, branch: &str) -> Option<Environment> {
         self.orchestrator.house().store.latest_environment(&repo(), &self::branch(branch)).await.unwrap()
     }
 
     /// Waits until the branch's environment stands there, its work done.
-    pub async fn reaches(&self, branch: &str, phase: Phase) -> Environment {
+    pub(crate) async fn reaches(&self, branch: &str, phase: Phase) -> Environment {
         eventually(&format!("{branch} is {}", phase.word()), || async {
             let environment = self.environment(branch).await;
             environment.is_some_and(|environment| environment.phase == phase && !environment.has_work())
@@ -138,14 +138,20 @@ impl TestHouse {
     }
 
     /// How the proxy answers for the branch.
-    pub fn answer(&self, slug: &str) -> Option<Answer> {
-        self.world.with(|inside| inside.table.hosts.get(&format!("{slug}.qa.example")).map(|route| route.answer.clone()))
+    pub(crate) fn answer(&self, slug: &str) -> Option<Answer> {
+        self.world.with(|inside| {
+            inside.table.hosts.get(&format!("{slug}.qa.example")).map(|route| route.answer.clone())
+        })
     }
 
     /// Containers, networks and volumes on the engine, in all.
-    pub fn things_on_the_engine(&self) -> usize {
+    pub(crate) fn things_on_the_engine(&self) -> usize {
         self.world.with(|inside| {
-            inside.projects.values().map(|it| it.containers.len() + it.networks.len() + it.volumes.len()).sum()
+            inside
+                .projects
+                .values()
+                .map(|it| it.containers.len() + it.networks.len() + it.volumes.len())
+                .sum()
         })
     }
 }
@@ -176,20 +182,20 @@ fn settings() -> Settings {
     }
 }
 
-pub fn repo() -> RepoName {
+pub(crate) fn repo() -> RepoName {
     RepoName::parse("shop").unwrap()
 }
 
-pub fn branch(name: &str) -> BranchName {
+pub(crate) fn branch(name: &str) -> BranchName {
     BranchName::parse(name).unwrap()
 }
 
-pub fn sha(name: char) -> CommitSha {
+pub(crate) fn sha(name: char) -> CommitSha {
     CommitSha::parse(&name.to_string().repeat(40)).unwrap()
 }
 
 /// A compose document as Compose renders it: one web service from a registry, one volume.
-pub fn document() -> Value {
+pub(crate) fn document() -> Value {
     json!({
         "name": "x",
         "services": {"web": {

@@ -39,7 +39,9 @@ async fn a_merge_archives_and_leaves_nothing() {
         let archives = house.world.with(|inside| inside.archives.clone());
         assert_eq!(archives.len(), 1);
         assert_eq!(archives.values().next().unwrap()["archive"]["outcome"], json!("merged"));
-        assert!(matches!(house.answer("feature-x"), Some(Answer::Page(page)) if page.phase == Phase::Archived));
+        assert!(
+            matches!(house.answer("feature-x"), Some(Answer::Page(page)) if page.phase == Phase::Archived)
+        );
     })
     .await;
 }
@@ -167,7 +169,10 @@ async fn killed_while_deploying_and_while_ending_it_goes_on_after_the_restart() 
         let closed = gate.acquire_many(100).await.unwrap();
         house.push("feature/x").await;
         eventually("it is starting", || async {
-            house.environment("feature/x").await.is_some_and(|environment| environment.phase == Phase::Starting)
+            house
+                .environment("feature/x")
+                .await
+                .is_some_and(|environment| environment.phase == Phase::Starting)
         })
         .await;
         let house = house.restart().await;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Every environment of these tests belongs to a repository of this name: what a broken run left is found by it.
-pub const REPO: &str = "world";
+pub(crate) const REPO: &str = "world";
 const DOMAIN: &str = "world.localhost";
 const SECRET: &str = "a secret of the world tests";
 
@@ -18,7 +18,7 @@ const SECRET: &str = "a secret of the world tests";
 static NEXT_PART: AtomicU16 = AtomicU16::new(0);
 static SWEEP: Once = Once::new();
 
-pub struct World {
+pub(crate) struct World {
     name: &'static str,
     folder: tempfile::TempDir,
     daemon: Option<Child>,
@@ -29,7 +29,7 @@ pub struct World {
 
 impl World {
     /// A daemon that runs, and a repository whose main branch has these files.
-    pub fn new(name: &'static str, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(name: &'static str, files: &[(&str, &str)]) -> Self {
         SWEEP.call_once(sweep);
         let folder = tempfile::Builder::new().prefix("drey-world-").tempdir().unwrap();
         let (http, https, plain) = (free_port(), free_port(), free_port());
@@ -71,7 +71,7 @@ impl World {
         self.git(&["checkout", "-q", "-b", "main"]);
     }
 
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_drey"))
             .args(["serve", "--config", &self.path("drey.toml")])
@@ -87,13 +87,13 @@ impl World {
     }
 
     /// `kill -9`.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut daemon = self.daemon.take().unwrap();
         daemon.kill().unwrap();
         daemon.wait().unwrap();
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Standard output, or standard error of a failure.
-    pub fn drey(&self, arguments: &[&str]) -> Result<String, String> {
+    pub(crate) fn drey(&self, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(env!("CARGO_BIN_EXE_drey"))
             .args(["--config", &self.path("drey.toml")])
             .args(arguments)
@@ -113,11 +113,11 @@ impl World {
     }
 
     /// What git said, the hook's words on the pusher's terminal among it.
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         run("git", arguments, &self.clone_path())
     }
 
-    pub fn commit(&self, files: &[(&str, &str)]) {
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) {
         for (path, content) in files {
             let target = self.clone_path().join(path);
             std::fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -128,7 +128,7 @@ impl World {
     }
 
     /// A commit on the branch, made from main where it is new, and its push.
-    pub fn push(&self, branch: &str, files: &[(&str, &str)]) -> String {
+    pub(crate) fn push(&self, branch: &str, files: &[(&str, &str)]) -> String {
         if self.git(&["branch", "--list", branch]).is_empty() {
             self.git(&["checkout", "-q", "-b", branch, "main"]);
         } else {
@@ -138,13 +138,13 @@ impl World {
         self.git(&["push", "-f", "origin", branch])
     }
 
-    pub fn environment(&self, branch: &str) -> Option<Value> {
+    pub(crate) fn environment(&self, branch: &str) -> Option<Value> {
         let text = self.drey(&["env", "show", &format!("{REPO}/{branch}"), "--json"]).ok()?;
         serde_json::from_str(&text).ok()
     }
 
     /// Waits until the branch's environment is in the phase at this commit of the clone's branch.
-    pub fn reaches(&self, branch: &str, phase: &str) -> Value {
+    pub(crate) fn reaches(&self, branch: &str, phase: &str) -> Value {
         let commit = self.git(&["rev-parse", branch]).trim().to_owned();
         self.eventually(&format!("{branch} is {phase} at {commit}"), 180, || {
             self.environment(branch).is_some_and(|it| it["phase"] == phase && it["commit"] == commit.as_str())
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// Waits until an archive of the branch is there; its outcome.
-    pub fn archived(&self, branch: &str) -> String {
+    pub(crate) fn archived(&self, branch: &str) -> String {
         let outcome = || {
             let text = self.drey(&["archive", "list", "--json"]).ok()?;
             let list: Value = serde_json::from_str(&text).ok()?;
@@ -165,7 +165,7 @@ impl World {
     }
 
     /// Status and body over HTTPS, the certificate checked against drey's own authority.
-    pub fn get(&self, slug: &str) -> Option<(u16, String)> {
+    pub(crate) fn get(&self, slug: &str) -> Option<(u16, String)> {
         let host = format!("{slug}.{DOMAIN}");
         let authority = self.path("ca.pem");
         if !Path::new(&authority).exists() {
@@ -174,27 +174,50 @@ impl World {
         }
         let resolve = format!("{host}:{}:127.0.0.1", self.https);
         let url = format!("https://{host}:{}/", self.https);
-        let output = curl(&["-s", "-m", "15", "--cacert", &authority, "--resolve", &resolve, "-w", "\n%{http_code}", &url])?;
+        let output = curl(&[
+            "-s",
+            "-m",
+            "15",
+            "--cacert",
+            &authority,
+            "--resolve",
+            &resolve,
+            "-w",
+            "\n%{http_code}",
+            &url,
+        ])?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (body, status) = text.rsplit_once('\n')?;
         Some((status.parse().ok()?, body.to_owned()))
     }
 
-    pub fn serves(&self, slug: &str, text: &str) {
+    pub(crate) fn serves(&self, slug: &str, text: &str) {
         self.eventually(&format!("{slug} serves {text:?}"), 60, || {
             self.get(slug).is_some_and(|(status, body)| status == 200 && body.contains(text))
         });
     }
 
     /// Id of a service's container.
-    pub fn container(&self, branch: &str, service: &str) -> String {
+    pub(crate) fn container(&self, branch: &str, service: &str) -> String {
         let branch = format!("label=drey.branch={branch}");
         let service = format!("label=drey.service={service}");
-        docker(&["ps", "-aq", "--no-trunc", "--filter", &branch, "--filter", &service, "--filter", &self.ours()]).trim().to_owned()
+        docker(&[
+            "ps",
+            "-aq",
+            "--no-trunc",
+            "--filter",
+            &branch,
+            "--filter",
+            &service,
+            "--filter",
+            &self.ours(),
+        ])
+        .trim()
+        .to_owned()
     }
 
     /// Containers, networks and volumes of the branch that are on the engine.
-    pub fn things(&self, branch: &str) -> Vec<String> {
+    pub(crate) fn things(&self, branch: &str) -> Vec<String> {
         let filter = format!("label=drey.branch={branch}");
         let mut things = Vec::new();
         for list in [&["ps", "-aq"][..], &["network", "ls", "-q"], &["volume", "ls", "-q"]] {
@@ -208,7 +231,7 @@ impl World {
         format!("label=drey.repo={REPO}")
     }
 
-    pub fn eventually(&self, what: &str, seconds: u64, check: impl Fn() -> bool) {
+    pub(crate) fn eventually(&self, what: &str, seconds: u64, check: impl Fn() -> bool) {
         let begin = Instant::now();
         while !check() {
             if begin.elapsed() > Duration::from_secs(seconds) {
@@ -242,8 +265,12 @@ impl Drop for World {
                 self.drey(&["env", "destroy", &format!("{REPO}/{branch}")]).ok();
             }
             let begin = Instant::now();
-            let live = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|list| list["items"] != serde_json::json!([]));
-            while begin.elapsed() < Duration::from_secs(60) && self.drey(&["env", "list", "--json"]).is_ok_and(|text| live(&text)) {
+            let live = |text: &str| {
+                serde_json::from_str::<Value>(text).is_ok_and(|list| list["items"] != serde_json::json!([]))
+            };
+            while begin.elapsed() < Duration::from_secs(60)
+                && self.drey(&["env", "list", "--json"]).is_ok_and(|text| live(&text))
+            {
                 std::thread::sleep(Duration::from_millis(50));
             }
             daemon.kill().ok();
@@ -268,7 +295,7 @@ fn sweep() {
     }
 }
 
-pub fn docker(arguments: &[&str]) -> String {
+pub(crate) fn docker(arguments: &[&str]) -> String {
     run("docker", arguments, Path::new("/"))
 }
 
@@ -277,9 +304,10 @@ fn curl(arguments: &[&str]) -> Option<Output> {
 }
 
 /// Both outputs together; panics when the command fails.
-pub fn run(program: &str, arguments: &[&str], directory: &Path) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str], directory: &Path) -> String {
     let output = Command::new(program).args(arguments).current_dir(directory).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?}: {text}");
     text
 }

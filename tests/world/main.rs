@@ -63,7 +63,9 @@ fn two_branches_with_fixed_names_and_ports_run_side_by_side_and_apart() {
     docker(&["exec", &left, "busybox", "sh", "-c", "echo mine > /data/secret"]);
     assert!(!docker(&["exec", &right, "busybox", "ls", "/data"]).contains("secret"));
     let name = docker(&["inspect", "-f", "{{.Name}}", &right]).trim().trim_start_matches('/').to_owned();
-    let reach = format!("busybox nslookup {name} 2>&1 || true; busybox nc -w 2 {name} 9000 </dev/null 2>&1 || echo unreachable");
+    let reach = format!(
+        "busybox nslookup {name} 2>&1 || true; busybox nc -w 2 {name} 9000 </dev/null 2>&1 || echo unreachable"
+    );
     let said = docker(&["exec", &left, "busybox", "sh", "-c", &reach]);
     assert!(said.contains("unreachable"), "{said}");
 }
@@ -95,16 +97,40 @@ fn what_is_broken_says_why_and_the_next_good_push_goes_ready() {
     let world = World::new("broken", &shop());
     let cases = [
         ("broken YAML", "compose.yaml", "services:\n  web: [\n", "compose.yaml"),
-        ("unknown dependency", "compose.yaml", "services:\n  web:\n    image: drey-demo/tiny:1\n    expose: [80]\n    depends_on: [nobody]\n", "nobody"),
+        (
+            "unknown dependency",
+            "compose.yaml",
+            "services:\n  web:\n    image: drey-demo/tiny:1\n    expose: [80]\n    depends_on: [nobody]\n",
+            "nobody",
+        ),
         ("failing build", "web/Dockerfile", "FROM drey-demo/tiny:1\nRUN [\"busybox\", \"false\"]\n", "web"),
-        ("exits at once", "web/Dockerfile", "FROM drey-demo/tiny:1\nCMD [\"busybox\", \"sh\", \"-c\", \"echo it hurts; exit 3\"]\n", "it hurts"),
-        ("nobody listens", "web/Dockerfile", "FROM drey-demo/tiny:1\nCMD [\"serve\", \"7777\", \"/\"]\nLABEL drey.ready.within=5s\n", "8080"),
-        ("host name space", "compose.yaml", "services:\n  web:\n    image: drey-demo/tiny:1\n    expose: [80]\n    pid: host\n", "pid"),
+        (
+            "exits at once",
+            "web/Dockerfile",
+            "FROM drey-demo/tiny:1\nCMD [\"busybox\", \"sh\", \"-c\", \"echo it hurts; exit 3\"]\n",
+            "it hurts",
+        ),
+        (
+            "nobody listens",
+            "web/Dockerfile",
+            "FROM drey-demo/tiny:1\nCMD [\"serve\", \"7777\", \"/\"]\nLABEL drey.ready.within=5s\n",
+            "8080",
+        ),
+        (
+            "host name space",
+            "compose.yaml",
+            "services:\n  web:\n    image: drey-demo/tiny:1\n    expose: [80]\n    pid: host\n",
+            "pid",
+        ),
     ];
     for (number, (what, path, content, reason)) in cases.into_iter().enumerate() {
         let branch = format!("broken-{number}");
         let quick = COMPOSE.replace("build: ./web", "build: ./web\n    labels: {drey.ready.within: 8s}");
-        let files = if path == "compose.yaml" { vec![(path, content)] } else { vec![("compose.yaml", quick.as_str()), (path, content)] };
+        let files = if path == "compose.yaml" {
+            vec![(path, content)]
+        } else {
+            vec![("compose.yaml", quick.as_str()), (path, content)]
+        };
         world.push(&branch, &files);
         world.eventually(&format!("{what} is told"), 120, || {
             world.environment(&branch).is_some_and(|it| it["phase"] == "failed" || it["phase"] == "blocked")
@@ -188,8 +214,10 @@ fn killed_in_the_middle_it_still_reaches_what_was_wanted() {
     let before = world.things("feature/x").len();
 
     world.git(&["push", "-q", "origin", ":feature/x"]);
-    world.eventually("the teardown has begun", 60, || world.things("feature/x").len() < before || {
-        world.environment("feature/x").is_some_and(|it| it["phase"] == "archiving")
+    world.eventually("the teardown has begun", 60, || {
+        world.things("feature/x").len() < before || {
+            world.environment("feature/x").is_some_and(|it| it["phase"] == "archiving")
+        }
     });
     world.kill();
     world.start();

@@ -1,10 +1,10 @@
 //! Where the other parts of compose's work are joined: the scan of the raw files, and the templates.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::ports::{PortError, PortResult, RenderRequest};
+use super::scan;
+use crate::domain::policy::Finding;
+use crate::ports::{PortError, PortResult};
 
 /// What the scan lets through.
 #[derive(Debug)]
@@ -13,23 +13,25 @@ pub(super) struct ScannedFiles {
     pub(super) files: Vec<PathBuf>,
     /// The checkout's `.env`, less what would steer the tool.
     pub(super) env_text: String,
+    /// Names of the services that the files declare.
+    pub(super) services: Vec<String>,
 }
 
 /// Scans the raw files before any tool sees them. All findings are told at once.
-pub(super) fn scan(request: &RenderRequest) -> PortResult<ScannedFiles> {
-    Err(missing(&format!("scan of {}", request.checkout.display())))
+pub(super) fn scan(checkout: &Path, files: &[PathBuf]) -> PortResult<ScannedFiles> {
+    let files = if files.is_empty() { scan::find_files(checkout) } else { files.to_vec() };
+    if files.is_empty() {
+        return Err(PortError::Permanent(
+            "no compose file: neither compose.yaml, compose.yml, docker-compose.yaml nor docker-compose.yml is in \
+             the repository; add one, or give the repository a starter stack ([[repo]] stack)"
+                .to_owned(),
+        ));
+    }
+    let scanned = scan::scan(checkout, &files).map_err(|findings| refused(&findings))?;
+    Ok(ScannedFiles { files, env_text: scanned.environment, services: scanned.services })
 }
 
-/// `overlay.yaml.tera`, rendered.
-pub(super) fn overlay_text(values: &Value) -> PortResult<String> {
-    Err(missing(&format!("overlay of {values}")))
-}
-
-/// The compose file of a starter stack.
-pub(super) fn starter_text(name: &str) -> PortResult<String> {
-    Err(missing(&format!("starter stack {name}")))
-}
-
-fn missing(what: &str) -> PortError {
-    PortError::Permanent(format!("{what}: not joined yet"))
+fn refused(findings: &[Finding]) -> PortError {
+    let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    PortError::Permanent(texts.join("\n"))
 }

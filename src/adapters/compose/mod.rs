@@ -3,9 +3,11 @@
 //! The reference tool does what compose means; here it is only called, in an environment of our own making, and its
 //! words are turned into log lines and reasons. Nothing of the daemon's environment reaches it.
 
+pub mod facts;
 mod joints;
 mod messages;
 mod render;
+pub mod scan;
 mod tool;
 mod up;
 
@@ -19,6 +21,7 @@ use tokio::sync::OnceCell;
 pub use tool::ComposeSettings;
 use tool::Version;
 
+use crate::adapters::template;
 use crate::domain::names::ProjectName;
 use crate::ports::{LogSink, PortError, PortResult, RenderRequest, Rendered, Stacks, UpRequest};
 
@@ -48,6 +51,10 @@ impl ComposeCli {
 
 #[async_trait]
 impl Stacks for ComposeCli {
+    fn services(&self, checkout: &Path, files: &[PathBuf]) -> PortResult<Vec<String>> {
+        joints::scan(checkout, files).map(|scanned| scanned.services)
+    }
+
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
         render::render(&self.settings, request).await
     }
@@ -61,13 +68,16 @@ impl Stacks for ComposeCli {
     }
 
     fn overlay(&self, values: &Value) -> PortResult<Value> {
-        overlay_of(&joints::overlay_text(values)?)
+        let text = template::render_overlay(self.settings.overlay.as_deref(), values)
+            .map_err(|error| PortError::Permanent(error.to_string()))?;
+        overlay_of(&text)
     }
 
     fn starter(&self, name: &str, checkout: &Path) -> PortResult<Vec<PathBuf>> {
         let file = PathBuf::from("compose.yaml");
         let path = checkout.join(&file);
-        std::fs::write(&path, joints::starter_text(name)?)
+        let text = template::starter(name).map_err(|error| PortError::Permanent(error.to_string()))?;
+        std::fs::write(&path, text)
             .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
         Ok(vec![file])
     }

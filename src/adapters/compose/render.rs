@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::facts;
 use super::joints::{self, ScannedFiles};
 use super::messages;
 use super::tool::{self, ComposeSettings};
+use crate::domain::policy::paths_used;
 use crate::ports::{PortError, PortResult, RenderRequest, Rendered};
 
 /// Scans the raw files, then resolves them. Nothing of a file is believed before the scan.
 pub(super) async fn render(settings: &ComposeSettings, request: &RenderRequest) -> PortResult<Rendered> {
-    let ScannedFiles { files, env_text } = joints::scan(request)?;
+    let ScannedFiles { files, env_text, .. } = joints::scan(&request.checkout, &request.files)?;
     let folder = WorkFolder::create(&request.checkout)?;
     let env_file = folder.write_env_file(&env_text)?;
     let arguments = config_arguments(request, &files, &env_file);
@@ -27,7 +29,8 @@ pub(super) async fn render(settings: &ComposeSettings, request: &RenderRequest) 
     }
     let document: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))?;
-    Ok(Rendered { document, files })
+    let facts = facts::look(&request.checkout, &paths_used(&document));
+    Ok(Rendered { document, files, facts })
 }
 
 fn config_arguments(request: &RenderRequest, files: &[PathBuf], env_file: &Path) -> Vec<OsString> {

@@ -40,6 +40,8 @@ pub struct ComposeSettings {
     pub home: Option<PathBuf>,
     /// A folder of drey's own that stays empty: the tool's configuration folder, without credentials.
     pub empty_folder: PathBuf,
+    /// The operator's own overlay template.
+    pub overlay: Option<PathBuf>,
 }
 
 /// The binary, or a permanent error that says where it was looked for.

@@ -13,6 +13,7 @@ mod networks;
 mod observe;
 mod plugin;
 mod resources;
+mod watch;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +28,7 @@ pub use build::{BuildxBuilder, BuildxSettings};
 pub use credentials::{CredentialsFolder, RegistryCredential};
 pub use events::EngineEvent;
 pub use plugin::{find_plugin, plugin_folders};
+pub use watch::DockerWatch;
 
 use crate::domain::names::ProjectName;
 use crate::domain::observed::{ImageFacts, Observed};

@@ -18,7 +18,11 @@ pub(super) fn parse_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     let bytes = number.parse::<f64>().ok()? * 1024_f64.powi(power);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within u64 by the check before")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "within u64 by the check before"
+    )]
     (0.0..9.0e18).contains(&bytes).then_some(bytes as u64)
 }
 

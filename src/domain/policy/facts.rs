@@ -36,7 +36,11 @@ pub fn paths_used(document: &Value) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for service in entries(document.get("services")) {
         let mounts = service.get("volumes").and_then(Value::as_array).into_iter().flatten();
-        paths.extend(mounts.filter(|mount| text(mount, "type") == Some("bind")).filter_map(|mount| absolute(mount, "source")));
+        paths.extend(
+            mounts
+                .filter(|mount| text(mount, "type") == Some("bind"))
+                .filter_map(|mount| absolute(mount, "source")),
+        );
         for key in ["env_file", "label_file"] {
             paths.extend(files_of(service.get(key)));
         }
@@ -72,9 +76,15 @@ pub(super) fn files_of(value: Option<&Value>) -> Vec<PathBuf> {
 }
 
 fn build_paths(build: &Value) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = absolute(build, "context").into_iter().chain(dockerfile_path(build)).collect();
+    let mut paths: Vec<PathBuf> =
+        absolute(build, "context").into_iter().chain(dockerfile_path(build)).collect();
     let contexts = build.get("additional_contexts").and_then(Value::as_object).into_iter().flatten();
-    paths.extend(contexts.filter_map(|(_, value)| value.as_str()).filter(|value| value.starts_with('/')).map(PathBuf::from));
+    paths.extend(
+        contexts
+            .filter_map(|(_, value)| value.as_str())
+            .filter(|value| value.starts_with('/'))
+            .map(PathBuf::from),
+    );
     paths
 }
 

@@ -1,5 +1,7 @@
 //! What policy has to say about a compose file.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -29,6 +31,24 @@ pub struct Finding {
     pub action: Action,
     /// Why, and what to write instead.
     pub message: String,
+}
+
+impl fmt::Display for Finding {
+    /// `compose.yaml: services.web.privileged: PRIV refused: <why and what to write instead>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        let action = match self.action {
+            Action::Reject => "refused",
+            Action::Neutralise => "dropped",
+            Action::Set => "set",
+        };
+        write!(f, "{action} ({}): {}", self.rule.as_str(), self.message)
+    }
 }
 
 /// The outcome for a whole document.

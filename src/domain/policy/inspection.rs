@@ -62,7 +62,11 @@ impl<'a> Inspection<'a> {
 
     /// Drops the key and says so.
     pub(super) fn neutralise(&mut self, place: &Place, row: &Row, reason: &str) {
-        self.add(place, row.rule, Action::Neutralise, &format!("{reason}; {}", row.instead));
+        self.neutralise_with(place, row.rule, &format!("{reason}; {}", row.instead));
+    }
+
+    pub(super) fn neutralise_with(&mut self, place: &Place, rule: Rule, message: &str) {
+        self.add(place, rule, Action::Neutralise, message);
         self.drop_silently(place);
     }
 

@@ -29,7 +29,8 @@ pub fn requested_limits(service: &Value) -> RequestedLimits {
 
 fn quota(service: &Value) -> Option<f64> {
     let quota = service.get("cpu_quota").and_then(number)?;
-    let period = service.get("cpu_period").and_then(number).filter(|period| *period > 0.0).unwrap_or(100_000.0);
+    let period =
+        service.get("cpu_period").and_then(number).filter(|period| *period > 0.0).unwrap_or(100_000.0);
     Some(quota / period)
 }
 
@@ -38,7 +39,10 @@ pub(super) fn bytes(value: &Value) -> Option<u64> {
 }
 
 fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str().and_then(|text| text.trim().parse().ok())).filter(|n: &f64| n.is_finite())
+    value
+        .as_f64()
+        .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+        .filter(|n: &f64| n.is_finite())
 }
 
 fn whole(value: &Value) -> Option<u64> {

@@ -69,7 +69,11 @@ impl Permissions {
         if let Some(unknown) = allow.iter().find(|text| !is_known(text)) {
             return Err(PermissionError(unknown.clone()));
         }
-        Ok(Self { allow: allow.iter().cloned().collect(), registries: registries.to_vec(), ..Self::default() })
+        Ok(Self {
+            allow: allow.iter().cloned().collect(),
+            registries: registries.to_vec(),
+            ..Self::default()
+        })
     }
 
     pub fn with_limits(mut self, limits: PolicyLimits) -> Self {
@@ -88,7 +92,8 @@ impl Permissions {
 
 fn is_known(text: &str) -> bool {
     let name_of = |prefix| text.strip_prefix(prefix).filter(|name: &&str| !name.is_empty());
-    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+    let plain =
+        |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
     if let Some(name) = name_of("cap:") {
         return name != "ALL" && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
     }
@@ -111,10 +116,25 @@ mod tests {
     #[test]
     fn unknown_permissions_are_named() {
         let of = |text: &str| Permissions::new(&[text.to_owned()], &[]);
-        for good in ["bind-rw", "cap:SYS_PTRACE", "device:/dev/fuse", "extra-host:203.0.113.7", "sysctl:net.core.rmem_max"] {
+        for good in [
+            "bind-rw",
+            "cap:SYS_PTRACE",
+            "device:/dev/fuse",
+            "extra-host:203.0.113.7",
+            "sysctl:net.core.rmem_max",
+        ] {
             assert!(of(good).is_ok(), "{good}");
         }
-        for bad in ["", "cap:", "cap:ALL", "cap:sys_ptrace", "device:/etc", "device:/dev/../etc", "privileged", "extra-host:x"] {
+        for bad in [
+            "",
+            "cap:",
+            "cap:ALL",
+            "cap:sys_ptrace",
+            "device:/etc",
+            "device:/dev/../etc",
+            "privileged",
+            "extra-host:x",
+        ] {
             assert_eq!(of(bad), Err(PermissionError(bad.to_owned())));
         }
     }

@@ -27,7 +27,8 @@ pub fn bound_paths(document: &Value, checkout: &Path) -> Vec<PathBuf> {
         }
     }
     for section in ["configs", "secrets"] {
-        for entry in document.get(section).and_then(Value::as_object).into_iter().flat_map(|map| map.values()) {
+        for entry in document.get(section).and_then(Value::as_object).into_iter().flat_map(|map| map.values())
+        {
             paths.extend(entry.get("file").and_then(|file| relative(file, checkout)));
         }
     }

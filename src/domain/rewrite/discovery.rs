@@ -92,7 +92,8 @@ fn primary(document: &Value, images: &BTreeMap<String, ImageFacts>) -> Result<St
         }
     }
     let has = |key: &str| -> Vec<String> {
-        let filled = |service: &Value| service.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        let filled =
+            |service: &Value| service.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
         services_of(document).filter(|(_, service)| filled(service)).map(|(name, _)| name.clone()).collect()
     };
     let exposed = || -> Vec<String> {
@@ -131,9 +132,11 @@ fn found(
 ) -> Result<DiscoveredService, RewriteError> {
     let service = document.get("services").and_then(|services| services.get(name)).unwrap_or(&Value::Null);
     let port = match label(service, "drey.port") {
-        Some(text) => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            bad_label(name, "drey.port", text, "must be a port from 1 to 65535")
-        })?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(|| bad_label(name, "drey.port", text, "must be a port from 1 to 65535"))?,
         None => {
             let ports = ports_of(service, is_primary.then(|| images.get(name)).flatten());
             best_port(&ports).ok_or_else(|| RewriteError::NoPort(name.to_owned()))?
@@ -192,8 +195,9 @@ fn readiness(document: &Value, primary: &str) -> Result<ReadinessSpec, RewriteEr
     let mut longest = None;
     for (name, service) in services_of(document) {
         if let Some(text) = label(service, "drey.ready.within") {
-            let within = parse_duration(text)
-                .map_err(|_| bad_label(name, "drey.ready.within", text, "must be a time such as 90s or 5m"))?;
+            let within = parse_duration(text).map_err(|_| {
+                bad_label(name, "drey.ready.within", text, "must be a time such as 90s or 5m")
+            })?;
             longest = longest.max(Some(within.as_secs().max(1)));
         }
         if let Some(path) = label(service, "drey.ready.path").filter(|_| name == primary) {
@@ -230,5 +234,10 @@ fn label<'a>(service: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 fn bad_label(service: &str, label: &str, value: &str, reason: &'static str) -> RewriteError {
-    RewriteError::Label { service: service.to_owned(), label: label.to_owned(), value: value.to_owned(), reason }
+    RewriteError::Label {
+        service: service.to_owned(),
+        label: label.to_owned(),
+        value: value.to_owned(),
+        reason,
+    }
 }

@@ -35,7 +35,9 @@ pub(super) fn rewrite(document: &mut Value, context: &RewriteContext<'_>) -> Vec
     let specs: Vec<NetworkSpec> =
         network_keys(document).into_iter().map(|key| spec(document, key, context)).collect();
     for (_, service) in services_mut(document) {
-        for endpoint in service.get_mut("networks").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        for endpoint in
+            service.get_mut("networks").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
+        {
             if let Some(endpoint) = endpoint.as_object_mut() {
                 endpoint.retain(|key, _| ENDPOINT_KEYS.contains(&key.as_str()));
             }

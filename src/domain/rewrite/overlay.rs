@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{is_job, restart_policy, services_of};
+use crate::domain::duration::parse_duration;
 use crate::domain::policy::requested_limits;
 
 /// What one service may use at most; a service that asks for less gets less.
@@ -13,7 +14,7 @@ pub struct ServiceLimits {
     pub pids: u64,
 }
 
-/// Values for the overlay template: `{services: [{name, memory, cpus, pids, job, restart}]}`. `rendered` is the
+/// Values for the overlay template: `{services: [{name, memory, cpus, pids, job, restart, stop_grace}]}`. `rendered` is the
 /// document as Compose resolved it, before limits and restart policies were dropped.
 pub fn overlay_values(rendered: &Value, limits: ServiceLimits) -> Value {
     let services: Vec<Value> = services_of(rendered)
@@ -27,10 +28,19 @@ pub fn overlay_values(rendered: &Value, limits: ServiceLimits) -> Value {
                 "pids": asked.pids.filter(|it| *it > 0).map_or(limits.pids, |it| it.min(limits.pids)),
                 "job": is_job(rendered, name),
                 "restart": restart_policy(rendered, name),
+                "stop_grace": stop_grace(service),
             })
         })
         .collect();
     json!({ "services": services })
+}
+
+/// What the service asks for, thirty seconds at most; ten where it asks for nothing.
+fn stop_grace(service: &Value) -> String {
+    let asked =
+        service.get("stop_grace_period").and_then(Value::as_str).and_then(|text| parse_duration(text).ok());
+    let seconds = asked.map_or(10, |asked| asked.as_secs().clamp(1, 30));
+    format!("{seconds}s")
 }
 
 /// Merges the fragment: maps deeply, the overlay winning; lists joined without doubles. Services that the document

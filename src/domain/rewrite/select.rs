@@ -27,7 +27,9 @@ pub fn select(document: &Value, profiles: &[String]) -> Result<Value, RewriteErr
         service.remove("profiles");
         let Some(needs) = service.get_mut("depends_on").and_then(Value::as_object_mut) else { continue };
         let required = |edge: &Value| edge.get("required").and_then(Value::as_bool).unwrap_or(true);
-        if let Some((needed, _)) = needs.iter().find(|(needed, edge)| dropped.contains(*needed) && required(edge)) {
+        if let Some((needed, _)) =
+            needs.iter().find(|(needed, edge)| dropped.contains(*needed) && required(edge))
+        {
             return Err(RewriteError::InactiveDependency { service: name.clone(), needed: needed.clone() });
         }
         needs.retain(|needed, _| !dropped.contains(needed));
@@ -36,7 +38,8 @@ pub fn select(document: &Value, profiles: &[String]) -> Result<Value, RewriteErr
 }
 
 fn is_active(service: &Value, profiles: &[String]) -> bool {
-    let Some(named) = service.get("profiles").and_then(Value::as_array).filter(|named| !named.is_empty()) else {
+    let Some(named) = service.get("profiles").and_then(Value::as_array).filter(|named| !named.is_empty())
+    else {
         return true;
     };
     named.iter().filter_map(Value::as_str).any(|name| profiles.iter().any(|profile| profile == name))

@@ -9,7 +9,16 @@ use crate::domain::stack::{Condition, Service};
 
 /// What drey replaces or decides itself, whatever the policy left of it.
 const DROPPED: [&str; 10] = [
-    "build", "container_name", "ports", "expose", "profiles", "develop", "deploy", "scale", "pull_policy", "extends",
+    "build",
+    "container_name",
+    "ports",
+    "expose",
+    "profiles",
+    "develop",
+    "deploy",
+    "scale",
+    "pull_policy",
+    "extends",
 ];
 
 pub(super) fn rewrite(document: &mut Value, context: &RewriteContext<'_>) {
@@ -59,7 +68,10 @@ pub(super) fn facts(document: &Value, context: &RewriteContext<'_>) -> BTreeMap<
 fn fact(name: &str, service: &Value, context: &RewriteContext<'_>) -> Service {
     let check = service.get("healthcheck").and_then(Value::as_object);
     let disabled = check.is_some_and(|check| {
-        let none = check.get("test").and_then(Value::as_array).is_some_and(|test| test.first() == Some(&json!("NONE")));
+        let none = check
+            .get("test")
+            .and_then(Value::as_array)
+            .is_some_and(|test| test.first() == Some(&json!("NONE")));
         none || check.get("disable") == Some(&json!(true))
     });
     let own_check = check.is_some_and(|check| check.contains_key("test")) && !disabled;

@@ -220,10 +220,17 @@ fn primary_of(services: Value) -> Result<(String, u16), String> {
 #[test]
 fn the_primary_is_found_by_label_name_or_being_the_only_one() {
     let port = |number: u16| json!([{"target": number, "protocol": "tcp"}]);
-    assert_eq!(primary_of(json!({"app": {"expose": ["9000"]}, "web.1": {"expose": ["80"]}})), Ok(("web.1".into(), 80)));
-    let labelled = json!({"web": {"expose": ["80"]}, "shop": {"labels": {"drey.primary": "true", "drey.port": "99"}}});
+    assert_eq!(
+        primary_of(json!({"app": {"expose": ["9000"]}, "web.1": {"expose": ["80"]}})),
+        Ok(("web.1".into(), 80))
+    );
+    let labelled =
+        json!({"web": {"expose": ["80"]}, "shop": {"labels": {"drey.primary": "true", "drey.port": "99"}}});
     assert_eq!(primary_of(labelled), Ok(("shop".into(), 99)));
-    assert_eq!(primary_of(json!({"x": {"ports": port(1234)}, "y": {"expose": ["1"]}})), Ok(("x".into(), 1234)));
+    assert_eq!(
+        primary_of(json!({"x": {"ports": port(1234)}, "y": {"expose": ["1"]}})),
+        Ok(("x".into(), 1234))
+    );
     assert_eq!(primary_of(json!({"x": {"expose": ["3000-3005"]}, "y": {}})), Ok(("x".into(), 3000)));
     let several = primary_of(json!({"x": {"ports": port(1)}, "y": {"ports": port(2)}})).unwrap_err();
     assert!(several.contains("candidates: x, y") && several.contains("drey.primary"), "{several}");
@@ -243,7 +250,10 @@ fn jobs_are_told_by_restart_policy_or_by_who_waits_for_them() {
         "web": {"depends_on": {"migrate": {"condition": "service_completed_successfully"}}},
         "migrate": {"restart": "always"}, "seed": {"restart": "no"}, "retry": {"restart": "on-failure:5"}, "db": {}
     }});
-    let jobs: Vec<&str> = ["db", "migrate", "retry", "seed", "web"].into_iter().filter(|name| is_job(&document, name)).collect();
+    let jobs: Vec<&str> = ["db", "migrate", "retry", "seed", "web"]
+        .into_iter()
+        .filter(|name| is_job(&document, name))
+        .collect();
     assert_eq!(jobs, ["migrate", "retry", "seed"]);
     assert_eq!(restart_policy(&document, "db"), "unless-stopped");
     assert_eq!(restart_policy(&document, "migrate"), "no");
@@ -251,7 +261,8 @@ fn jobs_are_told_by_restart_policy_or_by_who_waits_for_them() {
 
 #[test]
 fn the_overlay_wins_and_lists_are_joined() {
-    let mut document = json!({"services": {"web": {"cap_drop": ["ALL"], "mem_limit": 1, "labels": {"a": "1"}}}});
+    let mut document =
+        json!({"services": {"web": {"cap_drop": ["ALL"], "mem_limit": 1, "labels": {"a": "1"}}}});
     let overlay = json!({"services": {
         "web": {"cap_drop": ["ALL", "MKNOD"], "mem_limit": 2, "labels": {"b": "2"}}, "gone": {"x": 1}
     }});

@@ -15,8 +15,7 @@ pub(super) fn rewrite(document: &mut Value, context: &RewriteContext<'_>) -> Vec
         let from_image = context.facts.get(name).map(|facts| facts.volumes.clone()).unwrap_or_default();
         name_volumes(name, service, &from_image, &mut used);
     }
-    let specs: Vec<VolumeSpec> =
-        used.into_iter().map(|key| spec(written.get(&key), key, context)).collect();
+    let specs: Vec<VolumeSpec> = used.into_iter().map(|key| spec(written.get(&key), key, context)).collect();
     let external: Map<String, Value> =
         specs.iter().map(|spec| (spec.key.clone(), json!({"name": spec.name, "external": true}))).collect();
     if let Some(top) = document.as_object_mut() {
@@ -29,7 +28,8 @@ pub(super) fn rewrite(document: &mut Value, context: &RewriteContext<'_>) -> Vec
 fn name_volumes(name: &str, service: &mut Value, from_image: &[String], used: &mut BTreeSet<String>) {
     let mut taken = tmpfs_targets(service);
     let Some(service) = service.as_object_mut() else { return };
-    let mut mounts = service.remove("volumes").and_then(|mounts| mounts.as_array().cloned()).unwrap_or_default();
+    let mut mounts =
+        service.remove("volumes").and_then(|mounts| mounts.as_array().cloned()).unwrap_or_default();
     for mount in &mut mounts {
         let target = mount.get("target").and_then(Value::as_str).unwrap_or_default().to_owned();
         taken.insert(trimmed(&target).to_owned());

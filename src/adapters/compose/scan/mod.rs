@@ -1,0 +1,340 @@
+//! The raw scan: compose files are looked at before any tool sees them.
+//!
+//! Rendering a compose file reads other files and follows includes; so everything it would read must be a plain
+//! file of the checkout, and nothing in it may be a bomb. What the stack may do is judged later, on the rendered
+//! document: this here decides only what may be read.
+
+mod dotenv;
+mod references;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::facts::{Resolved, resolve};
+use crate::domain::policy::{Action, Finding, PathFact, Rule};
+use references::{Kind, Reference};
+use tree::{FILE_LIMIT, Node};
+
+pub use dotenv::filtered_env;
+
+/// The names that Compose looks for, in its order; the first that is there counts.
+const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+/// The same for the file that is put over it.
+const OVERRIDE_NAMES: [&str; 4] = [
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+/// Files that are read line by line: `.env`, `env_file`, `label_file`.
+const SMALL_FILE_LIMIT: u64 = 64 << 10;
+/// How often files may include and extend each other.
+const FILE_COUNT_LIMIT: usize = 100;
+
+/// What a clean scan yields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Every compose file that was looked at, relative to the checkout; the ones asked for come first.
+    pub files: Vec<PathBuf>,
+    /// The checkout's `.env`, filtered; empty when there is none.
+    pub environment: String,
+    /// Names of the services that the files declare.
+    pub services: Vec<String>,
+    /// What was noticed and is dropped.
+    pub findings: Vec<Finding>,
+}
+
+/// The compose files of a checkout as Compose itself finds them: one file, and its override if there is one.
+pub fn find_files(checkout: &Path) -> Vec<PathBuf> {
+    let first = |names: &[&str]| {
+        names.iter().map(PathBuf::from).find(|name| fs::symlink_metadata(checkout.join(name)).is_ok())
+    };
+    match first(&FILE_NAMES) {
+        Some(file) => std::iter::once(file).chain(first(&OVERRIDE_NAMES)).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Scans these files (relative to the checkout) and everything that they would make Compose read.
+pub fn scan(checkout: &Path, files: &[PathBuf]) -> Result<Scanned, Vec<Finding>> {
+    let folder = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_path_buf();
+    let mut scanner = Scanner::new(checkout);
+    for file in files {
+        scanner.compose_file(&Origin::default(), file, &folder);
+    }
+    scanner.dotenv(&folder);
+    if scanner.refused {
+        return Err(scanner.findings);
+    }
+    let services = scanner.services.into_iter().collect();
+    Ok(Scanned {
+        files: scanner.files,
+        environment: scanner.environment,
+        services,
+        findings: scanner.findings,
+    })
+}
+
+struct Scanner<'a> {
+    checkout: &'a Path,
+    files: Vec<PathBuf>,
+    /// Extended files and the folder they count from: each is looked at once.
+    extended: BTreeSet<(PathBuf, PathBuf)>,
+    reads: usize,
+    environment: String,
+    services: BTreeSet<String>,
+    findings: Vec<Finding>,
+    refused: bool,
+}
+
+/// Where a path was written.
+#[derive(Clone, Debug, Default)]
+struct Origin {
+    file: Option<String>,
+    key: String,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(checkout: &'a Path) -> Self {
+        Self {
+            checkout,
+            files: Vec::new(),
+            extended: BTreeSet::new(),
+            reads: 0,
+            environment: String::new(),
+            services: BTreeSet::new(),
+            findings: Vec::new(),
+            refused: false,
+        }
+    }
+
+    /// Reads one compose file and follows what it names. Paths in it count from `folder`.
+    fn compose_file(&mut self, origin: &Origin, file: &Path, folder: &Path) {
+        self.reads += 1;
+        if self.reads > FILE_COUNT_LIMIT {
+            if self.reads == FILE_COUNT_LIMIT + 1 {
+                self.refuse(
+                    origin,
+                    Rule::Yaml,
+                    format!("more than {FILE_COUNT_LIMIT} files include or extend each other; use fewer"),
+                );
+            }
+            return;
+        }
+        let name = file.display().to_string();
+        let resolved = resolve(self.checkout, file);
+        let at = Origin { file: origin.file.clone().or(Some(name.clone())), key: origin.key.clone() };
+        let Some(node) = self.parsed(&at, &name, &resolved) else { return };
+        let relative = self.relative(&resolved.path);
+        let own_folder = relative.parent().unwrap_or(Path::new("")).to_path_buf();
+        if !self.files.contains(&relative) {
+            self.files.push(relative);
+        }
+        self.services.extend(node.all("services").flat_map(Node::members).map(|(name, _)| name.to_owned()));
+        self.notes(&name, &node);
+        let folders = Folders { declared: folder.to_path_buf(), own: own_folder };
+        for reference in references::of(&node) {
+            self.reference(&name, &reference, &folders);
+        }
+    }
+
+    fn parsed(&mut self, origin: &Origin, name: &str, resolved: &Resolved) -> Option<Node> {
+        if let Some(reason) = unreadable(resolved, FILE_LIMIT) {
+            self.refuse(origin, Rule::FileReference, format!("the compose file `{name}` {reason}"));
+            return None;
+        }
+        let node =
+            fs::read(&resolved.path).map_err(|error| error.to_string()).and_then(|bytes| tree::parse(&bytes));
+        match node {
+            Ok(node) => Some(node),
+            Err(reason) => {
+                let whole = Origin { file: Some(name.to_owned()), key: String::new() };
+                self.refuse(&whole, Rule::Yaml, format!("the compose file `{name}` {reason}"));
+                None
+            }
+        }
+    }
+
+    /// Remarks and refusals that need only the file itself.
+    fn notes(&mut self, name: &str, node: &Node) {
+        if node.all("name").next().is_some() {
+            self.findings.push(Finding {
+                file: Some(name.to_owned()),
+                key: "name".to_owned(),
+                rule: Rule::Name,
+                action: Action::Neutralise,
+                message: "drey names the project after the branch; leave it out".to_owned(),
+            });
+        }
+        for key in references::names_of_the_tool(node) {
+            let origin = Origin { file: Some(name.to_owned()), key };
+            let message = "this name without a value would be taken from the process that reads the file; write a value";
+            self.refuse(&origin, Rule::HostEnvironment, message.to_owned());
+        }
+    }
+
+    fn reference(&mut self, name: &str, reference: &Reference, folders: &Folders) {
+        let origin = Origin { file: Some(name.to_owned()), key: reference.key.clone() };
+        if let Some((rule, reason)) = refused_form(reference) {
+            return self.refuse(&origin, rule, format!("`{}` {reason}", shown(&reference.path)));
+        }
+        if reference.path.contains('$') {
+            // Known only after rendering: then it is judged on the rendered document.
+            return;
+        }
+        // Compose's rule depends on how the file was reached; a path must hold from each place it may count from.
+        let found: Vec<(PathBuf, Resolved)> = folders
+            .both()
+            .into_iter()
+            .map(|folder| folder.join(&reference.path))
+            .map(|path| (path.clone(), resolve(self.checkout, &path)))
+            .collect();
+        let faults: Vec<&str> =
+            found.iter().filter_map(|(_, resolved)| reference.kind.fault(resolved)).collect();
+        if let Some(reason) = faults.first() {
+            let message =
+                format!("`{}` {reason}; name a file or folder of the repository", shown(&reference.path));
+            return self.refuse(&origin, Rule::FileReference, message);
+        }
+        if !reference.kind.is_compose_file() {
+            return;
+        }
+        if found.iter().all(|(_, resolved)| resolved.fact == PathFact::Missing) {
+            let message = format!("`{}` is not in the repository", shown(&reference.path));
+            return self.refuse(&origin, Rule::FileReference, message);
+        }
+        for (path, _) in found.iter().filter(|(_, resolved)| resolved.fact == PathFact::File) {
+            self.follow(&origin, reference, path, folders);
+        }
+    }
+
+    /// Goes into an included or extended file.
+    fn follow(&mut self, origin: &Origin, reference: &Reference, path: &Path, folders: &Folders) {
+        let own = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        match &reference.kind {
+            Kind::Include { project: Some(project) } => {
+                for folder in folders.both() {
+                    self.compose_file(origin, path, &folder.join(project));
+                }
+            }
+            Kind::Include { project: None } => {
+                let dotenv =
+                    Reference { key: reference.key.clone(), path: ".env".to_owned(), kind: Kind::Lines };
+                let name = origin.file.clone().unwrap_or_default();
+                self.reference(&name, &dotenv, &Folders { declared: own.clone(), own: own.clone() });
+                self.compose_file(origin, path, &own);
+            }
+            Kind::Extends => {
+                if self.extended.insert((path.to_path_buf(), own.clone())) {
+                    self.compose_file(origin, path, &own);
+                }
+            }
+            Kind::Lines | Kind::ProjectFolder | Kind::Mounted | Kind::Folder | Kind::Dockerfile => {}
+        }
+    }
+
+    /// The `.env` beside the first compose file, else of the checkout's root.
+    fn dotenv(&mut self, folder: &Path) {
+        let candidates = [folder.join(".env"), PathBuf::from(".env")];
+        let Some(file) =
+            candidates.iter().find(|file| fs::symlink_metadata(self.checkout.join(file)).is_ok())
+        else {
+            return;
+        };
+        let name = file.display().to_string();
+        let origin = |key: &str| Origin { file: Some(name.clone()), key: key.to_owned() };
+        let resolved = resolve(self.checkout, file);
+        if let Some(reason) = unreadable(&resolved, SMALL_FILE_LIMIT) {
+            return self.refuse(&origin(""), Rule::FileReference, format!("the file `{name}` {reason}"));
+        }
+        match fs::read_to_string(&resolved.path) {
+            Ok(text) => {
+                for variable in dotenv::dropped_names(&text) {
+                    self.findings.push(Finding {
+                        file: Some(name.clone()),
+                        key: variable,
+                        rule: Rule::HostEnvironment,
+                        action: Action::Neutralise,
+                        message:
+                            "this variable steers the tools and is not taken from a branch; leave it out"
+                                .to_owned(),
+                    });
+                }
+                self.environment = filtered_env(&text);
+            }
+            Err(error) => self.refuse(
+                &origin(""),
+                Rule::Yaml,
+                format!("the file `{name}` cannot be read as UTF-8 ({error})"),
+            ),
+        }
+    }
+
+    fn relative(&self, real: &Path) -> PathBuf {
+        let root = fs::canonicalize(self.checkout).unwrap_or_else(|_| self.checkout.to_path_buf());
+        real.strip_prefix(&root).map_or_else(|_| real.to_path_buf(), Path::to_path_buf)
+    }
+
+    fn refuse(&mut self, origin: &Origin, rule: Rule, message: String) {
+        self.refused = true;
+        self.findings.push(Finding {
+            file: origin.file.clone(),
+            key: origin.key.clone(),
+            rule,
+            action: Action::Reject,
+            message,
+        });
+    }
+}
+
+/// The folders that a relative path may count from.
+struct Folders {
+    declared: PathBuf,
+    own: PathBuf,
+}
+
+impl Folders {
+    fn both(&self) -> Vec<&Path> {
+        if self.declared == self.own { vec![&self.own] } else { vec![&self.declared, &self.own] }
+    }
+}
+
+/// Forms that are refused before anything is looked up.
+fn refused_form(reference: &Reference) -> Option<(Rule, &'static str)> {
+    let path = reference.path.as_str();
+    if references::is_remote(path) {
+        return Some((
+            Rule::Remote,
+            "is not a file of the repository; put what it names into the repository",
+        ));
+    }
+    if path.starts_with('~') {
+        return Some((Rule::FileReference, "is in a home folder; name a file of the repository"));
+    }
+    if reference.kind.is_read_by_compose() && path.contains('$') {
+        let reason = "has a variable in the path of a file that is read early; write the path out";
+        return Some((Rule::FileReference, reason));
+    }
+    None
+}
+
+/// Why a file that will be read may not be.
+fn unreadable(resolved: &Resolved, limit: u64) -> Option<&'static str> {
+    match resolved.fact {
+        PathFact::File if resolved.size <= limit => None,
+        PathFact::File => Some("is too large"),
+        PathFact::Missing => Some("is not in the repository"),
+        PathFact::Outside => Some("leads out of the repository"),
+        PathFact::Git => Some("leads into the git data"),
+        PathFact::Directory | PathFact::Root | PathFact::Special => Some("is not a regular file"),
+    }
+}
+
+fn shown(path: &str) -> String {
+    path.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests;

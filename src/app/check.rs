@@ -1,0 +1,195 @@
+//! `drey check`: what is there, what is missing, what to do.
+
+use std::net::ToSocketAddrs;
+
+use serde::Serialize;
+
+use super::wiring;
+use crate::adapters::process::jail;
+use crate::config::{Settings, TlsMode};
+use crate::ports::{Engine, Git, PortError, Remote};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Level {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    pub level: Level,
+    pub what: String,
+    /// What was found, and what to do about it.
+    pub message: String,
+}
+
+/// Looks at everything once. Changes nothing.
+pub async fn check(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    let file = settings.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
+    findings.add(Level::Ok, "configuration", format!("{file}, {} repositories", settings.repositories.len()));
+    findings.result("engine", wiring::engine(settings).ping().await, "is dockerd running? see [engine] host");
+    match wiring::compose(settings) {
+        Ok(compose) => findings.result("compose", compose.version().await, ""),
+        Err(error) => findings.add(Level::Fail, "compose", error.to_string()),
+    }
+    findings.result("buildx", wiring::builder(settings).version().await, "");
+    subnets(settings, &mut findings).await;
+    git(settings, &mut findings).await;
+    jail_status(&mut findings);
+    names(settings, &mut findings);
+    tls(settings, &mut findings);
+    disk(settings, &mut findings);
+    not_yet(settings, &mut findings);
+    findings.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, level: Level, what: &str, message: impl Into<String>) {
+        self.0.push(Finding { level, what: what.to_owned(), message: message.into() });
+    }
+
+    fn result(&mut self, what: &str, result: Result<String, PortError>, hint: &str) {
+        match result {
+            Ok(found) => self.add(Level::Ok, what, found),
+            Err(error) if hint.is_empty() => self.add(Level::Fail, what, error.to_string()),
+            Err(error) => self.add(Level::Fail, what, format!("{error}; {hint}")),
+        }
+    }
+}
+
+async fn subnets(settings: &Settings, findings: &mut Findings) {
+    use crate::domain::subnet::Subnet;
+    let pool = &settings.engine.subnets;
+    let nobody = crate::domain::names::InstanceId(String::new());
+    let Ok(wanted) = Subnet::parse_pool(pool) else { return };
+    let Ok(taken) = wiring::engine(settings).host_subnets(&nobody).await else { return };
+    let clash: Vec<&String> =
+        taken.iter().filter(|other| Subnet::parse(other).is_ok_and(|other| wanted.overlaps(other))).collect();
+    if clash.is_empty() {
+        findings.add(Level::Ok, "subnets", format!("{pool}: no other network of the engine is in it"));
+    } else {
+        let message =
+            format!("{pool}: {} networks of the engine are in it; they are gone around", clash.len());
+        findings.add(Level::Ok, "subnets", message);
+    }
+}
+
+async fn git(settings: &Settings, findings: &mut Findings) {
+    for repository in &settings.repositories {
+        let what = format!("repository {}", repository.name);
+        let remote = Remote { repo: repository.name.clone(), url: repository.url.clone() };
+        let branches = match wiring::git(settings) {
+            Ok(git) => git.branches(&remote).await,
+            Err(error) => Err(PortError::Permanent(error.to_string())),
+        };
+        match branches {
+            Ok(branches) if branches.contains_key(&repository.main) => {
+                findings.add(Level::Ok, &what, format!("{} branches", branches.len()));
+            }
+            Ok(_) => findings.add(
+                Level::Warn,
+                &what,
+                format!("has no branch {} yet ([[repo]] main)", repository.main),
+            ),
+            Err(error) => findings.add(Level::Fail, &what, format!("{error}; see [[repo]] url")),
+        }
+        if repository.secret.is_none() {
+            let message = "no secret: every delivery is refused; set [[repo]] secret or secret_file";
+            findings.add(Level::Warn, &what, message);
+        }
+    }
+}
+
+fn jail_status(findings: &mut Findings) {
+    match jail::landlock_status() {
+        Ok(status) => findings.add(Level::Ok, "jail", status),
+        Err(status) => findings.add(Level::Warn, "jail", status),
+    }
+}
+
+fn names(settings: &Settings, findings: &mut Findings) {
+    let domain = &settings.proxy.domain;
+    let host = format!("drey-check.{domain}");
+    if domain == "localhost" || domain.ends_with(".localhost") {
+        findings.add(Level::Ok, "names", format!("*.{domain} is this machine, for browsers"));
+    } else if (host.as_str(), 443).to_socket_addrs().is_ok_and(|mut found| found.next().is_some()) {
+        findings.add(Level::Ok, "names", format!("*.{domain} resolves"));
+    } else {
+        let message =
+            format!("*.{domain} does not resolve here; add a wildcard name that points to this machine");
+        findings.add(Level::Warn, "names", message);
+    }
+}
+
+fn tls(settings: &Settings, findings: &mut Findings) {
+    match (&settings.proxy.https, &settings.proxy.tls) {
+        (None, _) => findings.add(Level::Warn, "tls", "off: proxy.https is not set"),
+        (Some(_), TlsMode::LocalCa) => {
+            let message = "local authority; browsers trust it after its certificate was installed, from \
+                           http://<any host>/.well-known/drey-ca.pem";
+            findings.add(Level::Ok, "tls", message);
+        }
+        (Some(_), TlsMode::Files { certificate, key }) => {
+            for file in [certificate, key] {
+                match std::fs::metadata(file) {
+                    Ok(_) => findings.add(Level::Ok, "tls", format!("{} is there", file.display())),
+                    Err(error) => findings.add(Level::Fail, "tls", format!("{}: {error}", file.display())),
+                }
+            }
+        }
+    }
+}
+
+fn disk(settings: &Settings, findings: &mut Findings) {
+    /// Below this nothing can be built.
+    const LITTLE: u64 = 2 << 30;
+    let mut folder = settings.data_dir.as_path();
+    while !folder.exists() {
+        let Some(parent) = folder.parent() else { return };
+        folder = parent;
+    }
+    match rustix::fs::statvfs(folder) {
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            let message = format!("{}: {} GiB free", folder.display(), free >> 30);
+            let level = if free < LITTLE { Level::Warn } else { Level::Ok };
+            findings.add(level, "disk", message);
+        }
+        Err(error) => findings.add(Level::Warn, "disk", format!("{}: {error}", folder.display())),
+    }
+}
+
+/// Settings that this version reads and does not act on: better said than found out.
+fn not_yet(settings: &Settings, findings: &mut Findings) {
+    if settings.limits.environments.is_some() {
+        findings.add(Level::Warn, "limits", "limits.environments is read and not acted on by this version");
+    }
+    let timed = |repository: &crate::config::Repository| {
+        repository.defaults.sleep_after.is_some() || repository.defaults.expire_after.is_some()
+    };
+    if settings.repositories.iter().any(timed) {
+        findings.add(
+            Level::Warn,
+            "sleep",
+            "sleep_after and expire_after are read and not acted on by this version",
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! The asynchronous runtime and the log, as the binary needs them.
+
+use std::future::Future;
+use std::io::IsTerminal;
+
+use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
+
+/// Runs one command's conversation on this thread.
+#[expect(clippy::expect_used, reason = "without a runtime nothing can be done, nor said in a better way")]
+pub fn block_on<F: Future>(work: F) -> F::Output {
+    Builder::new_current_thread().enable_all().build().expect("the system gives no event loop").block_on(work)
+}
+
+/// Runs the daemon.
+#[expect(clippy::expect_used, reason = "without a runtime nothing can be done, nor said in a better way")]
+pub fn block_on_all_cores<F: Future>(work: F) -> F::Output {
+    Builder::new_multi_thread().enable_all().build().expect("the system gives no event loop").block_on(work)
+}
+
+/// Drives a client's connection while its one request is answered; it ends with the runtime.
+#[expect(clippy::disallowed_methods, reason = "commands have no supervisor: their runtime ends with them")]
+pub fn drive<F>(connection: F)
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    drop(tokio::spawn(async move { connection.await }));
+}
+
+/// Log lines on standard error: for people on a terminal, JSON elsewhere. `DREY_LOG` filters, for instance
+/// `drey=debug`.
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_env("DREY_LOG").unwrap_or_else(|_unset| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        subscriber.init();
+    } else {
+        subscriber.json().init();
+    }
+}

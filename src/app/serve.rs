@@ -1,0 +1,134 @@
+//! `drey serve`: from nothing to a daemon, and back.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::clock::SystemClock;
+use super::lock::DataDirLock;
+use super::repositories;
+use super::wiring::{self, Folders, ProxyPorts};
+use crate::config::Settings;
+use crate::domain::names::RepoName;
+use crate::orchestrator::{House, Orchestrator};
+use crate::ports::Clock;
+use crate::proxy::{HttpProber, Proxy};
+use crate::store::Store;
+use crate::supervisor::{DRAIN_LIMIT, Supervisor};
+use crate::web::Web;
+
+/// How often visits are written down.
+const VISITS_EVERY: Duration = Duration::from_secs(10);
+/// How often hostnames of ended environments whose hold is over are let go.
+const HOLDS_EVERY: Duration = Duration::from_secs(3600);
+
+/// Runs the daemon until SIGTERM or SIGINT. Returns whether it ended cleanly.
+///
+/// # Errors
+/// When it cannot start: each says what to do.
+pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
+    let data_dir = &settings.data_dir;
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("data_dir: {} cannot be made", data_dir.display()))?;
+    std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("data_dir: {} is not ours", data_dir.display()))?;
+    let _lock = DataDirLock::take(data_dir)?;
+    Folders::new(data_dir).create()?;
+    let supervisor = Supervisor::new();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(&data_dir.join("drey.db")).await?;
+    let listener = TcpListener::bind(settings.http.listen)
+        .await
+        .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
+    let proxy = Arc::new(Proxy::bind(wiring::proxy(&settings), &supervisor, clock.clone()).await?);
+    let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
+    let ports = wiring::ports(&settings, store.instance(), proxy_ports, clock)?;
+    let house = House {
+        store: store.clone(),
+        ports,
+        settings: wiring::orchestrator(&settings)?,
+        supervisor: supervisor.clone(),
+    };
+    let orchestrator = Orchestrator::new(house);
+    orchestrator.start().await?;
+    spawn_upkeep(&orchestrator, &proxy);
+    let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
+    web.serve_tcp(listener);
+    web.serve_socket(socket(&data_dir.join("drey.sock"))?);
+    tracing::info!(http = %settings.http.listen, domain = settings.proxy.domain, "drey serves");
+    until_signal().await?;
+    tracing::info!("drey ends: running steps may finish");
+    let clean = supervisor.finish(DRAIN_LIMIT).await;
+    std::fs::remove_file(data_dir.join("drey.sock")).ok();
+    store.close().await;
+    Ok(clean)
+}
+
+/// A socket that only its owner may open; one that a former life left is replaced.
+fn socket(path: &Path) -> anyhow::Result<UnixListener> {
+    std::fs::remove_file(path).ok();
+    // The data directory is 0700: nobody gets in between the bind and the change of the mode.
+    let listener = UnixListener::bind(path).with_context(|| format!("{}: cannot be made", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn spawn_upkeep(orchestrator: &Orchestrator, proxy: &Arc<Proxy>) {
+    let house = orchestrator.house().clone();
+    let (proxy, draining) = (proxy.clone(), house.supervisor.draining());
+    house.supervisor.clone().spawn("visits", async move {
+        let mut ticks: u64 = 0;
+        loop {
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(VISITS_EVERY) => {}
+            }
+            let visits = proxy.take_visits();
+            if !visits.is_empty()
+                && let Err(error) = house.store.visited(&visits).await
+            {
+                tracing::error!(%error, "visits cannot be written down");
+            }
+            ticks += 1;
+            if ticks.is_multiple_of(HOLDS_EVERY.as_secs() / VISITS_EVERY.as_secs())
+                && let Err(error) = house.store.end_holds(house.ports.clock.now()).await
+            {
+                tracing::error!(%error, "old hostnames cannot be let go");
+            }
+        }
+    });
+}
+
+async fn until_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn secrets(settings: &Settings) -> BTreeMap<RepoName, Vec<u8>> {
+    let secret = |repository: &crate::config::Repository| {
+        let secret = repository.secret.as_ref()?;
+        Some((repository.name.clone(), secret.reveal().as_bytes().to_vec()))
+    };
+    settings.repositories.iter().filter_map(secret).collect()
+}
+
+/// What the API shows of each repository.
+fn shown(settings: &Settings) -> BTreeMap<RepoName, Value> {
+    settings
+        .repositories
+        .iter()
+        .map(|repository| (repository.name.clone(), repositories::view(settings, repository)))
+        .collect()
+}

@@ -1,0 +1,209 @@
+//! From the configuration to parts that work together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::rules::ConfiguredRules;
+use crate::adapters::archive::ArchiveAdapter;
+use crate::adapters::compose::{ComposeCli, ComposeSettings};
+use crate::adapters::docker::{
+    BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerWatch, RegistryCredential,
+};
+use crate::adapters::git::{GitAdapter, GitSettings};
+use crate::adapters::logs::FileLogs;
+use crate::adapters::workspace::DiskWorkspace;
+use crate::config::{Repository, Settings, TlsMode};
+use crate::domain::names::{InstanceId, RepoName};
+use crate::domain::policy::Permissions;
+use crate::orchestrator::{self, AddressSettings, Limits, Ports};
+use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits};
+use crate::proxy::{ProxySettings, TlsSettings};
+
+/// Folders below the data directory; all of them drey's own.
+pub(super) struct Folders {
+    pub(super) environments: PathBuf,
+    mirrors: PathBuf,
+    archives: PathBuf,
+    empty: PathBuf,
+    builder: PathBuf,
+    tls: PathBuf,
+}
+
+impl Folders {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        let folder = |name: &str| data_dir.join(name);
+        Self {
+            environments: folder("environments"),
+            mirrors: folder("mirrors"),
+            archives: folder("archives"),
+            empty: folder("empty"),
+            builder: folder("builder"),
+            tls: folder("tls"),
+        }
+    }
+
+    pub(super) fn create(&self) -> anyhow::Result<()> {
+        for folder in
+            [&self.environments, &self.mirrors, &self.archives, &self.empty, &self.builder, &self.tls]
+        {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("{}: cannot be made", folder.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the proxy provides.
+pub(super) struct ProxyPorts {
+    pub(super) routes: Arc<dyn RoutePublisher>,
+    pub(super) prober: Arc<dyn Prober>,
+}
+
+pub(super) fn ports(
+    settings: &Settings,
+    instance: &InstanceId,
+    proxy: ProxyPorts,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Ports> {
+    let folders = Folders::new(&settings.data_dir);
+    let engine = Arc::new(engine(settings));
+    Ok(Ports {
+        watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
+        engine,
+        stacks: Arc::new(compose(settings)?),
+        builder: Arc::new(builder(settings)),
+        git: Arc::new(git(settings)?),
+        workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
+        logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
+        archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone())?),
+        routes: proxy.routes,
+        prober: proxy.prober,
+        clock,
+    })
+}
+
+pub(super) fn engine(settings: &Settings) -> DockerEngine {
+    DockerEngine::new(DockerSettings {
+        host: settings.engine.host.clone(),
+        registries: credentials(settings),
+    })
+}
+
+pub(super) fn compose(settings: &Settings) -> anyhow::Result<ComposeCli> {
+    Ok(ComposeCli::new(ComposeSettings {
+        engine_host: settings.engine.host.clone(),
+        drey: Some(own_executable()?),
+        home: home(),
+        empty_folder: Folders::new(&settings.data_dir).empty,
+        overlay: settings.templates.overlay.clone(),
+    }))
+}
+
+pub(super) fn builder(settings: &Settings) -> BuildxBuilder {
+    BuildxBuilder::new(BuildxSettings {
+        engine_host: settings.engine.host.clone(),
+        home: home(),
+        registries: credentials(settings),
+        work_folder: Folders::new(&settings.data_dir).builder,
+    })
+}
+
+pub(super) fn git(settings: &Settings) -> anyhow::Result<GitAdapter> {
+    Ok(GitAdapter::new(GitSettings {
+        mirrors: Folders::new(&settings.data_dir).mirrors,
+        allow_file: true,
+        drey: Some(own_executable()?),
+        ssh_directory: home().map(|home| home.join(".ssh")).filter(|folder| folder.is_dir()),
+    }))
+}
+
+fn credentials(settings: &Settings) -> Vec<RegistryCredential> {
+    let credential = |given: &crate::config::RegistryCredential| RegistryCredential {
+        host: given.host.clone(),
+        user: given.user.clone(),
+        password: given.password.reveal().to_owned(),
+    };
+    settings.registries.iter().map(credential).collect()
+}
+
+fn own_executable() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("drey cannot find its own executable, which it needs for the jail")
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| home.is_absolute())
+}
+
+pub(super) fn proxy(settings: &Settings) -> ProxySettings {
+    let tls = match &settings.proxy.tls {
+        TlsMode::LocalCa => TlsSettings::LocalCa { directory: Folders::new(&settings.data_dir).tls },
+        TlsMode::Files { certificate, key } => {
+            TlsSettings::Files { certificate: certificate.clone(), key: key.clone() }
+        }
+    };
+    ProxySettings {
+        https: settings.proxy.https,
+        http: settings.proxy.http,
+        domain: settings.proxy.domain.clone(),
+        tls,
+        dashboard_url: None,
+    }
+}
+
+/// The configuration in the orchestrator's words.
+///
+/// # Errors
+/// When a repository's `allow` or `engine.registries` has something that is not known.
+pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::Settings> {
+    let limits = &settings.limits;
+    let repositories = settings.repositories.iter().map(|repository| {
+        let permissions = permissions(settings, repository)?;
+        Ok((repository.name.clone(), Arc::new(configured(repository, permissions))))
+    });
+    Ok(orchestrator::Settings {
+        address: address(settings),
+        subnets: settings.engine.subnets.clone(),
+        limits: Limits {
+            builds: usize::try_from(limits.builds).unwrap_or(usize::MAX),
+            checkout: TreeLimits { bytes: limits.checkout_bytes, files: limits.checkout_files },
+            memory_bytes: limits.memory,
+            cpus: limits.cpus,
+            pids: limits.pids,
+        },
+        repositories: repositories.collect::<anyhow::Result<BTreeMap<RepoName, _>>>()?,
+    })
+}
+
+pub(super) fn permissions(settings: &Settings, repository: &Repository) -> anyhow::Result<Permissions> {
+    Permissions::new(&repository.allow, &settings.engine.registries)
+        .with_context(|| format!("repository {}: allow, or engine.registries", repository.name))
+}
+
+pub(super) fn address(settings: &Settings) -> AddressSettings {
+    let (proto, address, usual) = match (settings.proxy.https, settings.proxy.http) {
+        (Some(https), _) => ("https", Some(https), 443),
+        (None, http) => ("http", http, 80),
+    };
+    AddressSettings {
+        domain: settings.proxy.domain.clone(),
+        proto: proto.to_owned(),
+        port: address.map(|address| address.port()).filter(|port| *port != usual),
+    }
+}
+
+fn configured(repository: &Repository, permissions: Permissions) -> orchestrator::Repository {
+    orchestrator::Repository {
+        remote: Remote { repo: repository.name.clone(), url: repository.url.clone() },
+        main: repository.main.clone(),
+        files: repository.compose.clone(),
+        starter: repository.stack.clone(),
+        profiles: repository.profiles.clone(),
+        variables: repository.env.clone(),
+        merge_grace: repository.defaults.merge_grace,
+        permissions,
+        branches: Arc::new(ConfiguredRules(repository.clone())),
+    }
+}

@@ -1,0 +1,162 @@
+//! What may be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// One running copy of the whole application for every git branch.
+#[derive(Debug, Parser)]
+#[command(name = "drey", version, max_term_width = 100, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    /// Configuration file [else DREY_CONFIG, ./drey.toml, /etc/drey/drey.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// One JSON document on standard output, nothing else
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon (SIGTERM ends it)
+    Serve,
+    /// Look at configuration, engine, compose, git, names and disk: what is wrong and what to do
+    Check,
+    /// Repositories of the configuration
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Hooks of git repositories
+    #[command(subcommand)]
+    Hook(HookCommand),
+    /// Slug and hostnames a branch would get; starts nothing
+    Name {
+        #[arg(long)]
+        repo: String,
+        #[arg(required = true)]
+        branches: Vec<String>,
+    },
+    /// Compose stacks
+    #[command(subcommand)]
+    Stack(StackCommand),
+    /// Environments; ENVIRONMENT is REPO/BRANCH
+    #[command(subcommand)]
+    Env(EnvCommand),
+    /// What is kept of ended environments
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
+    /// What happened
+    #[command(subcommand)]
+    Event(EventCommand),
+    /// Write a consistent copy of the database while the daemon runs
+    Backup { file: PathBuf },
+    /// Print the completion script of a shell
+    Completion { shell: Shell },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RepoCommand {
+    List,
+    Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HookCommand {
+    /// Put the hook into a bare repository, or with --client into a developer's clone
+    Install {
+        #[arg(long)]
+        repo: String,
+        /// PATH is a clone: put the post-merge hook there
+        #[arg(long)]
+        client: bool,
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StackCommand {
+    /// Would this checkout deploy? What would be refused, dropped or set, and why
+    Check {
+        /// Judge by this repository's settings (compose files, profiles, permissions)
+        #[arg(long)]
+        repo: Option<String>,
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// REPO/BRANCH
+    #[arg(value_name = "ENVIRONMENT")]
+    pub(super) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EnvCommand {
+    List {
+        /// Ended ones too
+        #[arg(long)]
+        all: bool,
+    },
+    Show(One),
+    /// Print the address
+    Url(One),
+    /// The newest deployment's log
+    Log {
+        #[command(flatten)]
+        one: One,
+        /// Go on until the work is done
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Deploy the branch as it is now
+    Deploy {
+        #[command(flatten)]
+        one: One,
+        /// Show the log, and exit 0 only when it is ready
+        #[arg(long)]
+        wait: bool,
+        /// Build although images of that content are there
+        #[arg(long)]
+        rebuild: bool,
+        /// Ask the registries although images of that name are there
+        #[arg(long)]
+        pull: bool,
+    },
+    Pin(One),
+    Unpin(One),
+    /// End it and keep an archive
+    Archive(One),
+    /// End it and keep nothing
+    Destroy(One),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ArchiveCommand {
+    List {
+        #[arg(long)]
+        repo: Option<String>,
+    },
+    Show {
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventCommand {
+    List {
+        #[arg(long)]
+        repo: Option<String>,
+        #[arg(long)]
+        branch: Option<String>,
+    },
+    Show {
+        id: i64,
+    },
+    /// Take an event once more
+    Replay {
+        id: i64,
+    },
+}

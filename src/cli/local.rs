@@ -1,0 +1,125 @@
+//! Commands that need no daemon.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::arguments::{HookCommand, RepoCommand, StackCommand};
+use super::exit::{Exit, Failure, Outcome};
+use super::output::{fields, plain, print, print_json, table, text};
+use crate::app;
+use crate::app::check::Level;
+use crate::config::{Repository, Settings};
+use crate::domain::names::BranchName;
+
+pub(super) fn serve(settings: Settings) -> Outcome {
+    app::start_logging();
+    let clean = app::block_on_all_cores(app::serve(settings))?;
+    Ok(if clean { Exit::Done } else { Exit::Failed })
+}
+
+pub(super) fn check(settings: &Settings, json: bool) -> Outcome {
+    let findings = app::block_on(app::check::check(settings));
+    let failed = findings.iter().any(|finding| finding.level == Level::Fail);
+    if json {
+        print_json(&json!({"items": findings}));
+    } else {
+        let row = |finding: &app::check::Finding| {
+            vec![finding.level.word().to_owned(), finding.what.to_owned(), finding.message.clone()]
+        };
+        table(&["result", "what", "found"], &findings.iter().map(row).collect::<Vec<_>>());
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+pub(super) fn name(settings: &Settings, repo: &str, branches: &[String], json: bool) -> Outcome {
+    let repository = repository(settings, repo)?;
+    let mut items = Vec::new();
+    for branch in branches {
+        let branch = BranchName::parse(branch).map_err(|error| Failure::Usage(error.to_string()))?;
+        items.push(app::block_on(app::names::name(settings, repository, &branch))?);
+    }
+    if json {
+        print_json(&json!({"items": items, "next": null}));
+        return Ok(Exit::Done);
+    }
+    let row = |item: &Value| ["branch", "slug", "url", "note"].map(|key| text(&item[key])).to_vec();
+    table(&["branch", "slug", "address", "note"], &items.iter().map(row).collect::<Vec<_>>());
+    Ok(Exit::Done)
+}
+
+pub(super) fn hook(settings: &Settings, command: HookCommand) -> Outcome {
+    let HookCommand::Install { repo, client, path } = command;
+    let name = &repository(settings, &repo)?.name;
+    let installed = if client {
+        app::hook_install::install_client(settings, name, &path)
+    } else {
+        app::hook_install::install(settings, name, &path)
+    };
+    let installed = installed.map_err(|error| Failure::Failed(error.to_string()))?;
+    let done = if installed.changed { "installed" } else { "was in place" };
+    print(&plain(&format!("{}: {done}, sends to {}", installed.hook.display(), installed.url)));
+    if let Some(chained) = &installed.chained {
+        print(&plain(&format!("{}: the hook that was there, runs too", chained.display())));
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn repo(settings: &Settings, command: &RepoCommand, json: bool) -> Outcome {
+    match command {
+        RepoCommand::List => {
+            let items: Vec<Value> =
+                settings.repositories.iter().map(|it| app::repositories::view(settings, it)).collect();
+            if json {
+                print_json(&json!({"items": items, "next": null}));
+            } else {
+                let row = |item: &Value| ["name", "main", "url"].map(|key| text(&item[key])).to_vec();
+                table(&["name", "main", "address"], &items.iter().map(row).collect::<Vec<_>>());
+            }
+        }
+        RepoCommand::Show { name } => {
+            let view = app::repositories::view(settings, repository(settings, name)?);
+            if json {
+                print_json(&view);
+            } else {
+                let rows: Vec<(&str, String)> = view
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(key, value)| (key.as_str(), text(value)))
+                    .collect();
+                fields(&rows);
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn stack(command: &StackCommand, config: Option<&Path>, json: bool) -> Outcome {
+    let StackCommand::Check { repo, dir } = command;
+    let settings = match repo {
+        Some(_) => Some(Settings::load(config)?),
+        None => None,
+    };
+    let configured = match (&settings, repo) {
+        (Some(settings), Some(repo)) => Some((settings, repository(settings, repo)?)),
+        _ => None,
+    };
+    let verdict = app::block_on(app::stack_check::check(dir, configured))?;
+    if json {
+        print_json(&verdict.to_json());
+    } else {
+        for finding in &verdict.findings {
+            print(&plain(&finding.to_string()));
+        }
+        print(if verdict.is_accepted() { "accepted" } else { "refused" });
+    }
+    Ok(if verdict.is_accepted() { Exit::Done } else { Exit::Refused })
+}
+
+fn repository<'a>(settings: &'a Settings, name: &str) -> Result<&'a Repository, Failure> {
+    settings.repository(name).ok_or_else(|| {
+        let known: Vec<&str> = settings.repositories.iter().map(|it| it.name.as_str()).collect();
+        Failure::NotFound(format!("no repository is named {name}; there are: {}", known.join(", ")))
+    })
+}

@@ -1,0 +1,81 @@
+//! `drey archive …`, `drey event …`, `drey backup`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::arguments::{ArchiveCommand, EventCommand};
+use super::client::{Client, encoded};
+use super::exit::{Exit, Failure, Outcome};
+use super::output::{fields, print, print_json, table, text};
+
+pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> Outcome {
+    match command {
+        ArchiveCommand::List { repo } => {
+            let query = repo.as_ref().map(|repo| format!("?repo={}", encoded(repo))).unwrap_or_default();
+            let keys = ["id", "repo", "branch", "outcome", "created_at", "size_bytes"];
+            list(&client.get(&format!("/api/v1/archives{query}"))?, &keys, json)
+        }
+        ArchiveCommand::Show { id } => {
+            let item = client.get(&format!("/api/v1/archives/{}", encoded(id)))?;
+            let keys = [
+                "id",
+                "repo",
+                "branch",
+                "slug",
+                "commit",
+                "outcome",
+                "created_at",
+                "size_bytes",
+                "verified_at",
+            ];
+            show(&item, &keys, json)
+        }
+    }
+}
+
+pub(super) fn event(client: &Client, command: &EventCommand, json: bool) -> Outcome {
+    let keys =
+        ["id", "source", "kind", "repo", "branch", "commit", "delivery_id", "received_at", "state", "reason"];
+    match command {
+        EventCommand::List { repo, branch } => {
+            let mut query = Vec::new();
+            query.extend(repo.as_ref().map(|repo| format!("repo={}", encoded(repo))));
+            query.extend(branch.as_ref().map(|branch| format!("branch={}", encoded(branch))));
+            let events = client.get(&format!("/api/v1/events?{}", query.join("&")))?;
+            list(&events, &["id", "received_at", "source", "kind", "repo", "branch", "state", "reason"], json)
+        }
+        EventCommand::Show { id } => show(&client.get(&format!("/api/v1/events/{id}"))?, &keys, json),
+        EventCommand::Replay { id } => {
+            show(&client.post(&format!("/api/v1/events/{id}/replay"), &json!({}))?, &keys, json)
+        }
+    }
+}
+
+pub(super) fn backup(client: &Client, file: &Path) -> Outcome {
+    let path = std::path::absolute(file).map_err(|error| Failure::Failed(error.to_string()))?;
+    client.post("/api/v1/backup", &json!({"path": path}))?;
+    print(&format!("written: {}", path.display()));
+    Ok(Exit::Done)
+}
+
+fn list(list: &Value, keys: &[&str], json: bool) -> Outcome {
+    if json {
+        print_json(list);
+        return Ok(Exit::Done);
+    }
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Vec<String>> =
+        items.iter().map(|item| keys.iter().map(|key| text(&item[*key])).collect()).collect();
+    table(keys, &rows);
+    Ok(Exit::Done)
+}
+
+fn show(item: &Value, keys: &[&str], json: bool) -> Outcome {
+    if json {
+        print_json(item);
+    } else {
+        fields(&keys.iter().map(|key| (*key, text(&item[*key]))).collect::<Vec<_>>());
+    }
+    Ok(Exit::Done)
+}

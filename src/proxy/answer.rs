@@ -1,0 +1,126 @@
+//! The answer to a client, and what is given back when it was sent.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode, Version};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::connection::OpenRequest;
+use super::pool::Lease;
+
+/// The body of an answer: the proxy's own words, or what the container sends, passed on as it comes.
+pub(super) struct AnswerBody {
+    content: Content,
+    /// Returned when the container's answer has come to its end; dropped, and with it closed, before.
+    lease: Option<Lease>,
+    /// The request counts as open for as long.
+    open: Option<OpenRequest>,
+}
+
+enum Content {
+    Whole(Option<Bytes>),
+    Streamed(Incoming),
+}
+
+impl AnswerBody {
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
+        Self { content: Content::Whole(bytes), lease: None, open: None }
+    }
+
+    pub(super) fn streamed(incoming: Incoming, lease: Option<Lease>) -> Self {
+        let mut body = Self { content: Content::Streamed(incoming), lease, open: None };
+        if body.is_end_stream() {
+            body.ended();
+        }
+        body
+    }
+
+    #[must_use]
+    pub(super) fn counted(mut self, open: OpenRequest) -> Self {
+        self.open = Some(open);
+        self
+    }
+
+    fn ended(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let polled = match &mut this.content {
+            Content::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
+        };
+        if matches!(polled, Poll::Ready(None)) || (polled.is_ready() && this.is_end_stream()) {
+            this.ended();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Streamed(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Streamed(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+/// A short answer of the proxy's own, in plain text.
+pub(super) fn text(status: StatusCode, message: &str) -> Response<AnswerBody> {
+    with_content(status, HeaderValue::from_static("text/plain; charset=utf-8"), format!("{message}\n"))
+}
+
+/// An answer of the proxy's own.
+pub(super) fn with_content(
+    status: StatusCode,
+    content_type: HeaderValue,
+    content: impl Into<Bytes>,
+) -> Response<AnswerBody> {
+    let content = content.into();
+    let length = HeaderValue::from(content.len());
+    let mut response = Response::new(AnswerBody::whole(content));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(CONTENT_LENGTH, length);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Refuses a request whose meaning is in doubt, and closes: what follows on the connection is in doubt too.
+pub(super) fn refusal(version: Version, reason: impl std::fmt::Display) -> Response<AnswerBody> {
+    let mut response = text(StatusCode::BAD_REQUEST, &format!("Bad request: {reason}."));
+    if version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The same answer to a HEAD request: all but the body.
+pub(super) fn without_body(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
+    *response.body_mut() = AnswerBody::whole(Bytes::new());
+    response
+}

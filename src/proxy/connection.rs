@@ -1,0 +1,85 @@
+//! What is known of one client's connection for all its requests.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A connection without an open request is closed after one to two of these.
+pub(super) const IDLE_TICK: Duration = Duration::from_secs(30);
+
+/// Shared by the requests of one connection.
+#[derive(Debug)]
+pub(super) struct ConnectionInfo {
+    /// The client's address: for `X-Forwarded-For` and `X-Real-IP`.
+    pub(super) address: HeaderValue,
+    /// The same as a node of `Forwarded` (RFC 7239, 6): IPv6 in brackets and quotes.
+    pub(super) forwarded_node: String,
+    pub(super) is_secure: bool,
+    open: AtomicUsize,
+    answered: AtomicU64,
+    tunnel: AtomicBool,
+    /// Its place under the limit of connections; a tunnel keeps it.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl ConnectionInfo {
+    pub(super) fn new(peer: SocketAddr, is_secure: bool, permit: OwnedSemaphorePermit) -> Self {
+        let ip = peer.ip().to_canonical();
+        let forwarded_node = match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("\"[{ip}]\""),
+        };
+        Self {
+            address: HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
+            forwarded_node,
+            is_secure,
+            open: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            tunnel: AtomicBool::new(false),
+            _permit: permit,
+        }
+    }
+
+    /// Counts a request as open until what is returned is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(self.clone())
+    }
+
+    /// From now on the bytes are no longer HTTP.
+    pub(super) fn become_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Acquire)
+    }
+
+    /// Returns when nobody asked for anything during a whole tick.
+    pub(super) async fn idle(&self) {
+        let mut before = u64::MAX;
+        loop {
+            tokio::time::sleep(IDLE_TICK).await;
+            let answered = self.answered.load(Ordering::Relaxed);
+            if answered == before && self.open.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            before = answered;
+        }
+    }
+}
+
+/// A request whose answer was not yet sent to its end.
+#[derive(Debug)]
+pub(super) struct OpenRequest(Arc<ConnectionInfo>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,205 @@
+//! Decides how each request is answered: by a container, after a wait, or by a page.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{self, AnswerBody};
+use super::connection::ConnectionInfo;
+use super::forward::{NoAnswer, Outgoing, TunnelHouse};
+use super::host;
+use super::pages::Pages;
+use super::pool::Pool;
+use super::table::{Entry, Table, Target};
+use crate::ports::Clock;
+use crate::supervisor::Supervisor;
+
+/// How long a request waits for a container that is being replaced.
+pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(10);
+
+/// Everything a request needs; shared by all connections.
+pub(super) struct Gate {
+    pub(super) table: Table,
+    pub(super) pages: Pages,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) supervisor: Supervisor,
+    pub(super) draining: CancellationToken,
+}
+
+/// A request that found its environment.
+struct Visitor<'a> {
+    host: &'a str,
+    /// Of the request: for the pages.
+    accept: HeaderMap,
+    client: &'a Arc<ConnectionInfo>,
+}
+
+enum Next {
+    Answer(Response<AnswerBody>),
+    /// Ask again when the table has changed, or say that it is updating.
+    Hold(Arc<Entry>, Outgoing),
+    /// Ask at once: the table has changed already.
+    LookAgain(Arc<Entry>, Outgoing),
+}
+
+impl Gate {
+    /// Answers one request.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        client: Arc<ConnectionInfo>,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        let open = client.begin();
+        let is_head = request.method() == Method::HEAD;
+        let response = self.respond(request, &client).await;
+        let response =
+            response.unwrap_or_else(|page| if is_head { answer::without_body(page) } else { page });
+        Ok(response.map(|body| body.counted(open)))
+    }
+
+    /// A container's answer, or (as the error) one of the proxy's own.
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        client: &Arc<ConnectionInfo>,
+    ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
+        let version = request.version();
+        if request.method() == Method::CONNECT {
+            return Err(answer::refusal(version, "this is not a proxy for other hosts"));
+        }
+        let authority = host::authority(&request).map_err(|error| answer::refusal(version, error))?;
+        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?;
+        let Some(entry) = self.table.find(&host) else {
+            return Err(self.pages.unknown(&host, request.headers()));
+        };
+        entry.visit.mark(self.clock.now());
+        if let Target::Page(page) = &entry.target {
+            return Err(self.pages.phase(&entry.route, page, request.headers()));
+        }
+        let Ok(value) = HeaderValue::from_str(authority) else {
+            return Err(answer::refusal(version, host::HostError::Invalid));
+        };
+        let host = host.into_owned();
+        let accept = accept_of(request.headers());
+        let outgoing = Outgoing::new(request, value, client);
+        self.pass(&Visitor { host: &host, accept, client }, entry, outgoing).await
+    }
+
+    async fn pass(
+        &self,
+        visitor: &Visitor<'_>,
+        entry: Arc<Entry>,
+        outgoing: Outgoing,
+    ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
+        let (mut entry, mut outgoing) = (entry, outgoing);
+        let mut looked_again = false;
+        let mut waiting: Option<Waiting> = None;
+        loop {
+            match self.try_once(visitor, entry, outgoing, looked_again).await? {
+                Next::Answer(response) => return Ok(response),
+                Next::LookAgain(found, request) => {
+                    looked_again = true;
+                    (entry, outgoing) = (found, request);
+                }
+                Next::Hold(found, request) => {
+                    (entry, outgoing) = (found, request);
+                    match &mut waiting {
+                        Some(waiting) => {
+                            if !self.wait(waiting).await {
+                                return Err(self.pages.updating(&entry.route, &visitor.accept));
+                            }
+                        }
+                        // The table may have changed before anybody watched: look once more, then wait.
+                        None => waiting = Some(Waiting::new(self.table.changes())),
+                    }
+                    let Some(found) = self.table.find(visitor.host) else {
+                        return Err(self.pages.unknown(visitor.host, &visitor.accept));
+                    };
+                    looked_again = false;
+                    entry = found;
+                }
+            }
+        }
+    }
+
+    async fn try_once(
+        &self,
+        visitor: &Visitor<'_>,
+        entry: Arc<Entry>,
+        outgoing: Outgoing,
+        looked_again: bool,
+    ) -> Result<Next, Response<AnswerBody>> {
+        let pool = match &entry.target {
+            Target::Page(page) => return Err(self.pages.phase(&entry.route, page, &visitor.accept)),
+            Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
+            Target::Proxy(pool) | Target::Replacing(Some(pool)) => pool.clone(),
+        };
+        let failed = match self.send(visitor, &entry, &pool, outgoing).await {
+            Ok(response) => return Ok(Next::Answer(response)),
+            Err(failed) => failed,
+        };
+        tracing::debug!(environment.name = %entry.route.name, service = %entry.route.service, error = %failed.why, "no answer from a container");
+        let Some(outgoing) = failed.outgoing else {
+            return Err(self.pages.unreachable(&entry.route, &visitor.accept));
+        };
+        if matches!(entry.target, Target::Replacing(_)) {
+            return Ok(Next::Hold(entry, outgoing));
+        }
+        match self.table.find(visitor.host) {
+            Some(found) if !looked_again && !Arc::ptr_eq(&found, &entry) => {
+                Ok(Next::LookAgain(found, outgoing))
+            }
+            Some(_) | None => Err(self.pages.unreachable(&entry.route, &visitor.accept)),
+        }
+    }
+
+    async fn send(
+        &self,
+        visitor: &Visitor<'_>,
+        entry: &Entry,
+        pool: &Arc<Pool>,
+        outgoing: Outgoing,
+    ) -> Result<Response<AnswerBody>, NoAnswer> {
+        let house = TunnelHouse {
+            client: visitor.client,
+            visit: &entry.visit,
+            clock: &self.clock,
+            supervisor: &self.supervisor,
+        };
+        outgoing.send(pool, &house).await
+    }
+
+    /// Returns whether there is something new to look at.
+    async fn wait(&self, waiting: &mut Waiting) -> bool {
+        tokio::select! {
+            changed = waiting.changes.changed() => changed.is_ok(),
+            () = tokio::time::sleep_until(waiting.deadline) => false,
+            () = self.draining.cancelled() => false,
+        }
+    }
+}
+
+struct Waiting {
+    changes: watch::Receiver<()>,
+    deadline: Instant,
+}
+
+impl Waiting {
+    fn new(changes: watch::Receiver<()>) -> Self {
+        Self { changes, deadline: Instant::now() + HOLD_LIMIT }
+    }
+}
+
+fn accept_of(headers: &HeaderMap) -> HeaderMap {
+    let mut accept = HeaderMap::new();
+    if let Some(value) = headers.get(http::header::ACCEPT) {
+        accept.insert(http::header::ACCEPT, value.clone());
+    }
+    accept
+}

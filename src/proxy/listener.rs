@@ -1,0 +1,140 @@
+//! Accepts connections and drives each in a task of its own.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::AnswerBody;
+use super::connection::ConnectionInfo;
+use super::executor::{LocalTasks, drive};
+use super::gate::Gate;
+use super::guard::{Guard, HEAD_LIMIT};
+use super::pool::BUFFER_SIZE;
+use super::redirect::Redirect;
+use crate::supervisor::Supervisor;
+
+/// Connections at once, over both listeners.
+pub(super) const CONNECTION_LIMIT: usize = 16_384;
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Pause after `accept` failed, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Streams at once over one HTTP/2 connection.
+const STREAM_LIMIT: u32 = 256;
+
+/// What a listener's connections are answered by.
+#[derive(Clone)]
+pub(super) enum Service {
+    Gate(Arc<Gate>),
+    Redirect(Arc<Redirect>),
+}
+
+/// One listening socket.
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) service: Service,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) supervisor: Supervisor,
+}
+
+impl Listener {
+    /// Until the daemon drains.
+    pub(super) async fn run(self) {
+        let draining = self.supervisor.draining();
+        loop {
+            // At the limit nobody is accepted: clients wait in the kernel's queue instead of being cut.
+            let place = tokio::select! {
+                () = draining.cancelled() => return,
+                place = self.places.clone().acquire_owned() => place,
+            };
+            let Ok(place) = place else { return };
+            let accepted = tokio::select! {
+                () = draining.cancelled() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let info = ConnectionInfo::new(peer, self.tls.is_some(), place);
+                    self.spawn(stream, peer, Arc::new(info));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, info: Arc<ConnectionInfo>) {
+        let (tls, service, draining) = (self.tls.clone(), self.service.clone(), self.supervisor.draining());
+        self.supervisor.spawn("connection", async move {
+            stream.set_nodelay(true).ok();
+            let served = match tls {
+                None => serve(stream, service, info, draining).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(stream, service, info, draining).await,
+                    Ok(Err(error)) => Err(error.into()),
+                    Err(_slow) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                },
+            };
+            if let Err(error) = served {
+                tracing::debug!(error, %peer, "a client's connection ended");
+            }
+        });
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn serve<S>(
+    stream: S,
+    service: Service,
+    info: Arc<ConnectionInfo>,
+    draining: CancellationToken,
+) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let tasks = LocalTasks::default();
+    let mut builder = Builder::new(tasks.clone());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(BUFFER_SIZE);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAM_LIMIT);
+    let idle = info.clone();
+    let ending = async move {
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = idle.idle() => {}
+        }
+    };
+    let stream = TokioIo::new(Guard::new(stream, info.clone()));
+    let answering = service_fn(move |request| answer(service.clone(), request, info.clone()));
+    let connection = builder.serve_connection_with_upgrades(stream, answering);
+    drive(connection, tasks, ending, |connection| connection.graceful_shutdown()).await
+}
+
+fn answer(
+    service: Service,
+    request: Request<Incoming>,
+    info: Arc<ConnectionInfo>,
+) -> impl Future<Output = Result<Response<AnswerBody>, std::convert::Infallible>> + Send {
+    async move {
+        match service {
+            Service::Gate(gate) => gate.answer(request, info).await,
+            Service::Redirect(redirect) => redirect.answer(request).await,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! A certificate authority of our own, made at the first start, and the wildcard certificate it signs.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
+};
+use time::OffsetDateTime;
+
+use super::settings::ProxyError;
+use crate::domain::time::Timestamp;
+
+/// Life of the authority.
+const AUTHORITY_DAYS: u64 = 3650;
+/// Life of a leaf; browsers take 398 days at most.
+const LEAF_DAYS: u64 = 397;
+/// A leaf with less left is made anew at the next start.
+const RENEW_DAYS: u64 = 30;
+/// Clocks of visitors may be behind.
+const SKEW: Duration = Duration::from_secs(24 * 3600);
+
+/// The files of the authority, all in one directory.
+pub(super) struct LocalCa {
+    directory: PathBuf,
+}
+
+impl LocalCa {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    pub(super) fn authority(&self) -> PathBuf {
+        self.directory.join("ca.pem")
+    }
+
+    pub(super) fn leaf(&self) -> (PathBuf, PathBuf) {
+        (self.directory.join("wildcard.pem"), self.directory.join("wildcard.key"))
+    }
+
+    /// Makes what is missing, old, or for another domain. A key that was written without its certificate (the daemon
+    /// died between the two) counts as missing.
+    pub(super) fn ensure(&self, domain: &str, now: Timestamp) -> Result<(), ProxyError> {
+        let key_file = self.directory.join("ca.key");
+        if !self.authority().exists() || !key_file.exists() {
+            let (certificate, key) = authority(now)?;
+            self.write(&key_file, &key)?;
+            self.write(&self.authority(), &certificate)?;
+            std::fs::remove_file(self.stamp()).ok();
+        }
+        let wanted = format!("{domain}\n");
+        let stamped = std::fs::read_to_string(self.stamp()).unwrap_or_default();
+        let valid = stamped.strip_prefix(&wanted).and_then(|until| Timestamp::parse(until.trim()));
+        let soon = now.plus(days(RENEW_DAYS));
+        let (leaf, leaf_key) = self.leaf();
+        if valid.is_some_and(|until| until > soon) && leaf.exists() && leaf_key.exists() {
+            return Ok(());
+        }
+        let read =
+            |path: &Path| std::fs::read_to_string(path).map_err(|error| ProxyError::certificate(path, error));
+        let (certificate, key) = wildcard(domain, &read(&self.authority())?, &read(&key_file)?, now)?;
+        std::fs::remove_file(self.stamp()).ok();
+        self.write(&leaf_key, &key)?;
+        self.write(&leaf, &certificate)?;
+        self.write(&self.stamp(), &format!("{wanted}{}\n", now.plus(days(LEAF_DAYS))))
+    }
+
+    /// Says what the leaf is for and until when; written last, so that a half-made leaf is made again.
+    fn stamp(&self) -> PathBuf {
+        self.directory.join("wildcard.stamp")
+    }
+
+    fn write(&self, path: &Path, text: &str) -> Result<(), ProxyError> {
+        let failed = |error: std::io::Error| ProxyError::certificate(path, error);
+        std::fs::create_dir_all(&self.directory).map_err(failed)?;
+        let temporary = path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        std::fs::rename(&temporary, path).map_err(failed)
+    }
+}
+
+fn authority(now: Timestamp) -> Result<(String, String), ProxyError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named("drey local authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = validity(now, AUTHORITY_DAYS);
+    let key = KeyPair::generate().map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+fn wildcard(
+    domain: &str,
+    authority: &str,
+    authority_key: &str,
+    now: Timestamp,
+) -> Result<(String, String), ProxyError> {
+    let names = vec![format!("*.{domain}"), domain.to_owned()];
+    let mut params = CertificateParams::new(names).map_err(failed)?;
+    // The names are in the alternative names only: a common name may have 64 characters, a domain more.
+    params.distinguished_name = named("drey environments");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    (params.not_before, params.not_after) = validity(now, LEAF_DAYS);
+    let issuer_key = KeyPair::from_pem(authority_key).map_err(failed)?;
+    let issuer = Issuer::from_ca_cert_pem(authority, issuer_key).map_err(failed)?;
+    let key = KeyPair::generate().map_err(failed)?;
+    let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
+    Ok((format!("{}{authority}", certificate.pem()), key.serialize_pem()))
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+fn validity(now: Timestamp, days_long: u64) -> (OffsetDateTime, OffsetDateTime) {
+    let moment = |timestamp: Timestamp| {
+        OffsetDateTime::from_unix_timestamp(timestamp.as_millis() / 1000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    };
+    (moment(now) - SKEW, moment(now.plus(days(days_long))) - SKEW)
+}
+
+fn days(number: u64) -> Duration {
+    Duration::from_secs(number * 24 * 3600)
+}
+
+fn failed(error: rcgen::Error) -> ProxyError {
+    ProxyError::Tls(format!("the local authority cannot be made: {error}"))
+}

@@ -1,0 +1,267 @@
+//! What a visitor sees while, or because, there is no container to ask.
+//!
+//! Everything a branch may have written (its name, a service's name, the reason) is hostile text.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use data_encoding::BASE64;
+use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFRESH, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use sha2::{Digest, Sha256};
+
+use super::answer::{AnswerBody, with_content};
+use super::text::{clean, clean_line, escape};
+use crate::domain::environment::{Outcome, Phase};
+use crate::domain::route::{Page, Route};
+
+/// Seconds until a page that will pass asks again.
+const RETRY_SECONDS: &str = "2";
+/// A reason may quote the last hundred lines of a log.
+const REASON_LIMIT: usize = 16_000;
+const NAME_LIMIT: usize = 300;
+
+const STYLE: &str = include_str!("page.css");
+
+/// Nothing but the style above, which is named by its digest: no script, no image, no frame, no form.
+static CONTENT_POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+    let digest = BASE64.encode(&Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).ok()
+});
+
+/// One page: what it says, and what it tells machines.
+struct Note<'a> {
+    status: StatusCode,
+    /// It passes by itself: the page looks again, machines are told when to.
+    passes: bool,
+    headline: &'static str,
+    explanation: &'a str,
+    /// `REPO/BRANCH`.
+    name: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+/// Writes pages.
+pub(super) struct Pages {
+    /// Only `http` and `https` are linked.
+    dashboard_url: Option<String>,
+}
+
+impl Pages {
+    pub(super) fn new(dashboard_url: Option<String>) -> Self {
+        let is_link = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+        Self { dashboard_url: dashboard_url.filter(is_link) }
+    }
+
+    /// Where the environment stands.
+    pub(super) fn phase(&self, route: &Route, page: &Page, request: &HeaderMap) -> Response<AnswerBody> {
+        let (status, passes, headline, explanation) = words(page);
+        let reason = page.reason.as_deref();
+        self.answer(&Note { status, passes, headline, explanation, name: Some(&route.name), reason }, request)
+    }
+
+    /// The container is being replaced and did not come back while the request was held.
+    pub(super) fn updating(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
+        let page = Page { phase: Phase::Updating, reason: None, outcome: None };
+        self.phase(route, &page, request)
+    }
+
+    /// No branch has this hostname.
+    pub(super) fn unknown(&self, host: &str, request: &HeaderMap) -> Response<AnswerBody> {
+        let explanation = format!(
+            "No branch has the address {host}. It may be misspelt, the branch may not have been pushed yet, or it is \
+             gone for good."
+        );
+        let note = Note {
+            status: StatusCode::NOT_FOUND,
+            passes: false,
+            headline: "Nothing lives here",
+            explanation: &explanation,
+            name: None,
+            reason: None,
+        };
+        self.answer(&note, request)
+    }
+
+    /// The container runs, as far as is known, but gives no answer.
+    pub(super) fn unreachable(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
+        let service = clean_line(&route.service, NAME_LIMIT);
+        let explanation = format!(
+            "The service {service} of this branch does not answer. It may have crashed or still be starting: try \
+             again in a moment, or look at its log."
+        );
+        let note = Note {
+            status: StatusCode::BAD_GATEWAY,
+            passes: false,
+            headline: "No answer from the branch",
+            explanation: &explanation,
+            name: Some(&route.name),
+            reason: None,
+        };
+        self.answer(&note, request)
+    }
+
+    fn answer(&self, note: &Note<'_>, request: &HeaderMap) -> Response<AnswerBody> {
+        let mut response = if wants_html(request) {
+            let html = HeaderValue::from_static("text/html; charset=utf-8");
+            let mut response = with_content(note.status, html, self.html(note));
+            if let Some(policy) = &*CONTENT_POLICY {
+                response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy.clone());
+            }
+            response
+        } else {
+            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+            with_content(note.status, plain, plain_text(note))
+        };
+        let headers = response.headers_mut();
+        headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
+        headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+        headers.remove(REFRESH);
+        if note.passes {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        }
+        response
+    }
+
+    fn html(&self, note: &Note<'_>) -> String {
+        let mut html = String::with_capacity(STYLE.len() + 2048);
+        html.push_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+        html.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
+        html.push_str("<meta name=\"robots\" content=\"noindex\">\n");
+        if note.passes {
+            put(&mut html, format_args!("<meta http-equiv=\"refresh\" content=\"{RETRY_SECONDS}\">\n"));
+        }
+        let name = note.name.map(|name| escape(&clean_line(name, NAME_LIMIT)));
+        let title = name.as_deref().map_or_else(String::new, |name| format!(" · {name}"));
+        put(
+            &mut html,
+            format_args!("<title>{}{title}</title>\n<style>{STYLE}</style>\n</head>\n", note.headline),
+        );
+        put(&mut html, format_args!("<body>\n<main class=\"{}\">\n", tone(note)));
+        if let Some(name) = &name {
+            put(&mut html, format_args!("<p class=\"name\">{name}</p>\n"));
+        }
+        put(&mut html, format_args!("<h1>{}</h1>\n", note.headline));
+        put(&mut html, format_args!("<p>{}</p>\n", escape(&clean_line(note.explanation, REASON_LIMIT))));
+        if let Some(reason) = note.reason.map(|reason| clean(reason, REASON_LIMIT)) {
+            put(&mut html, format_args!("<pre>{}</pre>\n", escape(reason.trim())));
+        }
+        if note.passes {
+            html.push_str("<p class=\"hint\">This page looks again every two seconds.</p>\n");
+        }
+        if let Some(url) = &self.dashboard_url {
+            put(
+                &mut html,
+                format_args!("<p class=\"hint\"><a href=\"{}\">All branches</a></p>\n", escape(url)),
+            );
+        }
+        html.push_str("</main>\n</body>\n</html>\n");
+        html
+    }
+}
+
+/// Status, whether it passes, headline, explanation.
+fn words(page: &Page) -> (StatusCode, bool, &'static str, &'static str) {
+    const SOON: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+    match page.phase {
+        Phase::Queued => (
+            SOON,
+            true,
+            "Waiting for its turn",
+            "The push has arrived. Other branches are being worked on first; this one is next in line.",
+        ),
+        Phase::Preparing => {
+            (SOON, true, "Getting ready", "The branch's files are being fetched and checked.")
+        }
+        Phase::Building => (
+            SOON,
+            true,
+            "Building",
+            "The branch's images are being built. The first time this takes a few minutes, afterwards only what changed is built.",
+        ),
+        Phase::Starting | Phase::Ready => (
+            SOON,
+            true,
+            "Starting",
+            "The branch's containers are starting. The page appears as soon as they answer.",
+        ),
+        Phase::Updating => {
+            (SOON, true, "Updating", "A new version of this branch is taking over. Its data is kept.")
+        }
+        Phase::Waking => {
+            (SOON, true, "Waking up", "The branch was asleep. It will be here in a moment, with its data.")
+        }
+        Phase::Asleep => (
+            SOON,
+            false,
+            "Asleep",
+            "Nobody has been here for a while, so the branch was stopped. Its data is kept. A push or `drey env wake` starts it again.",
+        ),
+        Phase::Failed => (
+            SOON,
+            false,
+            "This branch did not start",
+            "Push a commit that mends it, and it is tried again. This is what went wrong:",
+        ),
+        Phase::Blocked => (
+            SOON,
+            false,
+            "This branch is not allowed to start",
+            "Something in it has to be changed first. This is what stands in the way:",
+        ),
+        Phase::Archiving => (StatusCode::GONE, false, "Being archived", ending(page.outcome)),
+        Phase::Archived => (StatusCode::GONE, false, "Archived", ending(page.outcome)),
+        Phase::Destroying => (StatusCode::GONE, false, "Being taken down", ending(page.outcome)),
+        Phase::Destroyed => (StatusCode::GONE, false, "Gone", ending(page.outcome)),
+    }
+}
+
+fn ending(outcome: Option<Outcome>) -> &'static str {
+    match outcome {
+        Some(Outcome::Merged) => {
+            "The branch was merged, so its environment is no longer needed. Pushing to the branch brings it back, fresh, at the same address."
+        }
+        Some(Outcome::Deleted) => {
+            "The branch was deleted, and its environment with it. Pushing the branch again brings it back, fresh, at the same address."
+        }
+        Some(Outcome::Expired) => {
+            "Nobody used the branch for a long time, so its environment was taken down. Pushing to it brings it back, fresh, at the same address."
+        }
+        Some(Outcome::Manual) | None => {
+            "Somebody took this environment down. Pushing to the branch brings it back, fresh, at the same address."
+        }
+    }
+}
+
+fn tone(note: &Note<'_>) -> &'static str {
+    if note.passes {
+        "passing"
+    } else if note.reason.is_some() || note.status == StatusCode::BAD_GATEWAY {
+        "broken"
+    } else {
+        "still"
+    }
+}
+
+/// For programs: the same in a few lines.
+fn plain_text(note: &Note<'_>) -> String {
+    let name = note.name.map_or_else(String::new, |name| format!("{}: ", clean_line(name, NAME_LIMIT)));
+    let mut text = format!("{name}{}. {}\n", note.headline, clean_line(note.explanation, REASON_LIMIT));
+    if let Some(reason) = note.reason {
+        put(&mut text, format_args!("{}\n", clean(reason, REASON_LIMIT).trim()));
+    }
+    text
+}
+
+/// A browser asks for HTML by name; `*/*` alone is a program.
+fn wants_html(request: &HeaderMap) -> bool {
+    request.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")))
+}
+
+fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _written: std::fmt::Result = text.write_fmt(arguments);
+}

@@ -1,0 +1,110 @@
+//! Asks a service whether it answers, the way its visitors will.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, USER_AGENT};
+use http::{Request, Version};
+use http_body_util::Empty;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::ring;
+
+use super::connect::{self, Dialed};
+use super::executor::{LocalTasks, drive};
+use super::settings::ProxyError;
+use super::upstream_tls;
+use crate::domain::route::{Scheme, Upstream};
+use crate::ports::{PortError, PortResult, ProbeUrl, Prober};
+
+/// Probes over HTTP/1.1, HTTP/2 without TLS, TLS without verification, or TCP.
+pub struct HttpProber {
+    tls: Arc<ClientConfig>,
+}
+
+impl HttpProber {
+    /// # Errors
+    /// When TLS cannot be set up at all.
+    pub fn new() -> Result<Self, ProxyError> {
+        let provider = Arc::new(ring::default_provider());
+        let tls = upstream_tls::unverified(&provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
+        Ok(Self { tls })
+    }
+}
+
+#[async_trait]
+impl Prober for HttpProber {
+    async fn probe(&self, upstream: &Upstream, url: &ProbeUrl, limit: Duration) -> PortResult<Option<u16>> {
+        let asked = async {
+            let stream = connect::connect(upstream, &self.tls).await.map_err(|error| told(&error))?;
+            match upstream.scheme {
+                Scheme::Tcp => Ok(None),
+                Scheme::Http | Scheme::Https => ask_http1(stream, url).await.map(Some),
+                Scheme::H2c => ask_http2(stream, url).await.map(Some),
+            }
+        };
+        match tokio::time::timeout(limit, asked).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(PortError::Transient(format!("no answer within {} s", limit.as_secs()))),
+        }
+    }
+}
+
+async fn ask_http1(stream: Dialed, url: &ProbeUrl) -> PortResult<u16> {
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| told(&error))?;
+    let request = request(url, &url.path, Version::HTTP_11)?;
+    let answer = sender.send_request(request);
+    tokio::select! {
+        answer = answer => Ok(answer.map_err(|error| told(&error))?.status().as_u16()),
+        ended = connection => Err(ended.err().map_or_else(closed, |error| told(&error))),
+    }
+}
+
+async fn ask_http2(stream: Dialed, url: &ProbeUrl) -> PortResult<u16> {
+    let tasks = LocalTasks::default();
+    let (mut sender, connection) =
+        http2::handshake(tasks.clone(), TokioIo::new(stream)).await.map_err(|error| told(&error))?;
+    let target = format!("http://{}{}", url.host, url.path);
+    let request = request(url, &target, Version::HTTP_2)?;
+    tokio::select! {
+        answer = sender.send_request(request) => Ok(answer.map_err(|error| told(&error))?.status().as_u16()),
+        ended = drive(connection, tasks, std::future::pending(), |_| {}) => {
+            Err(ended.err().map_or_else(closed, |error| told(&error)))
+        }
+    }
+}
+
+fn request(url: &ProbeUrl, target: &str, version: Version) -> PortResult<Request<Empty<Bytes>>> {
+    let mut request = Request::get(target)
+        .version(version)
+        .header(ACCEPT, "*/*")
+        .header(USER_AGENT, "drey-probe")
+        .header("x-forwarded-proto", &url.proto)
+        .header("x-forwarded-host", &url.host);
+    if version != Version::HTTP_2 {
+        request = request.header(HOST, &url.host);
+    }
+    request.body(Empty::new()).map_err(|error| PortError::Permanent(format!("{}: {error}", url.path)))
+}
+
+fn closed() -> PortError {
+    PortError::Transient("the connection was closed without an answer".to_owned())
+}
+
+/// An error with its causes.
+fn told(error: &(dyn std::error::Error + 'static)) -> PortError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = inner.source();
+    }
+    PortError::Transient(text)
+}

@@ -1,0 +1,52 @@
+//! The plain listener beside a TLS one: the authority's certificate, and a redirect for everything else.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use http::header::LOCATION;
+use http::{HeaderValue, Request, Response, StatusCode};
+
+use super::answer::{self, AnswerBody};
+use super::host;
+
+/// Where every host offers the local authority's certificate.
+const AUTHORITY_PATH: &str = "/.well-known/drey-ca.pem";
+
+/// Answers on the plain port.
+pub(super) struct Redirect {
+    pub(super) https_port: u16,
+    pub(super) authority: Option<PathBuf>,
+}
+
+impl Redirect {
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Result<Response<AnswerBody>, Infallible> {
+        if request.uri().path() == AUTHORITY_PATH
+            && let Some(path) = &self.authority
+        {
+            return Ok(match tokio::fs::read(path).await {
+                Ok(pem) => {
+                    let kind = HeaderValue::from_static("application/x-pem-file");
+                    answer::with_content(StatusCode::OK, kind, pem)
+                }
+                Err(error) => {
+                    tracing::error!(%error, path = %path.display(), "the authority's certificate cannot be read");
+                    answer::text(StatusCode::INTERNAL_SERVER_ERROR, "The certificate cannot be read.")
+                }
+            });
+        }
+        Ok(self.elsewhere(&request).unwrap_or_else(|refusal| refusal))
+    }
+
+    /// The same host, path and query over TLS.
+    fn elsewhere<B>(&self, request: &Request<B>) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
+        let refuse = |error: host::HostError| answer::refusal(request.version(), error);
+        let host = host::canonical(host::authority(request).map_err(refuse)?).map_err(refuse)?;
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let port = if self.https_port == 443 { String::new() } else { format!(":{}", self.https_port) };
+        let location = HeaderValue::try_from(format!("https://{host}{port}{path}"))
+            .map_err(|_bad| refuse(host::HostError::Invalid))?;
+        let mut response = answer::text(StatusCode::PERMANENT_REDIRECT, "This address is served over HTTPS.");
+        response.headers_mut().insert(LOCATION, location);
+        Ok(response)
+    }
+}

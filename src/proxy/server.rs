@@ -1,0 +1,138 @@
+//! The proxy as a whole: listeners, table, upkeep.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+
+use super::gate::Gate;
+use super::listener::{CONNECTION_LIMIT, Listener, Service};
+use super::pages::Pages;
+use super::pool::Dialer;
+use super::redirect::Redirect;
+use super::settings::{ProxyError, ProxySettings};
+use super::table::Table;
+use super::tls::Tls;
+use super::upstream_tls;
+use crate::domain::names::EnvironmentId;
+use crate::domain::route::RouteTable;
+use crate::domain::time::Timestamp;
+use crate::ports::{Clock, RoutePublisher};
+use crate::supervisor::Supervisor;
+
+/// How often idle connections to containers are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// A running proxy.
+pub struct Proxy {
+    gate: Arc<Gate>,
+    https: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+}
+
+impl Proxy {
+    /// Binds the listeners and begins to answer; until a table is published every host is unknown.
+    ///
+    /// # Errors
+    /// Names the key, the reason and the way out.
+    pub async fn bind(
+        settings: ProxySettings,
+        supervisor: &Supervisor,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProxyError> {
+        if settings.https.is_none() && settings.http.is_none() {
+            return Err(ProxyError::NothingToListenOn);
+        }
+        let provider = Arc::new(ring::default_provider());
+        let now = clock.now();
+        let gate = Arc::new(gate(&settings, supervisor, clock, &provider)?);
+        let places = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+        let mut proxy = Self { gate: gate.clone(), https: None, http: None };
+        let mut authority = None;
+        if let Some(address) = settings.https {
+            let tls = Tls::new(&settings, &provider, now)?;
+            let socket = listen("proxy.https", address).await?;
+            proxy.https = socket.local_addr().ok();
+            authority = tls.authority;
+            let service = Service::Gate(gate.clone());
+            let (places, supervisor) = (places.clone(), supervisor.clone());
+            run(Listener { socket, tls: Some(tls.acceptor), service, places, supervisor });
+        }
+        if let Some(address) = settings.http {
+            let socket = listen("proxy.http", address).await?;
+            proxy.http = socket.local_addr().ok();
+            let service = match proxy.https {
+                Some(https) => Service::Redirect(Arc::new(Redirect { https_port: https.port(), authority })),
+                None => Service::Gate(gate.clone()),
+            };
+            run(Listener { socket, tls: None, service, places, supervisor: supervisor.clone() });
+        }
+        supervisor.spawn("proxy upkeep", async move { upkeep(gate).await });
+        Ok(proxy)
+    }
+
+    /// Where HTTPS is really listened on.
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https
+    }
+
+    /// Where HTTP is really listened on.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// The last visit of each environment that had one since this was last asked.
+    pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
+        self.gate.table.take_visits()
+    }
+}
+
+impl RoutePublisher for Proxy {
+    fn publish(&self, table: RouteTable) {
+        self.gate.table.publish(table);
+    }
+}
+
+fn gate(
+    settings: &ProxySettings,
+    supervisor: &Supervisor,
+    clock: Arc<dyn Clock>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Gate, ProxyError> {
+    let tls = upstream_tls::unverified(provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
+    Ok(Gate {
+        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }),
+        pages: Pages::new(settings.dashboard_url.clone()),
+        clock,
+        supervisor: supervisor.clone(),
+        draining: supervisor.draining(),
+    })
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ProxyError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; another program listens there, end it or choose another port",
+            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+            _ => "",
+        };
+        ProxyError::Listen { key, address, reason: format!("{error}{hint}") }
+    })
+}
+
+fn run(listener: Listener) {
+    let supervisor = listener.supervisor.clone();
+    supervisor.spawn("listener", listener.run());
+}
+
+async fn upkeep(gate: Arc<Gate>) {
+    loop {
+        tokio::select! {
+            () = gate.draining.cancelled() => return gate.table.drain(),
+            () = tokio::time::sleep(SWEEP_EVERY) => gate.table.sweep(),
+        }
+    }
+}

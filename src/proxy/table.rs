@@ -1,0 +1,166 @@
+//! The table in force: read by every request without a lock, replaced as a whole.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::pool::{Dialer, Pool, PoolKey};
+use super::visits::Visit;
+use crate::domain::names::EnvironmentId;
+use crate::domain::route::{Answer, Page, Route, RouteTable, Upstream};
+use crate::domain::time::Timestamp;
+
+/// Where a hostname leads.
+pub(super) struct Entry {
+    pub(super) route: Route,
+    pub(super) target: Target,
+    pub(super) visit: Arc<Visit>,
+}
+
+/// [`Answer`] with its connections.
+pub(super) enum Target {
+    Proxy(Arc<Pool>),
+    Replacing(Option<Arc<Pool>>),
+    Page(Page),
+}
+
+/// Holds the table and makes the next one from it.
+pub(super) struct Table {
+    current: ArcSwap<Compiled>,
+    dialer: Arc<Dialer>,
+    /// One publisher at a time; never taken by a request.
+    publishing: Mutex<()>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Compiled {
+    hosts: HashMap<String, Arc<Entry>>,
+    visits: HashMap<EnvironmentId, Arc<Visit>>,
+    /// One pool for all hosts that lead to the same upstream.
+    pools: HashMap<PoolKey, Arc<Pool>>,
+}
+
+impl Table {
+    pub(super) fn new(dialer: Dialer) -> Self {
+        Self {
+            current: ArcSwap::default(),
+            dialer: Arc::new(dialer),
+            publishing: Mutex::default(),
+            changed: watch::Sender::default(),
+        }
+    }
+
+    /// What the canonical host leads to.
+    pub(super) fn find(&self, host: &str) -> Option<Arc<Entry>> {
+        self.current.load().hosts.get(host).cloned()
+    }
+
+    /// Sees each table that is published from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Puts the table in force. Entries that did not change stay the same ones, with their connections.
+    pub(super) fn publish(&self, table: RouteTable) {
+        let only_one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.current.load_full();
+        let mut next = Next { before: &before, dialer: &self.dialer, compiled: Compiled::default() };
+        for (host, route) in table.hosts {
+            next.add(host, route);
+        }
+        let next = Arc::new(next.compiled);
+        self.current.store(next.clone());
+        self.changed.send_replace(());
+        for (_, pool) in before.pools.iter().filter(|(key, _)| !next.pools.contains_key(key)) {
+            pool.retire();
+        }
+        drop(only_one);
+    }
+
+    /// The visits since they were last taken.
+    pub(super) fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
+        self.current.load().visits.values().filter_map(|visit| visit.take()).collect()
+    }
+
+    /// Closes connections to containers that were idle for too long.
+    pub(super) fn sweep(&self) {
+        self.current.load().pools.values().for_each(|pool| pool.sweep());
+    }
+
+    /// Connections to containers end with the answers they carry.
+    pub(super) fn drain(&self) {
+        self.current.load().pools.values().for_each(|pool| pool.drain());
+    }
+}
+
+/// A table in the making.
+struct Next<'a> {
+    before: &'a Compiled,
+    dialer: &'a Arc<Dialer>,
+    compiled: Compiled,
+}
+
+impl Next<'_> {
+    fn add(&mut self, host: String, route: Route) {
+        let unchanged = self.before.hosts.get(&host).filter(|entry| entry.route == route).cloned();
+        let entry = match unchanged {
+            Some(entry) => {
+                if let Some((pool, upstream)) = entry.target.pool().zip(upstream_of(&entry.route.answer)) {
+                    self.compiled.pools.insert(PoolKey::new(&route, upstream), pool.clone());
+                }
+                self.compiled.visits.insert(route.environment, entry.visit.clone());
+                entry
+            }
+            None => Arc::new(self.entry(route)),
+        };
+        self.compiled.hosts.insert(host, entry);
+    }
+
+    fn entry(&mut self, route: Route) -> Entry {
+        let target = match &route.answer {
+            Answer::Proxy(upstream) => Target::Proxy(self.pool(&route, upstream)),
+            Answer::Replacing(upstream) => {
+                Target::Replacing(upstream.as_ref().map(|upstream| self.pool(&route, upstream)))
+            }
+            Answer::Page(page) => Target::Page(page.clone()),
+        };
+        let visit = self.visit(route.environment);
+        Entry { route, target, visit }
+    }
+
+    fn pool(&mut self, route: &Route, upstream: &Upstream) -> Arc<Pool> {
+        let key = PoolKey::new(route, upstream);
+        if let Some(pool) = self.compiled.pools.get(&key) {
+            return pool.clone();
+        }
+        let made = || Arc::new(Pool::new(upstream.clone(), self.dialer.clone()));
+        let pool = self.before.pools.get(&key).cloned().unwrap_or_else(made);
+        self.compiled.pools.insert(key, pool.clone());
+        pool
+    }
+
+    fn visit(&mut self, environment: EnvironmentId) -> Arc<Visit> {
+        let before = self.before.visits.get(&environment);
+        let made = || before.cloned().unwrap_or_else(|| Arc::new(Visit::new(environment)));
+        self.compiled.visits.entry(environment).or_insert_with(made).clone()
+    }
+}
+
+impl Target {
+    fn pool(&self) -> Option<&Arc<Pool>> {
+        match self {
+            Self::Proxy(pool) | Self::Replacing(Some(pool)) => Some(pool),
+            Self::Replacing(None) | Self::Page(_) => None,
+        }
+    }
+}
+
+fn upstream_of(answer: &Answer) -> Option<&Upstream> {
+    match answer {
+        Answer::Proxy(upstream) | Answer::Replacing(Some(upstream)) => Some(upstream),
+        Answer::Replacing(None) | Answer::Page(_) => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! WebSocket and other upgrades of HTTP/1.1: two connections become one tunnel, once the container agreed.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::connection::ConnectionInfo;
+use super::headers::has_token;
+use super::pool::BUFFER_SIZE;
+use super::visits::Visit;
+use crate::ports::Clock;
+use crate::supervisor::Supervisor;
+
+/// A client that wants to speak another protocol.
+pub(super) struct Wanted {
+    client: OnUpgrade,
+    protocols: HeaderValue,
+}
+
+/// The client's side of an upgrade, when the request asks for one that is passed on: HTTP/1.1, without a body, and
+/// not to `h2c`, which would lead past the rules for requests.
+pub(super) fn wanted(request: &mut Request<Incoming>) -> Option<Wanted> {
+    let asks = request.version() == Version::HTTP_11
+        && request.method() != Method::CONNECT
+        && request.body().is_end_stream()
+        && request.headers().get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    if !asks {
+        return None;
+    }
+    let mut values = request.headers().get_all(UPGRADE).iter();
+    let (Some(protocols), None) = (values.next().cloned(), values.next()) else { return None };
+    if has_token(&protocols, "h2c") || has_token(&protocols, "h2") {
+        return None;
+    }
+    Some(Wanted { client: hyper::upgrade::on(request), protocols })
+}
+
+impl Wanted {
+    /// Puts the wish back after the headers of the client's connection were taken off.
+    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, self.protocols.clone());
+    }
+
+    /// Whether the container switches to a protocol that the client named.
+    pub(super) fn is_granted(&self, response: &Response<Incoming>) -> bool {
+        let Ok(offered) = self.protocols.to_str() else { return false };
+        let mut chosen = response.headers().get_all(UPGRADE).iter();
+        match (chosen.next().and_then(|value| value.to_str().ok()), chosen.next()) {
+            (Some(chosen), None) => {
+                offered.split(',').any(|one| one.trim().eq_ignore_ascii_case(chosen.trim()))
+            }
+            (Some(_), Some(_)) | (None, _) => false,
+        }
+    }
+}
+
+/// One tunnel's ends and those who want to know of it.
+pub(super) struct Tunnel {
+    pub(super) wanted: Wanted,
+    pub(super) container: OnUpgrade,
+    pub(super) client: Arc<ConnectionInfo>,
+    pub(super) visit: Arc<Visit>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Tunnel {
+    /// Passes bytes both ways until both sides ended, or one broke.
+    pub(super) fn run(self, supervisor: &Supervisor) {
+        self.client.become_tunnel();
+        supervisor.spawn("proxy tunnel", async move {
+            let (client, container) = match tokio::try_join!(self.wanted.client, self.container) {
+                Ok(both) => both,
+                Err(error) => {
+                    tracing::debug!(%error, "an upgrade did not come about");
+                    return;
+                }
+            };
+            let (mut client, mut container) = (TokioIo::new(client), TokioIo::new(container));
+            let passed = tokio::io::copy_bidirectional_with_sizes(
+                &mut client,
+                &mut container,
+                BUFFER_SIZE / 4,
+                BUFFER_SIZE / 4,
+            );
+            if let Err(error) = passed.await {
+                tracing::debug!(%error, "a tunnel broke");
+            }
+            self.visit.mark(self.clock.now());
+        });
+    }
+}
