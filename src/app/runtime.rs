@@ -25,7 +25,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send,
 {
-    drop(tokio::spawn(async move { connection.await }));
+    drop(tokio::spawn(connection));
 }
 
 /// Log lines on standard error: for people on a terminal, JSON elsewhere. `DREY_LOG` filters, for instance

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "drey", version, max_term_width = 100, arg_required_else_help = true)]
 pub(super) struct Arguments {
-    /// Configuration file [else DREY_CONFIG, ./drey.toml, /etc/drey/drey.toml]
+    /// Configuration file [else `DREY_CONFIG`, ./drey.toml, /etc/drey/drey.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// One JSON document on standard output, nothing else

@@ -100,18 +100,16 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
-        self.read(key, |value| match value {
-            Value::Array(_, items) => items.iter().map(text).collect(),
-            _ => Err("must be a list of texts, for instance [\"a\", \"b\"]".to_owned()),
+        self.read(key, |value| match value.as_array() {
+            Some(items) => items.iter().map(text).collect(),
+            None => Err("must be a list of texts, for instance [\"a\", \"b\"]".to_owned()),
         })
     }
 
     pub(super) fn map(&mut self, key: &'static str) -> Option<BTreeMap<String, String>> {
-        self.read(key, |value| match value {
-            Value::Dict(_, dict) => {
-                dict.iter().map(|(key, value)| Ok((key.clone(), scalar(value)?))).collect()
-            }
-            _ => Err("must be a table, for instance { NAME = \"value\" }".to_owned()),
+        self.read(key, |value| match value.as_dict() {
+            Some(dict) => dict.iter().map(|(key, value)| Ok((key.clone(), scalar(value)?))).collect(),
+            None => Err("must be a table, for instance { NAME = \"value\" }".to_owned()),
         })
     }
 
@@ -124,11 +122,8 @@ impl<'a> Section<'a> {
 
     pub(super) fn decimal(&mut self, key: &'static str) -> Option<f64> {
         self.read(key, |value| {
-            let number = value.to_num().map(|number| match number {
-                figment::value::Num::F32(number) => f64::from(number),
-                figment::value::Num::F64(number) => number,
-                other => other.to_u32().map_or(-1.0, f64::from),
-            });
+            let whole = || value.to_u128().and_then(|number| u32::try_from(number).ok()).map(f64::from);
+            let number = value.to_num().and_then(|number| number.to_f64()).or_else(whole);
             number.filter(|number| *number > 0.0).ok_or_else(|| "must be a number above zero".to_owned())
         })
     }
@@ -138,12 +133,9 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn size(&mut self, key: &'static str) -> Option<u64> {
-        self.read(key, |value| match value {
-            Value::Num(..) => {
-                let bytes = value.to_u128().and_then(|number| u64::try_from(number).ok());
-                bytes.ok_or_else(|| "must be a size such as \"50GB\"".to_owned())
-            }
-            _ => parse_size(&text(value)?),
+        self.read(key, |value| match value.to_u128() {
+            Some(bytes) => u64::try_from(bytes).map_err(|_huge| "must be a size such as \"50GB\"".to_owned()),
+            None => parse_size(&text(value)?),
         })
     }
 
@@ -192,7 +184,7 @@ impl<'a> Section<'a> {
         Some(Secret::new(value.to_owned()))
     }
 
-    pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
+    pub(super) fn section(&mut self, key: &'static str) -> Self {
         let values = match self.take(key) {
             Some(Value::Dict(_, dict)) => dict,
             None => Dict::new(),
@@ -204,7 +196,7 @@ impl<'a> Section<'a> {
         Section::new(&self.key(key), values, self.faults, self.environment)
     }
 
-    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
         let items = match self.take(key) {
             Some(Value::Array(_, items)) => items,
             None => return Vec::new(),

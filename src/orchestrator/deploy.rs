@@ -184,10 +184,10 @@ impl Run<'_> {
         let failure = self.with_culprit(failure, stack, &observed).await;
         if self.environment.running_commit.is_none() {
             for planned in reconcile::clear(&observed).steps {
-                match planned.step {
-                    Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id)).await?,
-                    Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name)).await?,
-                    _ => {}
+                if let Step::RemoveContainer { id, .. } = planned.step {
+                    engine.remove(&Resource::Container(id)).await?;
+                } else if let Step::RemoveNetwork { name } = planned.step {
+                    engine.remove(&Resource::Network(name)).await?;
                 }
             }
             return Ok(failure);

@@ -117,7 +117,7 @@ impl Orchestrator {
             (Some(outcome), None) => self.schedule_end(repository, &environment, outcome).await?,
             // The branch was deleted by mistake and is back, or main was set back.
             (None, Some(_)) => {
-                self.house.store.set_ending(environment.id, None, self.house.ports.clock.now()).await?
+                self.house.store.set_ending(environment.id, None, self.house.ports.clock.now()).await?;
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
@@ -228,14 +228,7 @@ fn former_main<'a>(
     repository: &Repository,
     environment: &Environment,
 ) -> Option<&'a CommitSha> {
-    match &event.kind {
-        EventKind::BranchPushed { branch, before, .. }
-            if *branch == repository.main
-                && !before.is_zero()
-                && environment.created_at < event.received_at =>
-        {
-            Some(before)
-        }
-        _ => None,
-    }
+    let EventKind::BranchPushed { branch, before, .. } = &event.kind else { return None };
+    let moved = *branch == repository.main && !before.is_zero();
+    (moved && environment.created_at < event.received_at).then_some(before)
 }

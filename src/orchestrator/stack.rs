@@ -115,18 +115,17 @@ impl Run<'_> {
             self.board.refresh(&self.enter(Phase::Building).await?).await;
         }
         let made = plan.steps.iter().map(|planned| async move {
-            match &planned.step {
-                Step::Build { service, tag } => {
-                    let Some(request) = requests.get(service) else { return Ok(tag.clone()) };
-                    self.shop.build(request, force.rebuild, &*self.log).await?;
-                    Ok(tag.clone())
-                }
-                Step::Pull { image } => {
-                    self.shop.pull(image, force.pull, &*self.log).await?;
-                    Ok(image.clone())
-                }
-                other => Err(Failure::Failed(format!("no part of making images: {other}"))),
+            if let Step::Pull { image } = &planned.step {
+                self.shop.pull(image, force.pull, &*self.log).await?;
+                return Ok(image.clone());
             }
+            let Step::Build { service, tag } = &planned.step else {
+                return Err(Failure::Failed(format!("no part of making images: {}", planned.step)));
+            };
+            if let Some(request) = requests.get(service) {
+                self.shop.build(request, force.rebuild, &*self.log).await?;
+            }
+            Ok(tag.clone())
         });
         for reference in futures_util::future::try_join_all(made).await? {
             let facts = self.shop.facts(&reference).await?.ok_or_else(|| {
@@ -307,7 +306,9 @@ fn args(build: &Value) -> BTreeMap<String, String> {
     args.filter_map(|(name, value)| match value {
         Value::Null => None,
         Value::String(text) => Some((name.clone(), unescaped(text))),
-        other => Some((name.clone(), other.to_string())),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Some((name.clone(), value.to_string()))
+        }
     })
     .collect()
 }
@@ -345,6 +346,6 @@ fn services_of(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
     document.get("services").and_then(Value::as_object).into_iter().flatten()
 }
 
-fn failed(error: rewrite::RewriteError) -> Failure {
+fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
 }

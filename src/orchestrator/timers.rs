@@ -70,20 +70,9 @@ impl Orchestrator {
         let draining = self.house.supervisor.draining();
         let prefix = ProjectName::prefix(self.house.store.instance());
         while !draining.is_cancelled() {
-            let (told, mut heard) = mpsc::channel::<ProjectName>(DRIFT_BUFFER);
-            let stream = self.house.ports.watch.drifts(&prefix, told);
-            let refresh = async {
-                while let Some(project) = heard.recv().await {
-                    self.board.refresh_project(&project).await;
-                }
-            };
             tokio::select! {
                 () = draining.cancelled() => return,
-                (ended, ()) = async { tokio::join!(stream, refresh) } => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "the engine's event stream ended");
-                    }
-                }
+                () = self.until_stream_ends(&prefix) => {}
             }
             tokio::select! {
                 () = draining.cancelled() => return,
@@ -92,6 +81,18 @@ impl Orchestrator {
             if let Err(error) = self.board.rebuild().await {
                 tracing::error!(%error, "the routes cannot be made anew");
             }
+        }
+    }
+
+    async fn until_stream_ends(&self, prefix: &str) {
+        let (told, mut heard) = mpsc::channel::<ProjectName>(DRIFT_BUFFER);
+        let refresh = async {
+            while let Some(project) = heard.recv().await {
+                self.board.refresh_project(&project).await;
+            }
+        };
+        if let (Err(error), ()) = tokio::join!(self.house.ports.watch.drifts(prefix, told), refresh) {
+            tracing::debug!(%error, "the engine's event stream ended");
         }
     }
 }

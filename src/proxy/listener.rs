@@ -1,6 +1,5 @@
 //! Accepts connections and drives each in a task of its own.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -126,15 +125,13 @@ where
     drive(connection, tasks, ending, |connection| connection.graceful_shutdown()).await
 }
 
-fn answer(
+async fn answer(
     service: Service,
     request: Request<Incoming>,
     info: Arc<ConnectionInfo>,
-) -> impl Future<Output = Result<Response<AnswerBody>, std::convert::Infallible>> + Send {
-    async move {
-        match service {
-            Service::Gate(gate) => gate.answer(request, info).await,
-            Service::Redirect(redirect) => redirect.answer(request).await,
-        }
+) -> Result<Response<AnswerBody>, std::convert::Infallible> {
+    match service {
+        Service::Gate(gate) => gate.answer(request, info).await,
+        Service::Redirect(redirect) => redirect.answer(request).await,
     }
 }

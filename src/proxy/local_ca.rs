@@ -140,6 +140,6 @@ fn days(number: u64) -> Duration {
     Duration::from_secs(number * 24 * 3600)
 }
 
-fn failed(error: rcgen::Error) -> ProxyError {
+fn failed(error: impl std::fmt::Display) -> ProxyError {
     ProxyError::Tls(format!("the local authority cannot be made: {error}"))
 }

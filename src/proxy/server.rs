@@ -114,10 +114,12 @@ fn gate(
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ProxyError> {
     TcpListener::bind(address).await.map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "; another program listens there, end it or choose another port",
-            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
-            _ => "",
+        let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
+            "; another program listens there, end it or choose another port"
+        } else if error.kind() == std::io::ErrorKind::PermissionDenied {
+            "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        } else {
+            ""
         };
         ProxyError::Listen { key, address, reason: format!("{error}{hint}") }
     })

@@ -42,7 +42,7 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    pub(super) fn certificate(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
+    pub(super) fn certificate(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
         Self::Certificate { path: path.into(), reason: reason.to_string() }
     }
 }

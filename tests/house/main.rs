@@ -1,4 +1,5 @@
 //! The orchestrator as a whole, on fakes below it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod fakes;
 mod harness;

@@ -218,10 +218,10 @@ impl World {
 
     /// Containers, networks and volumes of the branch that are on the engine.
     pub(crate) fn things(&self, branch: &str) -> Vec<String> {
-        let filter = format!("label=drey.branch={branch}");
+        let (filter, ours) = (format!("label=drey.branch={branch}"), self.ours());
         let mut things = Vec::new();
         for list in [&["ps", "-aq"][..], &["network", "ls", "-q"], &["volume", "ls", "-q"]] {
-            let arguments = [list, &["--filter", &filter, "--filter", &self.ours()]].concat();
+            let arguments = [list, &["--filter", &filter, "--filter", &ours]].concat();
             things.extend(docker(&arguments).lines().map(str::to_owned));
         }
         things

@@ -1,4 +1,5 @@
 //! Scenarios on the real engine, with a real repository and its hook. Each test's name is its sentence.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod harness;

@@ -108,6 +108,7 @@ mod tests {
             drey: None,
             home: None,
             empty_folder: PathBuf::from("/data/empty"),
+            overlay: None,
         }
     }
 

@@ -540,9 +540,9 @@ fn rich_document() -> Value {
 
 proptest! {
     #[test]
-    fn an_unknown_key_anywhere_is_refused(key in "[a-wyz][a-z_]{2,12}[0-9]", place in any::<prop::sample::Index>(), value in 0..4) {
+    fn an_unknown_key_anywhere_is_refused(key in "[a-wyz][a-z_]{2,12}[0-9]", place in any::<prop::sample::Index>(), value in 0_usize..4) {
         let mut document = rich_document();
-        let mut places = Vec::new();
+        let mut places: Vec<String> = Vec::new();
         schema_objects(&document, "", &mut places);
         let place = place.get(&places).clone();
         let value = [json!("x"), json!(1), json!({"a": "b"}), json!(["a"])][value].clone();

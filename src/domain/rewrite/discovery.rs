@@ -195,7 +195,7 @@ fn readiness(document: &Value, primary: &str) -> Result<ReadinessSpec, RewriteEr
     let mut longest = None;
     for (name, service) in services_of(document) {
         if let Some(text) = label(service, "drey.ready.within") {
-            let within = parse_duration(text).map_err(|_| {
+            let within = parse_duration(text).map_err(|_unreadable| {
                 bad_label(name, "drey.ready.within", text, "must be a time such as 90s or 5m")
             })?;
             longest = longest.max(Some(within.as_secs().max(1)));

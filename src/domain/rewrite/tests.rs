@@ -77,6 +77,7 @@ fn document() -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of it is the document that comes out")]
 fn everything_becomes_dreys_own() {
     let stack = Given::default().rewrite(&document()).unwrap();
     assert_snapshot!(format!("{:#}", stack.document), @r#"
@@ -209,6 +210,7 @@ fn profiles_that_are_not_started_go_with_their_optional_edges() {
     assert!(select(&document, &["heavy".into()]).unwrap()["services"].get("db").is_some());
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "documents are written where they are passed")]
 fn primary_of(services: Value) -> Result<(String, u16), String> {
     let document = json!({"services": services});
     match discover(&document, &BTreeMap::new()) {

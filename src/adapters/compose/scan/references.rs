@@ -131,7 +131,7 @@ fn is_of_the_tool(name: &str) -> bool {
 
 fn included(found: &mut Vec<Reference>, key: &str, entry: &Node) {
     if let Some(path) = entry.text() {
-        return add(found, key.to_owned(), path, Kind::Include { project: None });
+        return add(found, key, path, Kind::Include { project: None });
     }
     let project = entry.all("project_directory").find_map(Node::text).map(ToOwned::to_owned);
     if let Some(folder) = &project {
@@ -176,7 +176,7 @@ fn of_service(found: &mut Vec<Reference>, key: &str, service: &Node) {
 
 fn of_build(found: &mut Vec<Reference>, key: &str, build: &Node) {
     if let Some(context) = build.text() {
-        return add(found, key.to_owned(), context, Kind::Folder);
+        return add(found, key, context, Kind::Folder);
     }
     let contexts: Vec<&str> = build.all("context").filter_map(Node::text).collect();
     for context in &contexts {
@@ -203,8 +203,8 @@ fn of_build(found: &mut Vec<Reference>, key: &str, build: &Node) {
     }
 }
 
-fn add(found: &mut Vec<Reference>, key: String, path: &str, kind: Kind) {
-    let key = key.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+fn add(found: &mut Vec<Reference>, key: impl AsRef<str>, path: &str, kind: Kind) {
+    let key = key.as_ref().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     found.push(Reference { key, path: path.to_owned(), kind });
 }
 

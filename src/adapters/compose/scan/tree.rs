@@ -22,9 +22,9 @@ const BRACKET_LIMIT: usize = 256;
 pub(super) enum Node {
     Null,
     Scalar(String),
-    Sequence(Vec<Node>),
+    Sequence(Vec<Self>),
     /// Merge keys stay as `<<`.
-    Mapping(Vec<(String, Node)>),
+    Mapping(Vec<(String, Self)>),
 }
 
 impl Node {

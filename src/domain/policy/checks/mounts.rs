@@ -124,12 +124,12 @@ fn capped_tmpfs(text: &str, limit: u64) -> (String, bool) {
         match name {
             "size" => size = Some(parse_bytes(value).filter(|bytes| (1..=limit).contains(bytes))),
             "mode" | "uid" | "gid" | "nr_inodes" if value.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-                kept.push(option)
+                kept.push(option);
             }
             "ro" | "rw" | "exec" | "noexec" | "nosuid" | "nodev" | "noatime" | "relatime"
                 if value.is_empty() =>
             {
-                kept.push(option)
+                kept.push(option);
             }
             _ => changed = true,
         }

@@ -22,7 +22,7 @@ pub(super) fn driver(inspection: &mut Inspection<'_>, place: &Place, row: &Row, 
             );
         }
         _ => {
-            inspection.reject(place, row, &format!("the driver {} reaches the host's network", shown(value)))
+            inspection.reject(place, row, &format!("the driver {} reaches the host's network", shown(value)));
         }
     }
 }

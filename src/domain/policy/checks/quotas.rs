@@ -74,7 +74,7 @@ fn count(value: &Value) -> Option<u64> {
 /// `scale`, `deploy.replicas`; `deploy` itself carries no number.
 pub(super) fn replicas(inspection: &mut Inspection<'_>, place: &Place, row: &Row, value: &Value) {
     let limit = inspection.permissions.limits.replicas;
-    if !value.is_object() && !count(value).is_some_and(|count| count <= limit) {
+    if !value.is_object() && count(value).is_none_or(|count| count > limit) {
         inspection.reject(
             place,
             row,
@@ -120,14 +120,14 @@ pub(super) fn health_intervals(inspection: &mut Inspection<'_>, place: &Place, r
 
 pub(super) fn stop_grace(inspection: &mut Inspection<'_>, place: &Place, value: &Value) {
     let asked = value.as_str().and_then(parse_duration);
-    if !asked.is_some_and(|asked| asked <= LONGEST_STOP_GRACE) {
+    if asked.is_none_or(|asked| asked > LONGEST_STOP_GRACE) {
         inspection.set(place, Rule::Limits, "a service gets at most 30 s to stop", json!("30s"));
     }
 }
 
 pub(super) fn shm_size(inspection: &mut Inspection<'_>, place: &Place, value: &Value) {
     let limit = inspection.permissions.limits.shm_bytes;
-    if !bytes(value).is_some_and(|asked| asked <= limit) {
+    if bytes(value).is_none_or(|asked| asked > limit) {
         let message = format!("shared memory has at most {limit} bytes");
         inspection.set(place, Rule::Limits, &message, json!(limit.to_string()));
     }
