@@ -115,15 +115,15 @@ impl<'a> Section<'a> {
 
     pub(super) fn number(&mut self, key: &'static str) -> Option<u64> {
         self.read(key, |value| {
-            let number = value.to_u128().and_then(|number| u64::try_from(number).ok());
+            let number = whole(value).and_then(|number| u64::try_from(number).ok());
             number.ok_or_else(|| "must be a whole number, not below zero".to_owned())
         })
     }
 
     pub(super) fn decimal(&mut self, key: &'static str) -> Option<f64> {
         self.read(key, |value| {
-            let whole = || value.to_u128().and_then(|number| u32::try_from(number).ok()).map(f64::from);
-            let number = value.to_num().and_then(|number| number.to_f64()).or_else(whole);
+            let as_whole = || whole(value).and_then(|number| u32::try_from(number).ok()).map(f64::from);
+            let number = value.to_num().and_then(|number| number.to_f64()).or_else(as_whole);
             number.filter(|number| *number > 0.0).ok_or_else(|| "must be a number above zero".to_owned())
         })
     }
@@ -133,7 +133,7 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn size(&mut self, key: &'static str) -> Option<u64> {
-        self.read(key, |value| match value.to_u128() {
+        self.read(key, |value| match whole(value) {
             Some(bytes) => u64::try_from(bytes).map_err(|_huge| "must be a size such as \"50GB\"".to_owned()),
             None => parse_size(&text(value)?),
         })
@@ -220,6 +220,11 @@ impl<'a> Section<'a> {
             self.fault(unknown, format!("is not known here; known are: {}", known.join(", ")));
         }
     }
+}
+
+/// A whole number, however it was written: the file gives signed ones, the environment unsigned.
+fn whole(value: &Value) -> Option<i128> {
+    value.to_i128().or_else(|| value.to_u128().and_then(|number| i128::try_from(number).ok()))
 }
 
 fn text(value: &Value) -> Result<String, String> {

@@ -100,14 +100,26 @@ fn requested(rebuild: bool, pull: bool, situation: Situation<'_>) -> Change {
 fn ended(outcome: Outcome, archive: bool, situation: Situation<'_>) -> Consequence {
     match situation.environment {
         None => nothing("the branch has no environment"),
-        Some(Environment { intent: Intent::End { .. }, .. }) => nothing("it is ending already"),
+        Some(environment) if environment.has_work() && matches!(environment.intent, Intent::End { .. }) => {
+            nothing("it is ending already")
+        }
         Some(environment) => Consequence {
             judge: false,
             change: Change::Intend {
-                intent: Intent::End { outcome, archive },
+                intent: again(&environment.intent, outcome, archive),
                 commit: environment.commit.clone(),
             },
         },
+    }
+}
+
+/// An end that failed is tried again for its own reason; whoever wants nothing kept gets it through.
+fn again(before: &Intent, outcome: Outcome, archive: bool) -> Intent {
+    match before {
+        Intent::Run { .. } => Intent::End { outcome, archive },
+        Intent::End { outcome, archive: kept } => {
+            Intent::End { outcome: *outcome, archive: *kept && archive }
+        }
     }
 }
 
@@ -221,6 +233,19 @@ mod tests {
         assert_eq!(change, Change::Intend { intent: end, commit: Some(sha('a')) });
         let early = Situation { now: Timestamp::from_millis(99), ..situation(Some(&leaving)) };
         assert!(matches!(fold(&due, early).change, Change::Nothing { .. }));
+    }
+
+    #[test]
+    fn an_end_that_failed_is_tried_again_for_its_own_reason() {
+        let intent = Intent::End { outcome: Outcome::Merged, archive: true };
+        let stuck = Environment { intent: intent.clone(), phase: Phase::Failed, ..ready(sha('a')) };
+        let asked = |archive| {
+            let event = event(EventKind::EndRequested { branch: branch(), archive });
+            fold(&event, situation(Some(&stuck))).change
+        };
+        assert_eq!(asked(true), Change::Intend { intent, commit: Some(sha('a')) });
+        let nothing_kept = Intent::End { outcome: Outcome::Merged, archive: false };
+        assert_eq!(asked(false), Change::Intend { intent: nothing_kept, commit: Some(sha('a')) });
     }
 
     #[test]

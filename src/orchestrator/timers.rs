@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::domain::environment::{Intent, Phase};
+use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::names::ProjectName;
 use crate::store::StoreError;
 
@@ -13,6 +15,8 @@ use super::Orchestrator;
 const DUE_EVERY: Duration = Duration::from_secs(1);
 /// How often unsettled events are taken up again; longer than folding one ever takes.
 const PENDING_EVERY: Duration = Duration::from_secs(15);
+/// How often an end that failed is tried again: nothing is removed before it is archived, so it has to get through.
+const STUCK_EVERY: Duration = Duration::from_secs(60);
 /// Pause before the engine's event stream is opened again after it ended.
 const STREAM_PAUSE: Duration = Duration::from_secs(2);
 /// Messages of the engine that wait while one is looked into.
@@ -29,6 +33,10 @@ impl Orchestrator {
         self.house.supervisor.spawn("pending", async move {
             this.every(PENDING_EVERY, |orchestrator| async move { orchestrator.take_up_pending().await })
                 .await;
+        });
+        let this = self.clone();
+        self.house.supervisor.spawn("stuck", async move {
+            this.every(STUCK_EVERY, |orchestrator| async move { orchestrator.try_ends_again().await }).await;
         });
         let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
@@ -54,6 +62,20 @@ impl Orchestrator {
     async fn submit_what_is_due(&self) -> Result<(), StoreError> {
         for environment in self.house.store.due_endings(self.house.ports.clock.now()).await? {
             self.submit_due(&environment).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_ends_again(&self) -> Result<(), StoreError> {
+        for environment in self.house.store.environments(false).await? {
+            if let Intent::End { archive, .. } = environment.intent
+                && environment.phase == Phase::Failed
+                && !environment.has_work()
+            {
+                let kind = EventKind::EndRequested { branch: environment.branch, archive };
+                let (source, repo) = (EventSource::Timer, environment.repo);
+                self.submit(None, &[NewEvent { source, repo, kind, delivery_id: None, skip: false }]).await?;
+            }
         }
         Ok(())
     }

@@ -28,7 +28,11 @@ pub(crate) struct TestHouse {
     pub orchestrator: Orchestrator,
     pub supervisor: Supervisor,
     folder: Arc<tempfile::TempDir>,
+    newest: Newest,
 }
+
+/// The life that runs now: after a restart another one than at the beginning.
+type Newest = Arc<std::sync::Mutex<Option<(Orchestrator, Supervisor)>>>;
 
 struct Rules;
 
@@ -44,9 +48,10 @@ impl BranchRules for Rules {
 
 /// Runs a scenario in a house of its own, then checks that nothing is left: no unsettled event, no work, no panic.
 pub(crate) async fn in_house<F: Future<Output = ()>>(scenario: impl FnOnce(TestHouse) -> F) {
-    let house = TestHouse::open(World::default(), Arc::new(tempfile::tempdir().unwrap())).await;
-    let (orchestrator, supervisor) = (house.orchestrator.clone(), house.supervisor.clone());
-    scenario(house).await;
+    let newest = Newest::default();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    scenario(TestHouse::open(World::default(), folder.clone(), newest.clone()).await).await;
+    let (orchestrator, supervisor) = newest.lock().unwrap().take().unwrap();
     let store = orchestrator.house().store.clone();
     eventually("every event is settled", || async { store.pending_events().await.unwrap().is_empty() }).await;
     eventually("no environment has work left", || async {
@@ -65,7 +70,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, check: impl
 }
 
 impl TestHouse {
-    pub(crate) async fn open(world: World, folder: Arc<tempfile::TempDir>) -> Self {
+    pub(crate) async fn open(world: World, folder: Arc<tempfile::TempDir>, newest: Newest) -> Self {
         let store = Store::open(&folder.path().join("drey.db")).await.unwrap();
         let supervisor = Supervisor::new();
         let shared = Arc::new(world.clone());
@@ -86,16 +91,17 @@ impl TestHouse {
         let house = House { store, ports, settings: settings(), supervisor: supervisor.clone() };
         let orchestrator = Orchestrator::new(house);
         orchestrator.start().await.unwrap();
-        Self { world, orchestrator, supervisor, folder }
+        *newest.lock().unwrap() = Some((orchestrator.clone(), supervisor.clone()));
+        Self { world, orchestrator, supervisor, folder, newest }
     }
 
     /// Dies without a word and comes back on the same data.
     pub(crate) async fn restart(self) -> Self {
         self.supervisor.finish(Duration::ZERO).await;
         self.orchestrator.house().store.close().await;
-        let (world, folder) = (self.world.clone(), self.folder.clone());
+        let (world, folder, newest) = (self.world.clone(), self.folder.clone(), self.newest.clone());
         drop(self);
-        Self::open(world, folder).await
+        Self::open(world, folder, newest).await
     }
 
     /// Puts a commit at the remote's branch; says nothing to drey.

@@ -58,7 +58,8 @@ fn refusals(document: &Value) -> Vec<&'static str> {
 
 #[track_caller]
 fn refused(rule: &str, keys: &Value) {
-    assert_eq!(refusals(&with_service(keys)), [rule], "{keys}");
+    let rules = refusals(&with_service(keys));
+    assert!(rules.contains(&rule), "{keys}: {rules:?}");
 }
 
 #[track_caller]

@@ -145,7 +145,7 @@ fn everything_becomes_dreys_own() {
               "volume": {}
             },
             {
-              "source": "web-7b0fa4cc",
+              "source": "web-fd1bd2f8",
               "target": "/anonymous",
               "type": "volume"
             }
@@ -157,9 +157,9 @@ fn everything_becomes_dreys_own() {
           "external": true,
           "name": "drey-abc234-1-x_data"
         },
-        "web-7b0fa4cc": {
+        "web-fd1bd2f8": {
           "external": true,
-          "name": "drey-abc234-1-x_web-7b0fa4cc"
+          "name": "drey-abc234-1-x_web-fd1bd2f8"
         }
       }
     }
