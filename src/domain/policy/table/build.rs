@@ -1,8 +1,10 @@
 //! What a build may take and reach.
 
 use super::mounts::RESOURCE;
-use super::service::ENVIRONMENT_HELP;
-use super::{Check, INSIDE, LABEL_HELP, LEAVE_OUT, Rule, Section, Shape, allow, check, dropped, refused};
+use super::{
+    Check, ENVIRONMENT_HELP, INSIDE, LABEL_HELP, LEAVE_OUT, Rule, Section, Shape, allow, check, dropped,
+    refused,
+};
 
 const TAGS: &str = "drey names what is built by its content";
 const ENTITLED: &str = "it asks the builder for powers over the host";

@@ -5,7 +5,8 @@ use super::deploy::{HEALTHCHECK, QUOTAS};
 use super::mounts::{DATA, ENV_FILE};
 use super::runtime::ISOLATION;
 use super::{
-    Check, INSIDE, LABEL_HELP, LEAVE_OUT, Row, Rule, Section, Shape, allow, check, dropped, refused,
+    Check, ENVIRONMENT_HELP, INSIDE, LABEL_HELP, LEAVE_OUT, Row, Rule, Section, Shape, allow, check, dropped,
+    refused,
 };
 
 /// A service.
@@ -95,7 +96,6 @@ const CHECKED: &[Row] = &[
     ),
 ];
 
-pub(super) const ENVIRONMENT_HELP: &str = "write a value (`NAME: value`), or `NAME: ${NAME:-}` with a variable of .env or of the repository's configuration";
 pub(super) const IMAGE_HELP: &str = "name an image of an allowed registry, or use `build`";
 
 const SUBNETS: &str = "addresses are given by drey";
