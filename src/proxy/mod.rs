@@ -33,3 +33,6 @@ mod visits;
 pub use probe::HttpProber;
 pub use server::Proxy;
 pub use settings::{ProxyError, ProxySettings, TlsSettings};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! The proxy against tiny real servers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
+
+use super::{Proxy, ProxySettings, TlsSettings};
+use crate::domain::environment::Phase;
+use crate::domain::names::{EnvironmentId, Generation};
+use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme, Upstream};
+use crate::domain::time::Timestamp;
+use crate::ports::{Clock, RoutePublisher};
+use crate::supervisor::Supervisor;
+
+struct Today;
+impl Clock for Today {
+    fn now(&self) -> Timestamp {
+        Timestamp::parse("2026-06-01T12:00:00Z").unwrap()
+    }
+}
+
+struct House {
+    proxy: Proxy,
+    supervisor: Supervisor,
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    async fn new(with_tls: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let settings = ProxySettings {
+            https: any.filter(|_| with_tls),
+            http: any,
+            domain: "qa.example".into(),
+            tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
+            dashboard_url: None,
+        };
+        let supervisor = Supervisor::new();
+        let proxy = Proxy::bind(settings, &supervisor, Arc::new(Today)).await.unwrap();
+        Self { proxy, supervisor, folder }
+    }
+
+    fn publish(&self, routes: &[(&str, i64, Answer)]) {
+        let route = |(host, generation, answer): &(&str, i64, Answer)| {
+            let route = Route {
+                environment: EnvironmentId(1),
+                generation: Generation(*generation),
+                name: "shop/<b>x</b>".into(),
+                service: "web".into(),
+                answer: answer.clone(),
+            };
+            (format!("{host}.qa.example"), route)
+        };
+        self.proxy.publish(RouteTable { hosts: routes.iter().map(route).collect() });
+    }
+
+    async fn plain(&self, request: &str) -> String {
+        exchange(TcpStream::connect(self.proxy.http_address().unwrap()).await.unwrap(), request).await
+    }
+
+    fn tls_config(&self, protocols: &[&[u8]]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_file(self.folder.path().join("ca.pem")).unwrap();
+        roots.add(authority).unwrap();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        config
+    }
+
+    async fn tls(
+        &self,
+        name: &'static str,
+        protocols: &[&[u8]],
+    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.proxy.https_address().unwrap()).await?;
+        let connector = TlsConnector::from(Arc::new(self.tls_config(protocols)));
+        connector.connect(ServerName::try_from(name).unwrap(), stream).await
+    }
+}
+
+async fn exchange(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn get(host: &str) -> String {
+    format!("GET /x?y=1 HTTP/1.1\r\nHost: {host}.qa.example:8443\r\nConnection: close\r\n\r\n")
+}
+
+/// A server that answers each request with its own head, and counts them.
+async fn echo(word: &'static str) -> (Upstream, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream =
+        Upstream { address: listener.local_addr().unwrap(), scheme: Scheme::Http, container: word.into() };
+    let count = Arc::new(AtomicUsize::new(0));
+    let requests = count.clone();
+    Supervisor::new().spawn("echo", async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let requests = requests.clone();
+            Supervisor::new()
+                .spawn("echo connection", async move { answer_all(stream, word, &requests).await });
+        }
+    });
+    (upstream, count)
+}
+
+async fn answer_all(mut stream: TcpStream, word: &str, requests: &AtomicUsize) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while stream.read_exact(&mut byte).await.is_ok() {
+        head.push(byte[0]);
+        if head.ends_with(b"\r\n\r\n") {
+            requests.fetch_add(1, Ordering::Relaxed);
+            let body = format!("{word}\n{}", String::from_utf8_lossy(&head));
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nKeep-Alive: x\r\n\r\n{body}", body.len());
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            head.clear();
+        }
+    }
+}
+
+fn page(phase: Phase, reason: &str) -> Answer {
+    Answer::Page(Page { phase, reason: Some(reason.into()), outcome: None })
+}
+
+#[tokio::test]
+async fn a_request_over_tls_reaches_the_container_with_headers_of_our_own() {
+    let house = House::new(true).await;
+    let (upstream, _) = echo("one").await;
+    house.publish(&[("x", 1, Answer::Proxy(upstream))]);
+    let stream = house.tls("x.qa.example", &[b"http/1.1"]).await.unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: x.qa.example:8443\r\nX-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n\
+                   Forwarded: for=6.6.6.6\r\nProxy: evil\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n\r\n";
+    let answer = exchange(stream, request).await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("x-forwarded-proto: https") && answer.contains("x-forwarded-for: 127.0.0.1"),
+        "{answer}"
+    );
+    assert!(answer.contains("host: x.qa.example:8443"), "{answer}");
+    for gone in ["6.6.6.6", "proxy: evil", "x-hop: 1", "keep-alive: x"] {
+        assert!(!answer.contains(gone), "{gone}: {answer}");
+    }
+    assert_eq!(house.proxy.take_visits().len(), 1);
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_down_and_http_1_up() {
+    let house = House::new(true).await;
+    let (upstream, _) = echo("two").await;
+    house.publish(&[("x", 1, Answer::Proxy(upstream))]);
+    let stream = house.tls("x.qa.example", &[b"h2"]).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    house.supervisor.spawn("client", async move {
+        connection.await.ok();
+    });
+    let request =
+        http::Request::get("https://x.qa.example/").body(http_body_util::Empty::<bytes::Bytes>::new());
+    let answer = sender.send_request(request.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("GET / HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn the_plain_port_redirects_and_offers_the_authority() {
+    let house = House::new(true).await;
+    let port = house.proxy.https_address().unwrap().port();
+    let answer = house.plain(&get("x")).await;
+    assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
+    assert!(answer.contains(&format!("location: https://x.qa.example:{port}/x?y=1")), "{answer}");
+    let request = "GET /.well-known/drey-ca.pem HTTP/1.1\r\nHost: any.where\r\nConnection: close\r\n\r\n";
+    assert!(house.plain(request).await.contains("BEGIN CERTIFICATE"));
+}
+
+#[tokio::test]
+async fn a_name_outside_of_the_domain_gets_no_handshake() {
+    let house = House::new(true).await;
+    assert!(house.tls("other.example", &[b"h2"]).await.is_err());
+    assert!(house.tls("a.b.qa.example", &[b"h2"]).await.is_err());
+    assert!(house.tls("qa.example", &[b"h2"]).await.is_ok());
+}
+
+#[tokio::test]
+async fn while_a_container_is_replaced_requests_wait_for_the_new_one() {
+    let house = House::new(false).await;
+    house.publish(&[("x", 1, Answer::Replacing(None))]);
+    let address = house.proxy.http_address().unwrap();
+    let (asked, asking) = tokio::sync::oneshot::channel();
+    house.supervisor.spawn("visitor", async move {
+        let stream = TcpStream::connect(address).await.unwrap();
+        asked.send(exchange(stream, &get("x")).await).ok();
+    });
+    let (upstream, _) = echo("new").await;
+    house.publish(&[("x", 2, Answer::Proxy(upstream))]);
+    assert!(asking.await.unwrap().contains("new\n"));
+}
+
+#[tokio::test]
+async fn other_hosts_notice_nothing_of_a_thousand_changes() {
+    let house = House::new(false).await;
+    let (steady, count) = echo("steady").await;
+    let (other, _) = echo("other").await;
+    house.publish(&[("steady", 1, Answer::Proxy(steady.clone()))]);
+    let mut stream = TcpStream::connect(house.proxy.http_address().unwrap()).await.unwrap();
+    let mut buffer = vec![0; 4096];
+    for generation in 1..=1000 {
+        let (upstream, scheme) = (other.clone(), Answer::Proxy(steady.clone()));
+        house.publish(&[("steady", 1, scheme), ("x", generation, Answer::Proxy(upstream))]);
+        if generation % 10 == 0 {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: steady.qa.example\r\n\r\n").await.unwrap();
+            let read = stream.read(&mut buffer).await.unwrap();
+            assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
+        }
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 100);
+}
+
+#[tokio::test]
+async fn a_websocket_goes_through_and_outlives_changes_of_others() {
+    let house = House::new(false).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    house.supervisor.spawn("echo", async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    let upstream = Upstream { address, scheme: Scheme::Http, container: "ws".into() };
+    house.publish(&[("x", 1, Answer::Proxy(upstream.clone()))]);
+    let stream = TcpStream::connect(house.proxy.http_address().unwrap()).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async("ws://x.qa.example/", stream).await.unwrap();
+    for number in 0..20 {
+        house.publish(&[("x", 1, Answer::Proxy(upstream.clone())), ("y", number, page(Phase::Queued, ""))]);
+        let message = tokio_tungstenite::tungstenite::Message::text(format!("hello {number}"));
+        socket.send(message.clone()).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), message);
+    }
+}
+
+#[tokio::test]
+async fn what_could_be_read_in_two_ways_is_refused_and_reaches_nobody() {
+    let house = House::new(false).await;
+    let (upstream, count) = echo("target").await;
+    house.publish(&[("x", 1, Answer::Proxy(upstream))]);
+    let host = "Host: x.qa.example\r\n";
+    for (head, body) in [
+        (
+            format!("POST / HTTP/1.1\r\n{host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            "0\r\n\r\nG",
+        ),
+        (format!("POST / HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 6\r\n\r\n"), "hello!"),
+        (format!("POST / HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 5\r\n\r\n"), "hello"),
+        (format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n"), "0\r\n\r\n"),
+        (format!("GET / HTTP/1.1\r\n{host}Host: y.qa.example\r\n\r\n"), ""),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), ""),
+        ("GET / HTTP/1.1\r\nHost: user@x.qa.example\r\n\r\n".to_owned(), ""),
+        ("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(), ""),
+        ("CONNECT x.qa.example:443 HTTP/1.1\r\nHost: x.qa.example:443\r\n\r\n".to_owned(), ""),
+        (format!("GET http://y.qa.example/ HTTP/1.1\r\n{host}\r\n"), ""),
+    ] {
+        let answer = house.plain(&format!("{head}{body}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{head}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head}: {answer}");
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn every_phase_has_its_page_and_hostile_text_stays_text() {
+    let house = House::new(false).await;
+    let ask = |accept: &str| {
+        format!("GET / HTTP/1.1\r\nHost: x.qa.example\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")
+    };
+    for (phase, status) in [
+        (Phase::Queued, 503),
+        (Phase::Building, 503),
+        (Phase::Updating, 503),
+        (Phase::Failed, 503),
+        (Phase::Archived, 410),
+        (Phase::Destroying, 410),
+    ] {
+        house.publish(&[("x", 1, page(phase, "</pre><script>alert(1)</script>\x1b[31m"))]);
+        let answer = house.plain(&ask("text/html")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{phase:?}: {answer}");
+        assert!(
+            !answer.contains("<script>") && !answer.contains("<b>x</b>") && !answer.contains('\x1b'),
+            "{answer}"
+        );
+        assert!(answer.contains("no-store") && answer.contains("content-security-policy"), "{answer}");
+        assert!(house.plain(&ask("*/*")).await.contains("text/plain"));
+    }
+    assert!(house.plain(&get("nobody")).await.starts_with("HTTP/1.1 404"));
+}
