@@ -109,11 +109,14 @@ fn spawn_upkeep(orchestrator: &Orchestrator, proxy: &Arc<Proxy>) {
 async fn until_signal() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => tracing::warn!("the configuration is read at the start only: restart to reload it"),
+        }
     }
-    Ok(())
 }
 
 fn secrets(settings: &Settings) -> BTreeMap<RepoName, Vec<u8>> {

@@ -58,7 +58,9 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RepoCommand {
+    /// Name, main branch and address of each
     List,
+    /// All that is configured of one, and where its hook sends
     Show { name: String },
 }
 
@@ -95,11 +97,13 @@ pub(super) struct One {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EnvCommand {
+    /// Phase, commit and address of each
     List {
         /// Ended ones too
         #[arg(long)]
         all: bool,
     },
+    /// Everything about one: phase, reason, addresses, when it ends
     Show(One),
     /// Print the address
     Url(One),
@@ -125,7 +129,9 @@ pub(super) enum EnvCommand {
         #[arg(long)]
         pull: bool,
     },
+    /// Keep it from expiring
     Pin(One),
+    /// Let it expire again
     Unpin(One),
     /// End it and keep an archive
     Archive(One),
@@ -135,6 +141,7 @@ pub(super) enum EnvCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ArchiveCommand {
+    /// Newest first
     List {
         #[arg(long)]
         repo: Option<String>,
@@ -146,6 +153,7 @@ pub(super) enum ArchiveCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventCommand {
+    /// Newest first
     List {
         #[arg(long)]
         repo: Option<String>,

@@ -46,14 +46,14 @@ impl Run<'_> {
         force: Force,
     ) -> Result<(), Failure> {
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
-        let facts = self.run_facts(stack, force).await?;
+        let facts = self.run_facts(force).await?;
         let plan =
             reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
         self.note(&plan).await?;
         self.apply(&plan, stack, commit, checkout, &observed).await
     }
 
-    async fn run_facts(&self, stack: &Stack, force: Force) -> Result<RunFacts, Failure> {
+    async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
         let applied = self.house.store.stack(self.environment.id).await?;
         Ok(RunFacts {
             applied: applied.map(|applied| applied.stack.digest),
@@ -61,7 +61,7 @@ impl Run<'_> {
             serving: self.environment.serving,
             // A new generation always proves readiness anew.
             published: false,
-            recreate: force.rebuild && stack.services.is_empty(),
+            recreate: force.rebuild,
         })
     }
 
