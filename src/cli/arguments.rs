@@ -146,9 +146,8 @@ pub(super) enum ArchiveCommand {
         #[arg(long)]
         repo: Option<String>,
     },
-    Show {
-        id: String,
-    },
+    /// One, with its manifest by --json
+    Show { id: String },
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,11 +159,8 @@ pub(super) enum EventCommand {
         #[arg(long)]
         branch: Option<String>,
     },
-    Show {
-        id: i64,
-    },
+    /// One, and what became of it
+    Show { id: i64 },
     /// Take an event once more
-    Replay {
-        id: i64,
-    },
+    Replay { id: i64 },
 }
