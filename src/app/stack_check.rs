@@ -36,14 +36,13 @@ pub async fn check(dir: &Path, configured: Option<(&Settings, &Repository)>) -> 
     let mut files = repository.map(|it| it.compose.clone()).unwrap_or_default();
     let copy;
     let checkout = match repository.and_then(|it| it.stack.as_deref()) {
-        None => checkout.as_path(),
-        // A starter stack is written into a checkout of our own, never into the developer's folder.
-        Some(starter) => {
+        Some(starter) if scan::find_files(&checkout).is_empty() => {
             copy = work.0.join("checkout");
-            std::fs::create_dir_all(&copy)?;
+            outline(&checkout, &copy)?;
             files = compose.starter(starter, &copy)?;
             copy.as_path()
         }
+        Some(_) | None => checkout.as_path(),
     };
     let named = if files.is_empty() { scan::find_files(checkout) } else { files.clone() };
     if !named.is_empty()
@@ -68,6 +67,18 @@ pub async fn check(dir: &Path, configured: Option<(&Settings, &Repository)>) -> 
         Err(PortError::Permanent(reason) | PortError::NotFound(reason)) => Ok(refused(reason)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A starter stack is written into a folder of our own, never into the developer's. The names of the top level are
+/// enough: starters look no deeper.
+fn outline(checkout: &Path, copy: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(copy)?;
+    for entry in std::fs::read_dir(checkout)? {
+        let entry = entry?;
+        let there = copy.join(entry.file_name());
+        if entry.path().is_dir() { std::fs::create_dir(there)? } else { std::fs::write(there, "")? }
+    }
+    Ok(())
 }
 
 fn judge(

@@ -129,6 +129,8 @@ pub struct Environment {
     pub project: ProjectName,
     pub intent: Intent,
     pub generation: Generation,
+    /// The generation of the newest wish to run.
+    pub run_generation: Generation,
     /// The newest generation whose work came to an end, well or not. Equal to `generation`: nothing to do.
     pub settled_generation: Generation,
     pub phase: Phase,
@@ -154,6 +156,12 @@ impl Environment {
     /// `REPO/BRANCH`, the name used on the command line and in logs.
     pub fn name(&self) -> String {
         format!("{}/{}", self.repo, self.branch)
+    }
+
+    /// Names the archive of the present life: the same however often the end is tried, another one when the branch
+    /// was wanted again in between.
+    pub fn archive_id(&self) -> String {
+        format!("{}-{}-{}", self.slug, self.id, self.run_generation.0)
     }
 
     pub fn has_work(&self) -> bool {
@@ -201,7 +209,7 @@ impl DeploymentState {
 /// What is known of an archive; the file lies in `DATA_DIR/archives/<id>.tar.zst`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveRecord {
-    /// `<slug>-<environment id>`: the same when the writing has to be done again.
+    /// As [`Environment::archive_id`] makes it.
     pub id: String,
     pub environment: EnvironmentId,
     pub repo: RepoName,

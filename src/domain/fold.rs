@@ -168,6 +168,7 @@ mod tests {
             slug,
             intent: Intent::Run { commit: Some(commit.clone()), rebuild: false, pull: false },
             generation: Generation(1),
+            run_generation: Generation(1),
             settled_generation: Generation(1),
             phase: Phase::Ready,
             reason: None,

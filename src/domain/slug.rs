@@ -41,6 +41,11 @@ pub fn service_label(service: &str) -> String {
     name
 }
 
+/// The part of a service whose own name is taken by another's `drey.host`.
+pub fn hashed_service_label(service: &str) -> String {
+    with_hash(&normalise(service), &hash(&[service]), HASH_LENGTH, SERVICE_LIMIT)
+}
+
 /// The parts of all services of a stack, all different: of those that would get the same one, only a service that
 /// is spelled exactly so keeps it, the others get a hash.
 pub fn service_labels(services: &[&str]) -> BTreeMap<String, String> {

@@ -15,11 +15,6 @@ const FORMAT_VERSION: u32 = 1;
 const EVENT_LIMIT: u32 = 1000;
 
 impl Run<'_> {
-    /// The same for each try, so that a crash leaves one archive and no second.
-    pub(super) fn archive_id(&self) -> String {
-        format!("{}-{}", self.environment.slug, self.environment.id)
-    }
-
     /// Writes, verifies and records the archive.
     pub(super) async fn archive(&self, id: &str, outcome: Outcome) -> Result<(), Failure> {
         let environment = &self.environment;

@@ -12,7 +12,7 @@ use crate::domain::environment::{Environment, Intent};
 use crate::domain::names::{EnvironmentId, ProjectName};
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
-use crate::domain::route::{Answer, Page, Route, RouteTable};
+use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme};
 use crate::store::{StoreError, StoredRoute};
 
 use super::house::House;
@@ -143,6 +143,8 @@ impl Board {
         let held = lock(&self.holding).contains(&environment.id);
         let answer = match (environment.serving, upstream) {
             (false, _) => page(environment),
+            // Probed, but nothing for a browser.
+            (true, _) if stored.route.scheme == Scheme::Tcp => page(environment),
             (true, Some(upstream)) if !held => Answer::Proxy(upstream),
             // Its container restarts or is being replaced: it will be back.
             (true, upstream) => Answer::Replacing(upstream),

@@ -1,6 +1,9 @@
 //! Running a branch: prepare, images, stack, up, ready, published.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::domain::environment::Phase;
 use crate::domain::names::CommitSha;
@@ -56,7 +59,7 @@ impl Run<'_> {
     async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
         let applied = self.house.store.stack(self.environment.id).await?;
         Ok(RunFacts {
-            applied: applied.map(|applied| applied.stack.digest),
+            applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack.digest),
             binds: self.house.ports.workspace.binds(self.environment.id).await?,
             serving: self.environment.serving,
             // A new generation always proves readiness anew.
@@ -75,14 +78,18 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let (engine, workspace) = (&self.house.ports.engine, &self.house.ports.workspace);
         let id = self.environment.id;
+        let within = Duration::from_secs(stack.readiness.within_seconds);
+        // One deadline over starting and answering; it runs from the first of the two.
+        let mut deadline = None;
+        let mut deadline = || *deadline.get_or_insert_with(|| Instant::now() + within);
         for planned in &plan.steps {
             match &planned.step {
                 Step::CreateNetwork { name } => self.create_network(stack, name).await?,
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,
                 Step::WriteBinds => workspace.write_binds(id, checkout, &stack.binds).await?,
                 Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
-                Step::Up { recreate } => self.up(stack, *recreate).await?,
-                Step::AwaitReady { .. } => self.await_ready(stack, commit).await?,
+                Step::Up { recreate } => self.up(stack, *recreate, deadline()).await?,
+                Step::AwaitReady { .. } => self.await_ready(stack, commit, deadline()).await?,
                 // Readiness and publishing are one: `await_ready` publishes what it saw.
                 Step::Publish => {}
                 Step::PruneBinds => {
@@ -135,7 +142,7 @@ impl Run<'_> {
         Ok(self.house.ports.engine.create_volume(&request).await?)
     }
 
-    async fn up(&self, stack: &Stack, recreate: bool) -> Result<(), Failure> {
+    async fn up(&self, stack: &Stack, recreate: bool, deadline: Instant) -> Result<(), Failure> {
         if !self.environment.serving {
             self.board.refresh(&self.enter(Phase::Starting).await?).await;
         }
@@ -145,8 +152,8 @@ impl Run<'_> {
             stack: stack.clone(),
             recreate,
         };
-        let limit = std::time::Duration::from_secs(stack.readiness.within_seconds);
-        match tokio::time::timeout(limit, self.house.ports.stacks.up(&request, &*self.log)).await {
+        self.house.store.disturb_stack(self.environment.id).await?;
+        match tokio::time::timeout_at(deadline, self.house.ports.stacks.up(&request, &*self.log)).await {
             Ok(result) => result.map_err(Failure::from),
             Err(_) => Err(Failure::Failed(format!(
                 "not started within {} s (`drey.ready.within`): a service that others wait for does not get healthy",
@@ -175,21 +182,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Before `up` nothing was touched. After it the branch is routed where all that a route needs is sound;
-    /// a first deployment that failed leaves no containers.
+    /// Before `up` nothing was touched. After it the branch is routed where all that a route needs is sound.
     async fn after_failure(&self, failure: Failure, stack: &Stack) -> Result<Failure, Failure> {
         let (Failure::Failed(_) | Failure::Blocked(_)) = &failure else { return Ok(failure) };
-        let engine = &self.house.ports.engine;
-        let observed = engine.observe(&self.environment.project).await?;
+        let observed = self.house.ports.engine.observe(&self.environment.project).await?;
         let failure = self.with_culprit(failure, stack, &observed).await;
         if self.environment.running_commit.is_none() {
-            for planned in reconcile::clear(&observed).steps {
-                if let Step::RemoveContainer { id, .. } = planned.step {
-                    engine.remove(&Resource::Container(id)).await?;
-                } else if let Step::RemoveNetwork { name } = planned.step {
-                    engine.remove(&Resource::Network(name)).await?;
-                }
-            }
             return Ok(failure);
         }
         let serving = self.still_serving(stack, &observed);
@@ -202,5 +200,20 @@ impl Run<'_> {
         };
         self.change(change).await?;
         Ok(failure)
+    }
+
+    /// A branch that never ran and did not come up leaves its volumes, but no containers and no networks: neither
+    /// its own nor those of a run that was cut before it.
+    pub(super) async fn clear(&self) -> Result<(), Failure> {
+        let engine = &self.house.ports.engine;
+        let observed = engine.observe(&self.environment.project).await?;
+        for planned in reconcile::clear(&observed).steps {
+            if let Step::RemoveContainer { id, .. } = planned.step {
+                engine.remove(&Resource::Container(id)).await?;
+            } else if let Step::RemoveNetwork { name } = planned.step {
+                engine.remove(&Resource::Network(name)).await?;
+            }
+        }
+        Ok(())
     }
 }

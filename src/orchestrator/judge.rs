@@ -115,6 +115,14 @@ impl Orchestrator {
         };
         match (outcome, environment.ending) {
             (Some(outcome), None) => self.schedule_end(repository, &environment, outcome).await?,
+            // A branch that a forge deletes after its merge is seen as deleted first, now and then.
+            (Some(outcome), Some(ending)) if outcome != ending.outcome => {
+                let ending = Ending { outcome, ..ending };
+                self.house
+                    .store
+                    .set_ending(environment.id, Some(ending), self.house.ports.clock.now())
+                    .await?;
+            }
             // The branch was deleted by mistake and is back, or main was set back.
             (None, Some(_)) => {
                 self.house.store.set_ending(environment.id, None, self.house.ports.clock.now()).await?;

@@ -1,5 +1,6 @@
 //! From a branch to an accepted compose document: fetch, tree, render, policy.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -98,7 +99,23 @@ impl Run<'_> {
         let mut variables = repository.variables.clone();
         variables.extend(self.render_variables(&services, commit));
         let request = RenderRequest { checkout, project: self.environment.project.clone(), files, variables };
-        Ok(stacks.render(&request).await?)
+        let rendered = stacks.render(&request).await?;
+        match self.corrected_variables(repository, &request.variables, &rendered.document) {
+            None => Ok(rendered),
+            Some(variables) => Ok(stacks.render(&RenderRequest { variables, ..request }).await?),
+        }
+    }
+
+    /// Addresses of services are guessed from their names before Compose has resolved labels and ports.
+    fn corrected_variables(
+        &self,
+        repository: &Repository,
+        given: &BTreeMap<String, String>,
+        document: &Value,
+    ) -> Option<BTreeMap<String, String>> {
+        let selected = rewrite::select(document, &repository.profiles).ok()?;
+        let discovered = rewrite::discover(&selected, &BTreeMap::new()).ok()?;
+        rewrite::corrected(given, &self.container_variables(&discovered), document)
     }
 
     fn accept(&self, repository: &Repository, rendered: &Rendered) -> Result<Value, Failure> {

@@ -144,6 +144,12 @@ impl Run<'_> {
             Err(Failure::Blocked(_)) => Phase::Blocked,
             Err(Failure::Failed(_) | Failure::Transient(_) | Failure::Gone) => Phase::Failed,
         };
+        if matches!(self.environment.intent, Intent::Run { .. })
+            && self.environment.running_commit.is_none()
+            && let Err(failure) = self.clear().await
+        {
+            self.say(format!("what was started could not be removed yet: {failure}"));
+        }
         self.board.release(self.environment.id);
         let change = StateChange { phase, reason, serving: None, running_commit: None, settled: true };
         match self.change(change).await {

@@ -12,7 +12,7 @@ use crate::domain::observed::ImageFacts;
 use crate::domain::plan::Step;
 use crate::domain::reconcile::{self, Force, ImageNeed};
 use crate::domain::rewrite::{
-    self, AddressParts, BoundContent, CommitVariables, RewriteContext, ServiceLimits,
+    self, AddressParts, BoundContent, CommitVariables, Discovered, RewriteContext, ServiceLimits,
 };
 use crate::domain::stack::Stack;
 use crate::ports::BuildRequest;
@@ -72,6 +72,14 @@ impl Run<'_> {
     ) -> BTreeMap<String, String> {
         let (repo, branch) = (&self.environment.repo, &self.environment.branch);
         rewrite::render_variables(self.address(), CommitVariables { repo, branch, commit }, services)
+    }
+
+    /// For every container, constant for the environment's life.
+    pub(super) fn container_variables(&self, discovered: &Discovered) -> BTreeMap<String, String> {
+        let (repo, branch) = (&self.environment.repo, &self.environment.branch);
+        let labels =
+            discovered.services.iter().map(|found| (found.service.clone(), found.label.clone())).collect();
+        rewrite::container_variables(self.address(), repo, branch, &labels)
     }
 
     /// Builds and pulls what the engine lacks.
@@ -182,11 +190,8 @@ impl Run<'_> {
     pub(super) async fn make_stack(&self, prepared: &Prepared, images: &Images) -> Result<Stack, Failure> {
         let (document, checkout) = (&prepared.document, &prepared.checkout);
         let discovered = rewrite::discover(document, &images.facts).map_err(failed)?;
-        let labels: BTreeMap<String, String> =
-            discovered.services.iter().map(|found| (found.service.clone(), found.label.clone())).collect();
         let environment = &self.environment;
-        let variables =
-            rewrite::container_variables(self.address(), &environment.repo, &environment.branch, &labels);
+        let variables = self.container_variables(&discovered);
         let contents = self.contents(document, checkout, &prepared.commit).await?;
         let limits = &self.house.settings.limits;
         let limits =

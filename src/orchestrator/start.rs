@@ -24,8 +24,12 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Waits until the stack is ready by the rules of `domain::readiness` and its primary answers, then publishes.
-    pub(super) async fn await_ready(&self, stack: &Stack, commit: &CommitSha) -> Result<(), Failure> {
-        let deadline = Instant::now() + Duration::from_secs(stack.readiness.within_seconds);
+    pub(super) async fn await_ready(
+        &self,
+        stack: &Stack,
+        commit: &CommitSha,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
         let mut attempt = 0;
         loop {
             let observed = self.house.ports.engine.observe(&self.environment.project).await?;
@@ -52,7 +56,7 @@ impl Run<'_> {
 
     async fn ask_primary(&self, stack: &Stack, observed: &Observed) -> Result<(), String> {
         let Some(primary) = stack.routes.first() else { return Ok(()) };
-        let Some(upstream) = readiness::upstream(primary, observed) else {
+        let Some(upstream) = readiness::probe_target(primary, observed) else {
             return Err(format!("{} has no address in {}", primary.service, primary.network));
         };
         let answer = self.probe(&upstream, &stack.readiness.path).await;

@@ -31,7 +31,7 @@ impl Run<'_> {
     async fn end_facts(&self, archive: bool) -> Result<EndFacts, Failure> {
         let id = self.environment.id;
         let store = &self.house.store;
-        let archive = archive.then(|| self.archive_id());
+        let archive = archive.then(|| self.environment.archive_id());
         let archived = match &archive {
             Some(archive) => store.archive(archive).await?.is_some(),
             None => false,

@@ -26,7 +26,7 @@ pub trait Stacks: Send + Sync {
     async fn stop(&self, project: &ProjectName, timeout_seconds: u32, log: &dyn LogSink) -> PortResult<()>;
     /// The overlay for this stack, from `overlay.yaml.tera`: a compose fragment.
     fn overlay(&self, values: &Value) -> PortResult<Value>;
-    /// Writes a starter stack's compose file into the checkout.
+    /// Writes a starter stack's compose file into a checkout that has none; the files to use.
     fn starter(&self, name: &str, checkout: &Path) -> PortResult<Vec<PathBuf>>;
 }
 

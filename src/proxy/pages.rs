@@ -182,11 +182,18 @@ fn words(page: &Page) -> (StatusCode, bool, &'static str, &'static str) {
             "Building",
             "The branch's images are being built. The first time this takes a few minutes, afterwards only what changed is built.",
         ),
-        Phase::Starting | Phase::Ready => (
+        Phase::Starting => (
             SOON,
             true,
             "Starting",
             "The branch's containers are starting. The page appears as soon as they answer.",
+        ),
+        // Whatever else is ready is passed on.
+        Phase::Ready => (
+            StatusCode::NOT_FOUND,
+            false,
+            "Running, but not a website",
+            "This service of the branch speaks TCP, not HTTP, so there is nothing to show in a browser.",
         ),
         Phase::Updating => {
             (SOON, true, "Updating", "A new version of this branch is taking over. Its data is kept.")

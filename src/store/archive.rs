@@ -57,8 +57,9 @@ impl Store {
         let repo = filter.repo.as_ref().map(RepoName::as_str);
         let rows = sqlx::query_as!(
             ArchiveRow,
-            "SELECT * FROM archive WHERE (?1 IS NULL OR repo = ?1) AND (?2 IS NULL OR id < ?2)
-             ORDER BY id DESC LIMIT ?3",
+            "SELECT * FROM archive WHERE (?1 IS NULL OR repo = ?1)
+                 AND (?2 IS NULL OR (created_at, id) < (SELECT created_at, id FROM archive WHERE id = ?2))
+             ORDER BY created_at DESC, id DESC LIMIT ?3",
             repo,
             filter.before,
             filter.limit
@@ -120,7 +121,7 @@ mod tests {
     async fn records_come_back_newest_first() {
         let (_folder, store) = home().await;
         let made = store.create_environment(new_environment("a", 1)).await.unwrap();
-        let record = |id: &str, repo: &str, outcome| ArchiveRecord {
+        let record = |id: &str, repo: &str, outcome, millis| ArchiveRecord {
             id: id.to_owned(),
             environment: made.id,
             repo: RepoName::parse(repo).unwrap(),
@@ -128,14 +129,14 @@ mod tests {
             slug: made.slug.clone(),
             commit: Some(commit('1')),
             outcome,
-            created_at: moment(3),
+            created_at: moment(millis),
             size_bytes: 5_000_000_000,
             verified_at: None,
         };
         let records = [
-            record("20260101-000000-a-1", "shop", Outcome::Merged),
-            record("20260102-000000-a-1", "other", Outcome::Deleted),
-            record("20260103-000000-a-1", "shop", Outcome::Expired),
+            record("z-1-1", "shop", Outcome::Merged, 3),
+            record("m-2-1", "other", Outcome::Deleted, 4),
+            record("a-3-1", "shop", Outcome::Expired, 5),
         ];
         for record in &records {
             store.add_archive(record).await.unwrap();

@@ -216,6 +216,7 @@ struct EnvironmentRow {
     updated_at: i64,
     last_visited_at: Option<i64>,
     version: i64,
+    run_generation: i64,
 }
 
 impl TryFrom<EnvironmentRow> for Environment {
@@ -237,6 +238,7 @@ impl TryFrom<EnvironmentRow> for Environment {
             project: ProjectName::from_stored(row.project),
             intent: name.json(&row.intent)?,
             generation: Generation(row.generation),
+            run_generation: Generation(row.run_generation),
             settled_generation: Generation(row.settled_generation),
             phase: name.word(&row.phase)?,
             reason: row.reason,

@@ -101,6 +101,7 @@ impl Store {
         sqlx::query!(
             "UPDATE environment SET
                  intent = ?1, phase = ?2, commit_id = COALESCE(?3, commit_id), generation = generation + 1,
+                 run_generation = CASE WHEN ?4 THEN generation + 1 ELSE run_generation END,
                  reason = CASE WHEN ?4 THEN NULL ELSE reason END,
                  ending_outcome = CASE WHEN ?4 THEN NULL ELSE ending_outcome END,
                  ending_due_at = CASE WHEN ?4 THEN NULL ELSE ending_due_at END,
@@ -268,7 +269,9 @@ mod tests {
         let ending = store.set_intent(made.id, &end, None, moment(3)).await.unwrap();
         assert_eq!((ending.phase, ending.commit.clone()), (Phase::Failed, Some(commit('1'))));
         assert_eq!((ending.intent.clone(), ending.has_work()), (end, true));
+        assert_eq!(ending.archive_id(), made.archive_id(), "tried again, it is the same archive");
         let back = store.set_intent(made.id, &run(), None, moment(4)).await.unwrap();
+        assert_ne!(back.archive_id(), made.archive_id(), "another end, another archive");
         assert_eq!((back.phase, back.reason), (Phase::Queued, None));
     }
 

@@ -10,17 +10,20 @@ use crate::domain::stack::Stack;
 pub struct AppliedStack {
     pub stack: Stack,
     pub generation: Generation,
+    /// Brought up whole, and nothing touched its containers since.
+    pub whole: bool,
 }
 
 impl Store {
     /// What was applied last; `None` before the first time and after the end.
     pub async fn stack(&self, id: EnvironmentId) -> StoreResult<Option<AppliedStack>> {
-        let row = sqlx::query!("SELECT generation, stack FROM applied_stack WHERE environment = ?", id.0)
-            .fetch_optional(&self.readers)
-            .await?;
+        let row =
+            sqlx::query!("SELECT generation, stack, whole FROM applied_stack WHERE environment = ?", id.0)
+                .fetch_optional(&self.readers)
+                .await?;
         let Some(row) = row else { return Ok(None) };
         let stack = Row { table: "applied_stack", key: &id }.json(&row.stack)?;
-        Ok(Some(AppliedStack { stack, generation: Generation(row.generation) }))
+        Ok(Some(AppliedStack { stack, generation: Generation(row.generation), whole: row.whole != 0 }))
     }
 
     /// Keeps what is applied now instead of what was before.
@@ -33,13 +36,23 @@ impl Store {
         let stack = serde_json::to_string(stack)?;
         let mut transaction = self.write().await?;
         sqlx::query!(
-            "INSERT OR REPLACE INTO applied_stack (environment, generation, stack) VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO applied_stack (environment, generation, stack, whole) VALUES (?, ?, ?, 1)",
             id.0,
             generation.0,
             stack
         )
         .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Containers are about to be touched: until [`Self::set_stack`] nobody may rely on what ran before.
+    pub async fn disturb_stack(&self, id: EnvironmentId) -> StoreResult<()> {
+        let mut transaction = self.write().await?;
+        sqlx::query!("UPDATE applied_stack SET whole = 0 WHERE environment = ?", id.0)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -81,7 +94,11 @@ mod tests {
         store.set_stack(id, Generation(1), &stack).await.unwrap();
         stack.digest = "d2".to_owned();
         store.set_stack(id, Generation(2), &stack).await.unwrap();
-        let applied = AppliedStack { stack, generation: Generation(2) };
+        let applied = AppliedStack { stack: stack.clone(), generation: Generation(2), whole: true };
+        assert_eq!(store.stack(id).await.unwrap(), Some(applied.clone()));
+        store.disturb_stack(id).await.unwrap();
+        assert_eq!(store.stack(id).await.unwrap(), Some(AppliedStack { whole: false, ..applied.clone() }));
+        store.set_stack(id, Generation(2), &stack).await.unwrap();
         assert_eq!(store.stack(id).await.unwrap(), Some(applied));
         store.clear_stack(id).await.unwrap();
         assert_eq!(store.stack(id).await.unwrap(), None);

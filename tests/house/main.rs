@@ -142,6 +142,64 @@ async fn a_broken_update_leaves_what_runs_alone() {
 }
 
 #[tokio::test]
+async fn going_back_to_the_former_commit_replaces_what_a_failed_update_left() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        let mut silent = document();
+        silent["services"]["web"]["command"] = json!(["nobody-listens"]);
+        silent["services"]["web"]["labels"] = json!({"drey.ready.within": "1s"});
+        house.commit('c', "feature/x", &['b'], silent);
+        house.world.with(|inside| inside.answers = None);
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Failed).await;
+        house.world.with(|inside| inside.answers = Some(200));
+        house.commit('b', "feature/x", &['a'], document());
+        house.push("feature/x").await;
+        let ready = house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(ready.running_commit, Some(sha('b')));
+        assert_eq!(house.world.with(|inside| inside.ups), 3, "the containers of the failed commit went");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cut_start_leaves_nothing_when_the_next_push_cannot_start_at_all() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let gate = house.world.with(|inside| inside.gate.clone());
+        let closed = gate.acquire_many(100).await.unwrap();
+        house.push("feature/x").await;
+        eventually("the network is there", || async { house.things_on_the_engine() == 2 }).await;
+        let mut broken = document();
+        broken["x-broken"] = json!("compose.yaml: no");
+        house.commit('c', "feature/x", &['b'], broken);
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Failed).await;
+        assert_eq!(house.things_on_the_engine(), 1, "the volume stays");
+        drop(closed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_speaks_tcp_is_probed_and_not_routed() {
+    in_house(|house| async move {
+        let mut tcp = document();
+        tcp["services"]["web"]["labels"] = json!({"drey.scheme": "tcp"});
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], tcp);
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        assert!(matches!(house.answer("feature-x"), Some(Answer::Page(page)) if page.phase == Phase::Ready));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_newest_push_wins_and_the_cut_one_is_superseded() {
     in_house(|house| async move {
         house.commit('a', "main", &[], document());

@@ -74,10 +74,16 @@ impl Stacks for ComposeCli {
     }
 
     fn starter(&self, name: &str, checkout: &Path) -> PortResult<Vec<PathBuf>> {
+        // A branch that brings its own file is taken at its word.
+        let own = scan::find_files(checkout);
+        if !own.is_empty() {
+            return Ok(own);
+        }
         let file = PathBuf::from("compose.yaml");
         let path = checkout.join(&file);
         let text = template::starter(name).map_err(|error| PortError::Permanent(error.to_string()))?;
-        std::fs::write(&path, text)
+        std::fs::File::create_new(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
             .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
         Ok(vec![file])
     }
@@ -100,6 +106,27 @@ fn overlay_of(text: &str) -> PortResult<Value> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_starter_is_for_checkouts_without_a_file_and_follows_no_link() {
+        let compose = ComposeCli::new(ComposeSettings {
+            engine_host: String::new(),
+            drey: None,
+            home: None,
+            empty_folder: PathBuf::new(),
+            overlay: None,
+        });
+        let checkout = tempfile::tempdir().unwrap();
+        let files = compose.starter("static-site", checkout.path()).unwrap();
+        assert_eq!(files, [PathBuf::from("compose.yaml")]);
+        assert!(checkout.path().join("compose.yaml").is_file());
+
+        let own = tempfile::tempdir().unwrap();
+        let victim = own.path().join("victim");
+        std::os::unix::fs::symlink(&victim, own.path().join("compose.yaml")).unwrap();
+        assert_eq!(compose.starter("static-site", own.path()).unwrap(), [PathBuf::from("compose.yaml")]);
+        assert!(!victim.exists());
+    }
 
     #[test]
     fn an_overlay_is_a_mapping_or_nothing() {

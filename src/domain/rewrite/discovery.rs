@@ -60,19 +60,51 @@ pub fn discover(document: &Value, images: &BTreeMap<String, ImageFacts>) -> Resu
     let primary = primary(document, images)?;
     let mut services = vec![found(document, images, &primary, true)?];
     let others: Vec<&str> = services_of(document)
-        .filter(|(name, service)| **name != primary && !ports_of(service, None).is_empty())
+        .filter(|(name, service)| {
+            **name != primary
+                && (label(service, "drey.port").is_some() || !ports_of(service, None).is_empty())
+        })
         .map(|(name, _)| name.as_str())
         .collect();
-    let labels = slug::service_labels(&others);
-    for name in others {
-        let mut other = found(document, images, name, false)?;
-        if other.label.is_empty() {
-            other.label = labels.get(name).cloned().unwrap_or_else(|| slug::service_label(name));
-        }
-        services.push(other);
-    }
+    let mut others =
+        others.into_iter().map(|name| found(document, images, name, false)).collect::<Result<Vec<_>, _>>()?;
+    name_hosts(&mut others)?;
+    services.extend(others);
     let readiness = readiness(document, &primary)?;
     Ok(Discovered { services, readiness })
+}
+
+/// Hostname parts for those that name none; no two services have the same.
+fn name_hosts(services: &mut [DiscoveredService]) -> Result<(), RewriteError> {
+    let mut asked: BTreeMap<String, String> = BTreeMap::new();
+    for service in services.iter().filter(|service| !service.label.is_empty()) {
+        if let Some(other) = asked.insert(service.label.clone(), service.service.clone()) {
+            return Err(RewriteError::SameHost {
+                one: other,
+                two: service.service.clone(),
+                host: service.label.clone(),
+            });
+        }
+    }
+    let unnamed: Vec<&str> = services
+        .iter()
+        .filter(|service| service.label.is_empty())
+        .map(|service| service.service.as_str())
+        .collect();
+    let mut labels = slug::service_labels(&unnamed);
+    for service in services.iter_mut().filter(|service| service.label.is_empty()) {
+        let label = labels.remove(&service.service).unwrap_or_else(|| slug::service_label(&service.service));
+        let is_taken = asked.contains_key(&label);
+        service.label = if is_taken { slug::hashed_service_label(&service.service) } else { label };
+    }
+    Ok(())
+}
+
+/// The service that is the primary by its name alone.
+pub(super) fn primary_by_name<'a>(names: &[&'a str]) -> Option<&'a str> {
+    PRIMARY_NAMES.into_iter().find_map(|wanted| {
+        names.iter().copied().filter(|name| base_name(name) == wanted).min_by_key(|name| (name.len(), *name))
+    })
 }
 
 fn primary(document: &Value, images: &BTreeMap<String, ImageFacts>) -> Result<String, RewriteError> {
@@ -85,11 +117,9 @@ fn primary(document: &Value, images: &BTreeMap<String, ImageFacts>) -> Result<St
         [] => {}
         [_, second, ..] => return Err(RewriteError::SeveralPrimaries((*second).clone())),
     }
-    for wanted in PRIMARY_NAMES {
-        let named = services_of(document).filter(|(name, _)| base_name(name) == wanted).map(|(name, _)| name);
-        if let Some(first) = named.min_by_key(|name| (name.len(), (*name).clone())) {
-            return Ok(first.clone());
-        }
+    let names: Vec<&str> = services_of(document).map(|(name, _)| name.as_str()).collect();
+    if let Some(named) = primary_by_name(&names) {
+        return Ok(named.to_owned());
     }
     let has = |key: &str| -> Vec<String> {
         let filled =

@@ -18,6 +18,8 @@ pub enum RewriteError {
     NoPort(String),
     #[error("services.{service}.labels.{label}: {value:?} {reason}")]
     Label { service: String, label: String, value: String, reason: &'static str },
+    #[error("services.{two}.labels.drey.host: {host:?} is the host of {one} too; give one of them another")]
+    SameHost { one: String, two: String, host: String },
     #[error("services.{service}.depends_on: {needed} belongs to a profile that is not started")]
     InactiveDependency { service: String, needed: String },
     #[error("{key}: {path} is not in the commit")]

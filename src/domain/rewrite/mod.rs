@@ -30,7 +30,7 @@ pub use networks::network_keys;
 pub use overlay::{ServiceLimits, overlay_values};
 pub use select::select;
 pub use services::{is_job, restart_policy};
-pub use variables::{AddressParts, CommitVariables, container_variables, render_variables};
+pub use variables::{AddressParts, CommitVariables, container_variables, corrected, render_variables};
 
 /// Everything a rewrite depends on besides the document.
 pub struct RewriteContext<'a> {

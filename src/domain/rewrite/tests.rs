@@ -241,6 +241,41 @@ fn the_primary_is_found_by_label_name_or_being_the_only_one() {
 }
 
 #[test]
+fn hosts_are_asked_for_by_label_and_never_shared() {
+    let hosts = |services: Value| {
+        let found = discover(&json!({ "services": services }), &BTreeMap::new())
+            .map_err(|error| error.to_string())?;
+        Ok::<_, String>(
+            found.services.into_iter().map(|it| format!("{} {}", it.service, it.label)).collect::<Vec<_>>(),
+        )
+    };
+    let labelled = |host: &str| json!({ "expose": [80], "labels": { "drey.host": host } });
+    let web = json!({ "expose": [80] });
+    let named = hosts(
+        json!({ "web": web, "a": labelled("api"), "db": {}, "jmx": { "labels": { "drey.port": "9010" } } }),
+    );
+    assert_eq!(named.unwrap(), ["web ", "a api", "jmx jmx"]);
+    let taken = hosts(json!({ "web": web, "a": labelled("b"), "b": { "expose": [80] } })).unwrap();
+    assert_eq!(taken[..2], ["web ", "a b"]);
+    assert!(taken[2].starts_with("b b-") && taken[2].len() == 10, "{taken:?}");
+    let twice = hosts(json!({ "web": web, "a": labelled("x"), "b": labelled("x") })).unwrap_err();
+    assert!(twice.contains("services.b.labels.drey.host") && twice.contains("host of a"), "{twice}");
+}
+
+#[test]
+fn addresses_guessed_from_names_are_corrected_where_they_were_used() {
+    let map = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
+        entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let given = map(&[("DREY_SLUG", "x"), ("DREY_URL_SHOP", "https://x--shop.d"), ("MAIL", "m")]);
+    let right = map(&[("DREY_SLUG", "x"), ("DREY_URL_SHOP", "https://x.d")]);
+    assert_eq!(corrected(&given, &right, &json!({ "a": "https://other" })), None);
+    let again = corrected(&given, &right, &json!({ "a": ["see https://x--shop.d/"] })).unwrap();
+    assert_eq!(again, map(&[("DREY_SLUG", "x"), ("DREY_URL_SHOP", "https://x.d"), ("MAIL", "m")]));
+    assert_eq!(corrected(&again, &right, &json!({ "a": ["see https://x.d/"] })), None);
+}
+
+#[test]
 fn of_several_ports_the_usual_one_is_taken() {
     let ports = json!([{"target": 9229, "protocol": "tcp"}, {"target": 8000, "protocol": "tcp"}, {"target": 53, "protocol": "udp"}]);
     assert_eq!(primary_of(json!({"web": {"ports": ports}})), Ok(("web".into(), 8000)));

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
+use super::discovery::primary_by_name;
 use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::slug;
 
@@ -50,17 +53,41 @@ pub fn container_variables(
     variables
 }
 
-/// `DREY_*` for `${…}`: the containers' ones as far as the names of services tell, and the commit.
+/// `DREY_*` for `${…}`: the containers' ones as far as the names of services tell, and the commit. [`corrected`] looks
+/// at them again when more is known.
 pub fn render_variables(
     address: AddressParts<'_>,
     of: CommitVariables<'_>,
     services: &[String],
 ) -> BTreeMap<String, String> {
     let names: Vec<&str> = services.iter().map(String::as_str).collect();
-    let labels = slug::service_labels(&names);
+    let mut labels = slug::service_labels(&names);
+    if let Some(primary) = primary_by_name(&names) {
+        labels.insert(primary.to_owned(), String::new());
+    }
     let mut variables = container_variables(address, of.repo, of.branch, &labels);
     variables.insert("DREY_COMMIT".to_owned(), of.commit.to_string());
     variables
+}
+
+/// The variables to resolve the files with once more, where an address that was guessed from names is wrong and the
+/// document has used it. `right`: the containers' variables, as the resolved document tells them.
+pub fn corrected(
+    given: &BTreeMap<String, String>,
+    right: &BTreeMap<String, String>,
+    document: &Value,
+) -> Option<BTreeMap<String, String>> {
+    let is_wrong = |(name, value): &(&String, &String)| {
+        name.starts_with("DREY_URL_") && right.get(*name) != Some(*value)
+    };
+    let text = document.to_string();
+    given.iter().filter(is_wrong).any(|(_, value)| text.contains(value.as_str())).then(|| {
+        let kept = given.iter().filter(|entry| !is_wrong(entry));
+        let mut variables: BTreeMap<String, String> =
+            kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        variables.extend(right.clone());
+        variables
+    })
 }
 
 fn variable_part(service: &str) -> String {
