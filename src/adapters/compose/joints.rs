@@ -15,6 +15,10 @@ pub(super) struct ScannedFiles {
     pub(super) env_text: String,
     /// Names of the services that the files declare.
     pub(super) services: Vec<String>,
+    /// SHA-256 of everything that Compose will read.
+    pub(super) inputs: [u8; 32],
+    /// One of the files names `DREY_COMMIT`.
+    pub(super) names_commit: bool,
 }
 
 /// Scans the raw files before any tool sees them. All findings are told at once.
@@ -28,7 +32,13 @@ pub(super) fn scan(checkout: &Path, files: &[PathBuf]) -> PortResult<ScannedFile
         ));
     }
     let scanned = scan::scan(checkout, &files).map_err(|findings| refused(&findings))?;
-    Ok(ScannedFiles { files, env_text: scanned.environment, services: scanned.services })
+    Ok(ScannedFiles {
+        files,
+        env_text: scanned.environment,
+        services: scanned.services,
+        inputs: scanned.inputs,
+        names_commit: scanned.names_commit,
+    })
 }
 
 fn refused(findings: &[Finding]) -> PortError {

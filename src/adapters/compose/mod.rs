@@ -5,6 +5,7 @@
 
 pub mod facts;
 mod joints;
+mod memory;
 mod messages;
 mod render;
 pub mod scan;
@@ -31,11 +32,12 @@ pub struct ComposeCli {
     settings: ComposeSettings,
     /// Asked once: an older tool speaks plainer.
     version: OnceCell<Version>,
+    memory: memory::Memory,
 }
 
 impl ComposeCli {
     pub fn new(settings: ComposeSettings) -> Self {
-        Self { settings, version: OnceCell::new() }
+        Self { settings, version: OnceCell::new(), memory: memory::Memory::default() }
     }
 
     /// The version, for instance `2.40.3`; an error when the tool is missing or older than 2.24.
@@ -56,7 +58,7 @@ impl Stacks for ComposeCli {
     }
 
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
-        render::render(&self.settings, request).await
+        render::render(&self.settings, &self.memory, request).await
     }
 
     async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {

@@ -7,17 +7,40 @@ use serde_json::Value;
 
 use super::facts;
 use super::joints::{self, ScannedFiles};
+use super::memory::{self, Memory};
 use super::messages;
 use super::tool::{self, ComposeSettings};
 use crate::domain::policy::paths_used;
 use crate::ports::{PortError, PortResult, RenderRequest, Rendered};
 
-/// Scans the raw files, then resolves them. Nothing of a file is believed before the scan.
-pub(super) async fn render(settings: &ComposeSettings, request: &RenderRequest) -> PortResult<Rendered> {
-    let ScannedFiles { files, env_text, .. } = joints::scan(&request.checkout, &request.files)?;
+/// Scans the raw files, then resolves them, unless that was done before. Nothing of a file is believed before the scan.
+pub(super) async fn render(
+    settings: &ComposeSettings,
+    memory: &Memory,
+    request: &RenderRequest,
+) -> PortResult<Rendered> {
+    let scanned = joints::scan(&request.checkout, &request.files)?;
+    let key = memory::key(request, &scanned);
+    let document = match memory.recall(&request.project, &key) {
+        Some(document) => document,
+        None => {
+            let document = resolve(settings, request, &scanned).await?;
+            memory.keep(&request.project, key, &document);
+            document
+        }
+    };
+    let facts = facts::look(&request.checkout, &paths_used(&document));
+    Ok(Rendered { document, files: scanned.files, facts })
+}
+
+async fn resolve(
+    settings: &ComposeSettings,
+    request: &RenderRequest,
+    ScannedFiles { files, env_text, .. }: &ScannedFiles,
+) -> PortResult<Value> {
     let folder = WorkFolder::create(&request.checkout)?;
-    let env_file = folder.write_env_file(&env_text)?;
-    let arguments = config_arguments(request, &files, &env_file);
+    let env_file = folder.write_env_file(env_text)?;
+    let arguments = config_arguments(request, files, &env_file);
     let output = tool::resolve(settings, request, arguments, &folder.path).await?;
     if !output.succeeded() {
         return Err(messages::config_error(&output, &request.checkout));
@@ -27,10 +50,8 @@ pub(super) async fn render(settings: &ComposeSettings, request: &RenderRequest) 
             "compose: the resolved compose files are larger than 16 MiB".to_owned(),
         ));
     }
-    let document: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))?;
-    let facts = facts::look(&request.checkout, &paths_used(&document));
-    Ok(Rendered { document, files, facts })
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))
 }
 
 fn config_arguments(request: &RenderRequest, files: &[PathBuf], env_file: &Path) -> Vec<OsString> {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use git2::{Odb, Oid, Repository, Tree, TreeEntry};
 
 use super::error::{file, local};
+use super::times::Times;
 use super::tree::{TYPE_LINK, TYPE_MASK, TYPE_SUBMODULE, TYPE_TREE};
 use crate::ports::{PortError, PortResult, TreeLimits};
 
@@ -33,12 +34,14 @@ pub(super) fn write_tree(
     // Before the clean-up is in charge: what was there before is not ours to remove.
     make_folder(destination)?;
     let odb = repository.odb().map_err(|error| local("cannot open the objects", &error))?;
-    let mut writer = Writer { repository, odb, limits, left: limits, given_up };
+    let times = Times::of(destination);
+    let mut writer = Writer { repository, odb, limits, left: limits, given_up, times };
     let written = writer.write(tree.id(), destination);
     if written.is_err() {
         fs::remove_dir_all(destination).map_err(|error| file("cannot remove", destination, &error))?;
+        return written;
     }
-    written
+    writer.times.keep().map_err(|error| file("cannot keep the times of", destination, &error))
 }
 
 struct Writer<'r> {
@@ -48,6 +51,7 @@ struct Writer<'r> {
     /// What may still be written.
     left: TreeLimits,
     given_up: &'r AtomicBool,
+    times: Times,
 }
 
 impl Writer<'_> {
@@ -72,14 +76,14 @@ impl Writer<'_> {
                         folders.push((entry.id(), path, depth + 1));
                     }
                     TYPE_SUBMODULE => make_folder(&path)?,
-                    _ => self.write_entry(&entry, &path)?,
+                    _ => self.write_entry(&entry, &path, destination)?,
                 }
             }
         }
         Ok(())
     }
 
-    fn write_entry(&mut self, entry: &TreeEntry<'_>, path: &Path) -> PortResult<()> {
+    fn write_entry(&mut self, entry: &TreeEntry<'_>, path: &Path, root: &Path) -> PortResult<()> {
         let what = path.display().to_string();
         // The size comes first: a huge file is refused before it is in memory.
         let (size, _) = self.odb.read_header(entry.id()).map_err(|error| local(&what, &error))?;
@@ -89,7 +93,9 @@ impl Writer<'_> {
         let written = if mode & TYPE_MASK == TYPE_LINK {
             symlink(OsStr::from_bytes(blob.content()), path)
         } else {
+            let relative = path.strip_prefix(root).unwrap_or(path);
             write_file(path, blob.content(), if mode & 0o111 == 0 { 0o644 } else { 0o755 })
+                .and_then(|file| self.times.settle(&file, relative, entry.id()))
         };
         written.map_err(|error| refusal(path, &error))
     }
@@ -125,10 +131,11 @@ fn make_folder(path: &Path) -> PortResult<()> {
     made.map_err(|error| refusal(path, &error))
 }
 
-fn write_file(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
+fn write_file(path: &Path, content: &[u8], mode: u32) -> std::io::Result<fs::File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(mode))
+    file.set_permissions(Permissions::from_mode(mode))?;
+    Ok(file)
 }
 
 /// What the tree asks for and the file system cannot give is the tree's fault; the rest may pass.

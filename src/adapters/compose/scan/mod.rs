@@ -5,6 +5,7 @@
 //! document: this here decides only what may be read.
 
 mod dotenv;
+mod inputs;
 mod references;
 mod tree;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::{Resolved, resolve};
 use crate::domain::policy::{Action, Finding, PathFact, Rule};
+use inputs::Inputs;
 use references::{Kind, Reference};
 use tree::{FILE_LIMIT, Node};
 
@@ -42,6 +44,10 @@ pub struct Scanned {
     pub environment: String,
     /// Names of the services that the files declare.
     pub services: Vec<String>,
+    /// SHA-256 of everything that Compose will read.
+    pub inputs: [u8; 32],
+    /// One of the files names `DREY_COMMIT`.
+    pub names_commit: bool,
     /// What was noticed and is dropped.
     pub findings: Vec<Finding>,
 }
@@ -69,10 +75,13 @@ pub fn scan(checkout: &Path, files: &[PathBuf]) -> Result<Scanned, Vec<Finding>>
         return Err(scanner.findings);
     }
     let services = scanner.services.into_iter().collect();
+    let (inputs, names_commit) = scanner.inputs.finish();
     Ok(Scanned {
         files: scanner.files,
         environment: scanner.environment,
         services,
+        inputs,
+        names_commit,
         findings: scanner.findings,
     })
 }
@@ -85,6 +94,7 @@ struct Scanner<'a> {
     reads: usize,
     environment: String,
     services: BTreeSet<String>,
+    inputs: Inputs,
     findings: Vec<Finding>,
     refused: bool,
 }
@@ -105,6 +115,7 @@ impl<'a> Scanner<'a> {
             reads: 0,
             environment: String::new(),
             services: BTreeSet::new(),
+            inputs: Inputs::default(),
             findings: Vec::new(),
             refused: false,
         }
@@ -141,6 +152,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn parsed(&mut self, origin: &Origin, name: &str, resolved: &Resolved) -> Option<Node> {
+        self.inputs.add(name, resolved);
         if let Some(reason) = unreadable(resolved, FILE_LIMIT) {
             self.refuse(origin, Rule::FileReference, format!("the compose file `{name}` {reason}"));
             return None;
@@ -198,6 +210,11 @@ impl<'a> Scanner<'a> {
                 format!("`{}` {reason}; name a file or folder of the repository", shown(&reference.path));
             return self.refuse(&origin, Rule::FileReference, message);
         }
+        if reference.kind.is_read_by_compose() {
+            for (path, resolved) in &found {
+                self.inputs.add(&path.display().to_string(), resolved);
+            }
+        }
         if !reference.kind.is_compose_file() {
             return;
         }
@@ -246,6 +263,7 @@ impl<'a> Scanner<'a> {
         let name = file.display().to_string();
         let origin = |key: &str| Origin { file: Some(name.clone()), key: key.to_owned() };
         let resolved = resolve(self.checkout, file);
+        self.inputs.add(&name, &resolved);
         if let Some(reason) = unreadable(&resolved, SMALL_FILE_LIMIT) {
             return self.refuse(&origin(""), Rule::FileReference, format!("the file `{name}` {reason}"));
         }
