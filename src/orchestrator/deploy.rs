@@ -170,14 +170,7 @@ impl Run<'_> {
     }
 
     async fn finish(&self, stack: &Stack, tags: &[String]) -> Result<(), Failure> {
-        let id = self.environment.id;
-        let former = self.house.store.images_of(id).await?;
-        self.house.store.set_images(id, tags).await?;
-        let unused: Vec<String> = former.into_iter().filter(|tag| !tags.contains(tag)).collect();
-        let others = self.house.store.images_used_by_others(id, &unused).await?;
-        for tag in unused.into_iter().filter(|tag| !others.contains(tag)) {
-            self.house.ports.engine.remove(&Resource::Image(tag)).await?;
-        }
+        self.shop.keep_only(self.environment.id, tags).await?;
         self.say(format!("{} services are ready", stack.services.len()));
         Ok(())
     }

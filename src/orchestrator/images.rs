@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use crate::domain::names::EnvironmentId;
 use crate::domain::observed::ImageFacts;
-use crate::ports::{BuildRequest, LogLine, LogSink};
+use crate::ports::{BuildRequest, LogLine, LogSink, Resource};
 
 use super::failure::Failure;
 use super::house::House;
@@ -17,12 +18,40 @@ pub(super) struct ImageShop {
     builds: Semaphore,
     /// One lock per image reference that is being made.
     making: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Held while what is used is written down, and from the look at who uses an image to its removal.
+    shelf: tokio::sync::Mutex<()>,
 }
 
 impl ImageShop {
     pub(super) fn new(house: Arc<House>) -> Self {
         let builds = Semaphore::new(house.settings.limits.builds.max(1));
-        Self { house, builds, making: Mutex::default() }
+        Self { house, builds, making: Mutex::default(), shelf: tokio::sync::Mutex::default() }
+    }
+
+    /// The environment is about to use these images too: nobody removes them any more.
+    pub(super) async fn claim(&self, environment: EnvironmentId, tags: &[String]) -> Result<(), Failure> {
+        let _alone = self.shelf.lock().await;
+        let mut used = self.house.store.images_of(environment).await?;
+        used.extend(tags.iter().cloned());
+        Ok(self.house.store.set_images(environment, &used).await?)
+    }
+
+    /// The environment uses these images and none of its former ones; those that nobody uses go.
+    pub(super) async fn keep_only(&self, environment: EnvironmentId, tags: &[String]) -> Result<(), Failure> {
+        let former = self.house.store.images_of(environment).await?;
+        let unused: Vec<String> = former.into_iter().filter(|tag| !tags.contains(tag)).collect();
+        self.remove(environment, &unused).await?;
+        Ok(self.house.store.set_images(environment, tags).await?)
+    }
+
+    /// Removes those of the images that no other environment uses.
+    pub(super) async fn remove(&self, environment: EnvironmentId, tags: &[String]) -> Result<(), Failure> {
+        let _alone = self.shelf.lock().await;
+        let others = self.house.store.images_used_by_others(environment, tags).await?;
+        for tag in tags.iter().filter(|tag| !others.contains(tag)) {
+            self.house.ports.engine.remove(&Resource::Image(tag.clone())).await?;
+        }
+        Ok(())
     }
 
     /// Builds, unless another environment did so while this one waited.

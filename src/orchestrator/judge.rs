@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::domain::environment::{Ending, Environment, Intent, Outcome};
 use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, NewEvent};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
-use crate::store::StoreError;
+use crate::store::{EventFilter, StoreError};
 
 use super::Orchestrator;
 use super::failure::Failure;
 use super::house::Repository;
+
+/// Events of a branch among which the one of its present tip is looked for, newest first.
+const RECENT_EVENTS: u32 = 50;
 
 /// Which judgements run.
 #[derive(Default)]
@@ -100,6 +103,7 @@ impl Orchestrator {
         let at_remote = refs.tips.get(&environment.branch);
         if let (Some(tip), Some(known)) = (at_remote, &environment.commit)
             && tip != known
+            && !self.was_skipped(&environment.repo, &environment.branch, tip).await?
         {
             // A push that was missed, or one whose event comes behind this one: either way it says more.
             return self.tell_moved(&environment, known, tip).await;
@@ -204,10 +208,30 @@ impl Orchestrator {
             if latest.is_some_and(|latest| !latest.phase.is_over() || latest.commit.as_ref() == Some(tip)) {
                 continue;
             }
+            if self.was_skipped(&event.repo, branch, tip).await? {
+                continue;
+            }
             let kind = EventKind::BranchCreated { branch: branch.clone(), commit: tip.clone() };
             self.tell(&event.repo, event.source, kind).await?;
         }
         Ok(())
+    }
+
+    /// The pusher asked for nothing to follow from this tip; a later look does not know better.
+    async fn was_skipped(
+        &self,
+        repo: &RepoName,
+        branch: &BranchName,
+        tip: &CommitSha,
+    ) -> Result<bool, StoreError> {
+        let filter = EventFilter {
+            repo: Some(repo.clone()),
+            branch: Some(branch.clone()),
+            before: None,
+            limit: RECENT_EVENTS,
+        };
+        let events = self.house.store.events(&filter).await?;
+        Ok(events.iter().find(|event| event.kind.commit() == Some(tip)).is_some_and(|event| event.skip))
     }
 
     pub(super) async fn submit_due(&self, environment: &Environment) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 
 mod archive;
 mod board;
+mod builds;
 mod deploy;
 mod dispatch;
 mod failure;
@@ -13,6 +14,7 @@ mod images;
 mod intake;
 mod judge;
 mod prepare;
+mod recipe;
 mod run;
 mod stack;
 mod start;

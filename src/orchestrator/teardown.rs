@@ -64,7 +64,7 @@ impl Run<'_> {
             Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
             Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
             Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
-            Step::RemoveImage { tag } => engine.remove(&Resource::Image(tag.clone())).await?,
+            Step::RemoveImage { tag } => self.shop.remove(id, std::slice::from_ref(tag)).await?,
             Step::RemoveFiles => self.house.ports.workspace.remove(id).await?,
             Step::Release => self.release(archive).await?,
             Step::Build { .. }

@@ -82,8 +82,14 @@ pub struct BuildRequest {
     pub target: Option<String>,
     pub platform: Option<String>,
     pub args: BTreeMap<String, String>,
-    /// Name → absolute path, `docker-image://…` or `target:` of another service's tag.
+    /// Name → absolute path or `docker-image://…`.
     pub additional_contexts: BTreeMap<String, String>,
+    /// The build's steps reach no network.
+    pub network_none: bool,
+    /// `NAME=ADDRESS`, as in the canonical document.
+    pub extra_hosts: Vec<String>,
+    /// Id → file.
+    pub secrets: BTreeMap<String, PathBuf>,
     pub labels: BTreeMap<String, String>,
     pub pull: bool,
     pub no_cache: bool,

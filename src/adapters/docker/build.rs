@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const PLUGIN: &str = "docker-buildx";
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Lines of output that go into the reason of a failure.
 const LAST_LINES: usize = 20;
+/// The builder's own folder inside the work folder. It names this client: with another name each time, the engine would
+/// ask for the whole context at every build instead of what changed.
+const STATE: &str = "state";
 
 /// What the builder needs to know.
 #[derive(Clone, Debug)]
@@ -40,17 +43,19 @@ pub struct BuildxBuilder {
     settings: BuildxSettings,
     /// Counts runs, for the names of their folders.
     runs: AtomicU64,
+    /// Builds that run now.
+    running: AtomicUsize,
 }
 
 impl BuildxBuilder {
     /// Removes what builds of an earlier daemon left in the work folder: credentials above all.
     pub fn new(settings: BuildxSettings) -> Self {
-        if let Err(error) = std::fs::remove_dir_all(&settings.work_folder)
+        if let Err(error) = remove_old_runs(&settings.work_folder)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %settings.work_folder.display(), %error, "old build folders could not be removed");
         }
-        Self { settings, runs: AtomicU64::new(0) }
+        Self { settings, runs: AtomicU64::new(0), running: AtomicUsize::new(0) }
     }
 
     /// The version line; an error when the plugin is missing.
@@ -71,6 +76,7 @@ impl BuildxBuilder {
         let mut command = Command::new(self.binary()?)
             .env("DOCKER_HOST", &self.settings.engine_host)
             .env("DOCKER_CONFIG", folder)
+            .env("BUILDX_CONFIG", self.settings.work_folder.join(STATE))
             .env("BUILDX_GIT_INFO", "false")
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
             .current_dir(folder);
@@ -94,6 +100,7 @@ impl BuildxBuilder {
 impl Builder for BuildxBuilder {
     async fn build(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()> {
         let folder = self.folder(&self.settings.registries)?;
+        let _running = Running::begin(self);
         let arguments = arguments(request, &dockerfile(request, folder.path())?);
         let follower = Follower { service: &request.service, tail: Mutex::default(), log };
         // The command's own limit would be taken for a slow machine and tried again.
@@ -111,6 +118,36 @@ impl Builder for BuildxBuilder {
                 request.service,
                 BUILD_LIMIT.as_secs() / 60
             ))),
+        }
+    }
+}
+
+/// Everything in the work folder but the builder's own state.
+fn remove_old_runs(work_folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(work_folder)? {
+        let entry = entry?;
+        if entry.file_name() != STATE {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts a build. The plugin notes each build in its state and never forgets one: the last that runs clears the notes.
+struct Running<'a>(&'a BuildxBuilder);
+
+impl<'a> Running<'a> {
+    fn begin(builder: &'a BuildxBuilder) -> Self {
+        builder.running.fetch_add(1, Ordering::SeqCst);
+        Self(builder)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // Notes that stay for now are cleared after the next build.
+            std::fs::remove_dir_all(self.0.settings.work_folder.join(STATE).join("refs")).ok();
         }
     }
 }
@@ -149,7 +186,7 @@ fn dockerfile(request: &BuildRequest, folder: &Path) -> PortResult<PathBuf> {
     Ok(path)
 }
 
-/// Never `--allow` and never `--network`: a build gets no more than the builder gives to everybody.
+/// Never `--allow`, and no network but none: a build gets no more than the builder gives to everybody.
 /// Values are joined to their option, so that none can be taken for one.
 fn arguments(request: &BuildRequest, dockerfile: &Path) -> Vec<OsString> {
     let fixed = ["build", "--builder=default", "--load", "--progress=plain", "--provenance=false"];
@@ -166,10 +203,16 @@ fn arguments(request: &BuildRequest, dockerfile: &Path) -> Vec<OsString> {
         option("build-arg", &format!("{name}={value}"));
     }
     for (name, source) in &request.additional_contexts {
-        let source = source
-            .strip_prefix("target:")
-            .map_or_else(|| source.clone(), |tag| format!("docker-image://{tag}"));
         option("build-context", &format!("{name}={source}"));
+    }
+    for host in &request.extra_hosts {
+        option("add-host", host);
+    }
+    for (id, file) in &request.secrets {
+        option("secret", &format!("\"id={id}\",\"src={}\"", file.display()));
+    }
+    if request.network_none {
+        option("network", "none");
     }
     for (name, value) in &request.labels {
         option("label", &format!("{name}={value}"));
@@ -251,7 +294,10 @@ mod tests {
             target: Some("--allow=security.insecure".to_owned()),
             platform: None,
             args: map("A", "$(id) --network=host"),
-            additional_contexts: map("base", "target:drey/shop/base:11"),
+            additional_contexts: map("base", "docker-image://drey/shop/base:11"),
+            network_none: true,
+            extra_hosts: vec!["a=1.2.3.4".to_owned()],
+            secrets: [("token".to_owned(), PathBuf::from("/co/a,b"))].into(),
             labels: map("drey.managed", "true"),
             pull: true,
             no_cache: false,
@@ -274,6 +320,9 @@ mod tests {
                 "--target=--allow=security.insecure",
                 "--build-arg=A=$(id) --network=host",
                 "--build-context=base=docker-image://drey/shop/base:11",
+                "--add-host=a=1.2.3.4",
+                "--secret=\"id=token\",\"src=/co/a,b\"",
+                "--network=none",
                 "--label=drey.managed=true",
                 "--pull",
                 "--file",

@@ -41,6 +41,23 @@ pub fn base_images(dockerfile: &str, args: &BTreeMap<String, String>, target: Op
         .collect()
 }
 
+/// References of all images that any stage reads, needed for the target or not.
+pub fn all_base_images(dockerfile: &str, args: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let stages = stages(dockerfile, args);
+    (0..stages.len()).flat_map(|index| base_images(dockerfile, args, Some(&index.to_string()))).collect()
+}
+
+/// The image of the builder's front end, where the first lines name one: `# syntax=IMAGE`.
+pub fn syntax(dockerfile: &str) -> Option<String> {
+    let directives = dockerfile.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let directives = directives.map_while(|line| line.strip_prefix('#').or(line.strip_prefix("//")));
+    directives.filter_map(|line| line.split_once('=')).find_map(|(name, value)| {
+        name.trim()
+            .eq_ignore_ascii_case("syntax")
+            .then(|| value.split_whitespace().next().map(str::to_owned))?
+    })
+}
+
 #[derive(Debug, Default)]
 struct Stage {
     name: Option<String>,
@@ -285,5 +302,16 @@ mod tests {
     #[test]
     fn a_stage_may_have_an_images_name() {
         assert_eq!(images("FROM debian AS debian\nFROM debian", &[], None), ["debian"]);
+    }
+
+    #[test]
+    fn the_front_end_and_every_stages_images_are_known() {
+        assert_eq!(
+            syntax("# escape=`\n# syntax = docker/dockerfile:1 \nFROM a\n").as_deref(),
+            Some("docker/dockerfile:1")
+        );
+        assert_eq!(syntax("FROM a\n# syntax=late\n"), None);
+        let all = all_base_images("FROM a AS one\nFROM b\nCOPY --from=c / /\n", &BTreeMap::new());
+        assert_eq!(all.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
     }
 }

@@ -23,6 +23,8 @@ pub struct BuildRecipe {
     pub dockerfile_inline: Option<String>,
     /// Additional contexts that are not local, as text.
     pub additional: BTreeMap<String, String>,
+    pub network_none: bool,
+    pub extra_hosts: Vec<String>,
 }
 
 /// Digest of a build: equal when everything it reads is equal. `base_ids`: image reference → its id, `None` when
@@ -57,6 +59,9 @@ pub fn identity(
     encoding.option(recipe.platform.as_deref().map(str::as_bytes));
     encoding.map(&recipe.args);
     encoding.map(&recipe.additional);
+    encoding.count(usize::from(recipe.network_none));
+    encoding.count(recipe.extra_hosts.len());
+    recipe.extra_hosts.iter().for_each(|host| encoding.text(host));
     encoding.count(base_ids.len());
     for (reference, id) in base_ids {
         encoding.text(reference);
@@ -226,6 +231,8 @@ mod tests {
             BuildRecipe { args: map("a", "bc"), ..Default::default() },
             BuildRecipe { args: map("ab", "c"), ..Default::default() },
             BuildRecipe { additional: map("ab", "c"), ..Default::default() },
+            BuildRecipe { network_none: true, ..Default::default() },
+            BuildRecipe { extra_hosts: vec!["a=b".to_owned()], ..Default::default() },
         ];
         let inputs = BuildInputs::default();
         let mut seen: Vec<_> =

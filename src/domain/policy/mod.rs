@@ -35,6 +35,11 @@ pub fn judge(document: &Value, facts: &CheckoutFacts, permissions: &Permissions)
     inspection.into_verdict()
 }
 
+/// Why an image may not be used: by a service, or by a Dockerfile that nobody but the builder reads.
+pub fn image_refusal(reference: &str, permissions: &Permissions) -> Option<String> {
+    checks::image::refusal(reference, permissions)
+}
+
 /// The document without what policy drops, and with what it sets: the only form that may be deployed.
 /// Limits of memory, CPU and processes are gone from it; see [`requested_limits`] for what was asked.
 pub fn neutralised(document: &Value, verdict: &Verdict) -> Value {

@@ -87,7 +87,7 @@ pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, 
 }
 
 /// The services of a document, by name.
-fn services_of(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub fn services_of(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
     document.get("services").and_then(Value::as_object).into_iter().flatten()
 }
 

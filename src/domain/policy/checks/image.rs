@@ -29,7 +29,7 @@ pub(super) fn used(inspection: &mut Inspection<'_>, place: &Place, row: &Row, va
 }
 
 /// Why an image reference may not be used.
-pub(super) fn refusal(reference: &str, permissions: &Permissions) -> Option<String> {
+pub(in crate::domain::policy) fn refusal(reference: &str, permissions: &Permissions) -> Option<String> {
     if reference.is_empty() || reference.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Some("is not an image name".to_owned());
     }

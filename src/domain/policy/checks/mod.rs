@@ -1,7 +1,7 @@
 //! The value rules of the table.
 
 mod build;
-mod image;
+pub(super) mod image;
 mod isolation;
 mod labels;
 mod mounts;
