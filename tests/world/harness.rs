@@ -197,6 +197,13 @@ impl World {
         });
     }
 
+    /// Ids of the images that the daemon of this container built; others build at the same time.
+    pub(crate) fn images_of_the_daemon_of(&self, container: &str) -> impl Fn() -> String {
+        let instance = docker(&["inspect", "-f", "{{index .Config.Labels \"drey.instance\"}}", container]);
+        let filter = format!("label=drey.instance={}", instance.trim());
+        move || docker(&["image", "ls", "-q", "--filter", &filter])
+    }
+
     /// Id of a service's container.
     pub(crate) fn container(&self, branch: &str, service: &str) -> String {
         let branch = format!("label=drey.branch={branch}");

@@ -245,3 +245,67 @@ fn forty_environments_at_once_are_all_ready() {
         text.matches("\"phase\":\"ready\"").count() == 40
     });
 }
+
+#[test]
+fn a_service_builds_upon_another_and_nothing_of_a_failed_first_deployment_stays_after_its_end() {
+    let compose = r#"
+services:
+  web:
+    build:
+      context: ./web
+      additional_contexts: { base: "service:base" }
+    expose: [8080]
+    labels: { drey.ready.within: 4s }
+  base:
+    build: { context: ./base, network: none }
+    command: [serve, "9000", /]
+"#;
+    let files = [
+        ("compose.yaml", compose),
+        ("base/Dockerfile", "FROM drey-demo/tiny:1\nCOPY word /www/word\n"),
+        ("base/word", "from the base\n"),
+        (
+            "web/Dockerfile",
+            "FROM base\nCOPY index.html /www/index.html\nCMD [\"serve\", \"8080\", \"/www\"]\n",
+        ),
+        ("web/index.html", "built upon\n"),
+    ];
+    let world = World::new("upon", &files);
+    world.push("one", &[("one.txt", "one")]);
+    world.reaches("one", "ready");
+    world.serves("one", "built upon");
+    let web = world.container("one", "web");
+    assert_eq!(docker(&["exec", &web, "busybox", "cat", "/www/word"]).trim(), "from the base");
+    let tag =
+        |service: &str| docker(&["inspect", "-f", "{{.Config.Image}}", &world.container("one", service)]);
+    let before = (tag("base"), tag("web"));
+    let images = world.images_of_the_daemon_of(&web);
+    world.push("one", &[("base/word", "another word\n")]);
+    world.reaches("one", "ready");
+    assert!(
+        before.0 != tag("base") && before.1 != tag("web"),
+        "what stands upon a changed image is another one"
+    );
+
+    world.push("two", &[("web/Dockerfile", "FROM base\nCMD [\"serve\", \"7777\", \"/\"]\n")]);
+    world.reaches("two", "failed");
+    world.drey(&["env", "destroy", "world/two"]).unwrap();
+    world.drey(&["env", "destroy", "world/one"]).unwrap();
+    world.eventually("no image of drey's is left", 60, || images().is_empty());
+}
+
+#[test]
+fn going_back_after_a_failed_update_brings_back_what_ran() {
+    let world = World::new("back", &shop());
+    let quick = COMPOSE.replace("build: ./web", "build: ./web\n    labels: {drey.ready.within: 5s}");
+    world.push("feature/x", &[("compose.yaml", &quick)]);
+    world.reaches("feature/x", "ready");
+    let good = world.git(&["rev-parse", "feature/x"]).trim().to_owned();
+    let silent = "FROM drey-demo/tiny:1\nCMD [\"serve\", \"7777\", \"/\"]\n";
+    world.push("feature/x", &[("web/Dockerfile", silent)]);
+    world.reaches("feature/x", "failed");
+    world.git(&["reset", "-q", "--hard", &good]);
+    world.git(&["push", "-q", "-f", "origin", "feature/x"]);
+    world.reaches("feature/x", "ready");
+    world.serves("feature-x", "first page");
+}
