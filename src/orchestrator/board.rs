@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::domain::environment::{Environment, Intent};
+use crate::domain::environment::{Environment, Intent, Phase};
 use crate::domain::names::{EnvironmentId, ProjectName};
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
@@ -20,52 +20,108 @@ use super::house::House;
 /// Makes route tables and publishes them.
 pub struct Board {
     house: Arc<House>,
-    routes: Mutex<BTreeMap<EnvironmentId, Vec<(String, Route)>>>,
-    holding: Mutex<BTreeSet<EnvironmentId>>,
+    shown: Mutex<BTreeMap<EnvironmentId, Shown>>,
+    /// While containers are replaced: those that ran before, and may be asked as long as they do.
+    holding: Mutex<BTreeMap<EnvironmentId, BTreeSet<String>>>,
     watches: Mutex<BTreeMap<EnvironmentId, watch::Sender<u64>>>,
+    /// One look at an environment at a time: what was seen earlier never replaces what was seen later.
+    looks: Mutex<BTreeMap<EnvironmentId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What the table says of one environment.
+struct Shown {
+    /// Of the row it was made from.
+    version: i64,
+    routes: Vec<(String, Route)>,
 }
 
 impl Board {
     pub(super) fn new(house: Arc<House>) -> Self {
-        Self { house, routes: Mutex::default(), holding: Mutex::default(), watches: Mutex::default() }
+        Self {
+            house,
+            shown: Mutex::default(),
+            holding: Mutex::default(),
+            watches: Mutex::default(),
+            looks: Mutex::default(),
+        }
     }
 
-    /// Makes the whole table anew from the database and the engine.
+    /// Looks at every environment and publishes the whole table.
     pub(super) async fn rebuild(&self) -> Result<(), StoreError> {
-        let environments = self.house.store.environments(true).await?;
-        let mut routes = BTreeMap::new();
-        for environment in &environments {
-            let observed = self.observe(environment).await;
-            routes.insert(environment.id, self.routes_of(environment, observed.as_ref()).await);
+        for environment in self.house.store.environments(true).await? {
+            self.look_at(&environment).await;
         }
-        *lock(&self.routes) = routes;
         self.publish();
         Ok(())
     }
 
     /// Looks at one environment anew and publishes.
     pub(super) async fn refresh(&self, environment: &Environment) {
-        let observed = self.observe(environment).await;
-        self.show(environment, observed.as_ref()).await;
-    }
-
-    /// Publishes the environment as it was just observed.
-    pub(super) async fn show(&self, environment: &Environment, observed: Option<&Observed>) {
-        let routes = self.routes_of(environment, observed).await;
-        lock(&self.routes).insert(environment.id, routes);
+        self.look_at(environment).await;
         self.publish();
         self.tell(environment.id);
     }
 
-    /// Requests wait while containers are replaced, until [`Board::release`].
+    /// Publishes the environment as it was just observed.
+    pub(super) async fn show(&self, environment: &Environment, observed: Option<&Observed>) {
+        let look = self.look(environment.id);
+        let alone = look.lock().await;
+        self.put(environment, observed).await;
+        drop(alone);
+        self.publish();
+        self.tell(environment.id);
+    }
+
+    /// Requests wait while containers are replaced, until [`Board::release`]. Those that run now are asked as long as
+    /// they run; the new ones only once they are ready.
     pub(super) async fn hold(&self, environment: &Environment, observed: Option<&Observed>) {
-        lock(&self.holding).insert(environment.id);
+        let running = observed.map(|observed| observed.containers.iter().map(|it| it.id.clone()).collect());
+        lock(&self.holding).insert(environment.id, running.unwrap_or_default());
         self.show(environment, observed).await;
     }
 
     /// Ends [`Board::hold`]; the next [`Board::show`] publishes it.
     pub(super) fn release(&self, environment: EnvironmentId) {
         lock(&self.holding).remove(&environment);
+    }
+
+    /// Reads the row and looks at the engine; when the engine does not answer, the routes stay as they are.
+    async fn look_at(&self, environment: &Environment) {
+        let look = self.look(environment.id);
+        let _alone = look.lock().await;
+        let row = match self.house.store.environment(environment.id).await {
+            Ok(row) => row,
+            Err(error) => {
+                tracing::error!(%error, "the database does not answer");
+                return;
+            }
+        };
+        let Some(environment) = row else { return };
+        if !environment.serving {
+            return self.put(&environment, None).await;
+        }
+        match self.house.ports.engine.observe(&environment.project).await {
+            Ok(observed) => self.put(&environment, Some(&observed)).await,
+            Err(error) => {
+                tracing::warn!(%error, environment.slug = %environment.slug, "the engine cannot be looked at");
+                if !lock(&self.shown).contains_key(&environment.id) {
+                    self.put(&environment, None).await;
+                }
+            }
+        }
+    }
+
+    async fn put(&self, environment: &Environment, observed: Option<&Observed>) {
+        let routes = self.routes_of(environment, observed).await;
+        let mut shown = lock(&self.shown);
+        let is_news = shown.get(&environment.id).is_none_or(|shown| shown.version <= environment.version);
+        if is_news {
+            shown.insert(environment.id, Shown { version: environment.version, routes });
+        }
+    }
+
+    fn look(&self, environment: EnvironmentId) -> Arc<tokio::sync::Mutex<()>> {
+        lock(&self.looks).entry(environment).or_default().clone()
     }
 
     pub(super) async fn refresh_project(&self, project: &ProjectName) {
@@ -97,22 +153,11 @@ impl Board {
         }
     }
 
+    /// Under the lock, so that no older table comes after a newer one.
     fn publish(&self) {
-        let hosts = lock(&self.routes).values().flatten().cloned().collect();
+        let shown = lock(&self.shown);
+        let hosts = shown.values().flat_map(|shown| shown.routes.iter().cloned()).collect();
         self.house.ports.routes.publish(RouteTable { hosts });
-    }
-
-    async fn observe(&self, environment: &Environment) -> Option<Observed> {
-        if !environment.serving {
-            return None;
-        }
-        match self.house.ports.engine.observe(&environment.project).await {
-            Ok(observed) => Some(observed),
-            Err(error) => {
-                tracing::warn!(%error, environment.slug = %environment.slug, "the engine cannot be looked at");
-                None
-            }
-        }
     }
 
     async fn routes_of(
@@ -124,7 +169,8 @@ impl Board {
             Ok(stored) => stored,
             Err(error) => {
                 tracing::error!(%error, environment.slug = %environment.slug, "its routes cannot be read");
-                return lock(&self.routes).get(&environment.id).cloned().unwrap_or_default();
+                let shown = lock(&self.shown);
+                return shown.get(&environment.id).map(|shown| shown.routes.clone()).unwrap_or_default();
             }
         };
         let primary = self.house.settings.address.primary_host(&environment.slug);
@@ -140,14 +186,22 @@ impl Board {
 
     fn route(&self, environment: &Environment, stored: &StoredRoute, observed: Option<&Observed>) -> Route {
         let upstream = observed.and_then(|observed| readiness::upstream(&stored.route, observed));
-        let held = lock(&self.holding).contains(&environment.id);
-        let answer = match (environment.serving, upstream) {
-            (false, _) => page(environment),
+        let down = observed.and_then(|observed| readiness::why_down(&stored.route, observed));
+        let held = lock(&self.holding).get(&environment.id).cloned();
+        let answer = match (held, upstream, down) {
+            _ if !environment.serving => page(environment),
             // Probed, but nothing for a browser.
-            (true, _) if stored.route.scheme == Scheme::Tcp => page(environment),
-            (true, Some(upstream)) if !held => Answer::Proxy(upstream),
-            // Its container restarts or is being replaced: it will be back.
-            (true, upstream) => Answer::Replacing(upstream),
+            _ if stored.route.scheme == Scheme::Tcp => page(environment),
+            (Some(before), upstream, _) => {
+                Answer::Replacing(upstream.filter(|upstream| before.contains(&upstream.container)))
+            }
+            (None, Some(upstream), _) => Answer::Proxy(upstream),
+            (None, None, Some(why)) => {
+                let reason = environment.reason.clone().unwrap_or(why);
+                Answer::Page(Page { phase: Phase::Failed, reason: Some(reason), outcome: None })
+            }
+            // Its container restarts, or the engine does not say: it will be back.
+            (None, None, None) => Answer::Replacing(None),
         };
         route_to(environment, stored.route.service.clone(), answer)
     }

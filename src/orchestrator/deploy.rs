@@ -16,6 +16,7 @@ use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
 use super::run::Run;
+use super::start::PROBE_LIMIT;
 
 /// The label that remembers what a network or volume was made from.
 const DEFINITION_LABEL: &str = "drey.definition";
@@ -82,7 +83,11 @@ impl Run<'_> {
         // One deadline over starting and answering; it runs from the first of the two.
         let mut deadline = None;
         let mut deadline = || *deadline.get_or_insert_with(|| Instant::now() + within);
+        let touches = |step: &Step| matches!(step, Step::Up { .. } | Step::RemoveContainer { .. });
         for planned in &plan.steps {
+            if touches(&planned.step) {
+                self.house.store.disturb_stack(id).await?;
+            }
             match &planned.step {
                 Step::CreateNetwork { name } => self.create_network(stack, name).await?,
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,
@@ -152,7 +157,6 @@ impl Run<'_> {
             stack: stack.clone(),
             recreate,
         };
-        self.house.store.disturb_stack(self.environment.id).await?;
         match tokio::time::timeout_at(deadline, self.house.ports.stacks.up(&request, &*self.log)).await {
             Ok(result) => result.map_err(Failure::from),
             Err(_) => Err(Failure::Failed(format!(
@@ -180,10 +184,13 @@ impl Run<'_> {
         let (Failure::Failed(_) | Failure::Blocked(_)) = &failure else { return Ok(failure) };
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
         let failure = self.with_culprit(failure, stack, &observed).await;
-        if self.environment.running_commit.is_none() {
+        let applied = self.house.store.stack(self.environment.id).await?;
+        let untouched = applied.is_some_and(|applied| applied.whole);
+        if untouched || self.environment.running_commit.is_none() {
             return Ok(failure);
         }
-        let serving = self.still_serving(stack, &observed);
+        let serving = self.still_serving(stack, &observed)
+            && self.ask_primary(stack, &observed, PROBE_LIMIT).await.is_ok();
         let change = StateChange {
             phase: Phase::Updating,
             reason: None,

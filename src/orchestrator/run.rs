@@ -57,7 +57,7 @@ pub(super) async fn one_generation(
         },
         Intent::End { outcome, archive } => run.with_retries(|| run.end(outcome, archive)).await,
     };
-    if let Err(error) = run.settle(result).await {
+    if let Err(error) = run.conclude(result, newer).await {
         tracing::error!(%error, environment.id = id.0, "the end of a run cannot be written down");
     }
 }
@@ -84,6 +84,18 @@ async fn begin<'a>(
 }
 
 impl Run<'_> {
+    async fn conclude(&self, result: Result<(), Failure>, newer: &CancellationToken) -> Result<(), Failure> {
+        let is_ready = result.is_ok() && matches!(self.environment.intent, Intent::Run { .. });
+        self.settle(result).await?;
+        match is_ready {
+            true => match self.watch_over(newer).await {
+                Err(Failure::Superseded) => Ok(()),
+                result => result,
+            },
+            false => Ok(()),
+        }
+    }
+
     /// Tells the log what drey does.
     pub(super) fn say(&self, text: impl Into<String>) {
         self.log.line(LogLine { source: "drey".into(), text: text.into() });

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::environment::Phase;
 use crate::domain::names::CommitSha;
@@ -17,10 +18,13 @@ use crate::store::{StateChange, StoredRoute};
 use super::failure::Failure;
 use super::run::Run;
 
+/// When a stack that is ready is looked at again.
+const WATCH_PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_millis(1500), Duration::from_millis(2500)];
 /// Most log lines of the culprit that go into the reason.
 const CULPRIT_LINES: usize = 100;
-/// How long one probe may take: a service that answers slower is asked again.
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the first probe may take; each later one gets as much more, for what is slow and not dead.
+pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Waits until the stack is ready by the rules of `domain::readiness` and its primary answers, then publishes.
@@ -38,10 +42,12 @@ impl Run<'_> {
                     return Err(Failure::Failed(format!("{service}: {reason}")));
                 }
                 Readiness::Pending { waiting } => waiting.join("; "),
-                Readiness::Ready => match self.ask_primary(stack, &observed).await {
-                    Ok(()) => return self.publish(stack, commit, &observed).await,
-                    Err(reason) => reason,
-                },
+                Readiness::Ready => {
+                    match self.ask_primary(stack, &observed, PROBE_LIMIT * (attempt + 1)).await {
+                        Ok(()) => return self.publish(stack, commit, &observed).await,
+                        Err(reason) => reason,
+                    }
+                }
             };
             if Instant::now() >= deadline {
                 return Err(Failure::Failed(format!(
@@ -54,12 +60,17 @@ impl Run<'_> {
         }
     }
 
-    async fn ask_primary(&self, stack: &Stack, observed: &Observed) -> Result<(), String> {
+    pub(super) async fn ask_primary(
+        &self,
+        stack: &Stack,
+        observed: &Observed,
+        limit: Duration,
+    ) -> Result<(), String> {
         let Some(primary) = stack.routes.first() else { return Ok(()) };
         let Some(upstream) = readiness::probe_target(primary, observed) else {
             return Err(format!("{} has no address in {}", primary.service, primary.network));
         };
-        let answer = self.probe(&upstream, &stack.readiness.path).await;
+        let answer = self.probe(&upstream, &stack.readiness.path, limit).await;
         let what = format!("{} on port {}", primary.service, primary.port);
         match answer {
             Ok(status) if readiness::probe_passes(primary.scheme, status) => Ok(()),
@@ -72,14 +83,51 @@ impl Run<'_> {
         }
     }
 
-    async fn probe(&self, upstream: &Upstream, path: &str) -> Result<Option<u16>, String> {
+    async fn probe(&self, upstream: &Upstream, path: &str, limit: Duration) -> Result<Option<u16>, String> {
         let address = &self.house.settings.address;
         let url = ProbeUrl {
             host: address.authority(&address.primary_host(&self.environment.slug)),
             proto: address.proto.clone(),
             path: path.to_owned(),
         };
-        self.house.ports.prober.probe(upstream, &url, PROBE_LIMIT).await.map_err(|error| error.to_string())
+        self.house.ports.prober.probe(upstream, &url, limit).await.map_err(|error| error.to_string())
+    }
+
+    /// Looks again for a few seconds after the stack was said to be ready: what exits at once was seen running. Ends
+    /// early when something newer is wanted.
+    pub(super) async fn watch_over(&self, newer: &CancellationToken) -> Result<(), Failure> {
+        let Some(applied) = self.house.store.stack(self.environment.id).await? else { return Ok(()) };
+        let draining = self.house.supervisor.draining();
+        let before = self.house.ports.engine.observe(&self.environment.project).await?;
+        for pause in WATCH_PAUSES {
+            tokio::select! {
+                () = newer.cancelled() => return Ok(()),
+                () = draining.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+            let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+            if let Some((service, why)) = readiness::crashed(&applied.stack, &before, &observed) {
+                let failure = Failure::Failed(format!("{service}: {why}, just after it was ready"));
+                return self.take_back(failure, &applied.stack, &observed).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_back(&self, failure: Failure, stack: &Stack, observed: &Observed) -> Result<(), Failure> {
+        let failure = self.with_culprit(failure, stack, observed).await;
+        self.say(failure.to_string());
+        let environment = self
+            .change(StateChange {
+                phase: Phase::Failed,
+                reason: Some(failure.to_string()),
+                serving: Some(self.still_serving(stack, observed)),
+                running_commit: None,
+                settled: true,
+            })
+            .await?;
+        self.board.refresh(&environment).await;
+        Ok(())
     }
 
     async fn publish(&self, stack: &Stack, commit: &CommitSha, observed: &Observed) -> Result<(), Failure> {

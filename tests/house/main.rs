@@ -186,6 +186,46 @@ async fn a_cut_start_leaves_nothing_when_the_next_push_cannot_start_at_all() {
 }
 
 #[tokio::test]
+async fn what_is_blocked_before_anything_was_touched_goes_on_being_served() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        let mut changed = document();
+        changed["volumes"]["data"]["driver_opts"] = json!({"type": "tmpfs", "device": "tmpfs"});
+        changed["services"]["worker"] = json!({"image": "redis:7", "networks": {"default": null}});
+        changed["services"]["web"]["depends_on"] = json!({"worker": {"condition": "service_started"}});
+        house.commit('c', "feature/x", &['b'], changed);
+        house.push("feature/x").await;
+        let blocked = house.reaches("feature/x", Phase::Blocked).await;
+        assert!(blocked.serving && blocked.reason.unwrap().contains("volumes.data"));
+        assert!(matches!(house.answer("feature-x"), Some(Answer::Proxy(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_crashes_just_after_it_was_ready_is_told() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        let mut two = document();
+        two["services"]["worker"] = json!({"image": "redis:7", "networks": {"default": null}});
+        house.commit('b', "feature/x", &['a'], two);
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        house.world.with(|inside| {
+            let containers = inside.projects.values_mut().flat_map(|it| &mut it.containers);
+            containers.filter(|it| it.service == "worker").for_each(|it| it.restarts = 1);
+        });
+        let failed = house.reaches("feature/x", Phase::Failed).await;
+        assert!(failed.reason.unwrap().contains("worker"), "the reason names the service");
+        assert!(failed.serving, "the page itself is sound");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_speaks_tcp_is_probed_and_not_routed() {
     in_house(|house| async move {
         let mut tcp = document();

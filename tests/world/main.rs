@@ -309,3 +309,22 @@ fn going_back_after_a_failed_update_brings_back_what_ran() {
     world.reaches("feature/x", "ready");
     world.serves("feature-x", "first page");
 }
+
+#[test]
+fn a_worker_that_exits_just_after_the_start_is_told_and_the_page_stays() {
+    let compose = r#"
+services:
+  web: { image: "drey-demo/tiny:1", command: [serve, "8080", /], expose: [8080] }
+  worker: { image: "drey-demo/tiny:1", command: [busybox, sh, -c, "busybox sleep 1; echo no queue; exit 3"] }
+"#;
+    let world = World::new("worker", &[("compose.yaml", compose)]);
+    world.push("one", &[("one.txt", "one")]);
+    let failed = world.reaches("one", "failed");
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.contains("worker") && reason.contains("no queue"), "{reason}");
+    assert_eq!(world.get("one").unwrap().0, 200, "what is sound is served");
+    docker(&["stop", "-t", "1", &world.container("one", "web")]);
+    world.eventually("the page says that it does not run", 20, || {
+        world.get("one").is_some_and(|(status, page)| status == 503 && page.contains("did not start"))
+    });
+}

@@ -75,6 +75,45 @@ fn judge_container(service: &Service, container: &Container) -> Verdict {
     }
 }
 
+/// A service that was ready `before` and has ended since, and why; jobs that ended well are as they should be, and
+/// restarts on the way to readiness are forgiven.
+pub fn crashed(stack: &Stack, before: &Observed, observed: &Observed) -> Option<(String, String)> {
+    let restarts_before = |container: &Container| {
+        before.containers.iter().find(|there| there.id == container.id).map_or(0, |there| there.restarts)
+    };
+    observed.containers.iter().filter(|container| !container.oneoff).find_map(|container| {
+        let service = stack.services.get(&container.service)?;
+        let why = match (judge_container(service, container), container.state) {
+            (Verdict::Bad(why), _) => why,
+            (_, ContainerState::Restarting) => "its container exited and is started again".to_owned(),
+            (Verdict::Good | Verdict::Waiting(_), _) if container.restarts > restarts_before(container) => {
+                "its container exited and was started again".to_owned()
+            }
+            (Verdict::Good | Verdict::Waiting(_), _) => return None,
+        };
+        Some((container.service.clone(), why))
+    })
+}
+
+/// Why the route's service cannot be reached and will not be by waiting; nothing while it may come back.
+pub fn why_down(route: &RouteSpec, observed: &Observed) -> Option<String> {
+    let mut why = format!("{} has no container", route.service);
+    for container in containers_of(observed, &route.service) {
+        why = match container.state {
+            ContainerState::Exited(code) => {
+                format!("{}: its container exited with code {code}", route.service)
+            }
+            ContainerState::Restarting if container.restarts >= RESTARTS_BORNE => {
+                format!("{}: its container keeps crashing", route.service)
+            }
+            ContainerState::Dead => format!("{}: its container is dead", route.service),
+            ContainerState::Paused => format!("{}: its container is paused", route.service),
+            ContainerState::Created | ContainerState::Running | ContainerState::Restarting => return None,
+        };
+    }
+    Some(why)
+}
+
 /// The container to look at when a start failed or took too long: of the service the reason names, else of one that
 /// is not sound.
 pub fn suspect(stack: &Stack, observed: &Observed, reason: &str) -> Option<String> {

@@ -122,3 +122,40 @@ fn tcp_services_are_probed_and_never_routed() {
     route.scheme = Scheme::Tcp;
     assert!(upstream(&route, &sound()).is_none() && probe_target(&route, &sound()).is_some());
 }
+
+#[test]
+fn a_service_that_ends_after_it_was_ready_has_crashed_and_one_that_was_restarted_before_has_not() {
+    let mut before = sound();
+    before.containers[3].restarts = 2;
+    assert_eq!(crashed(&stack(), &before, &before), None);
+    let mut now = before.clone();
+    now.containers[3].restarts = 3;
+    assert_eq!(crashed(&stack(), &before, &now).unwrap().0, "web");
+    let mut now = before.clone();
+    now.containers[2].state = ContainerState::Restarting;
+    assert_eq!(crashed(&stack(), &before, &now).unwrap().0, "other");
+    let mut now = before.clone();
+    now.containers[2].state = ContainerState::Exited(3);
+    assert!(crashed(&stack(), &before, &now).unwrap().1.contains("code 3"));
+}
+
+#[test]
+fn what_may_come_back_is_waited_for_and_what_will_not_is_told() {
+    let route = RouteSpec {
+        service: "web".into(),
+        port: 80,
+        scheme: Scheme::Http,
+        label: String::new(),
+        network: "p_default".into(),
+    };
+    let mut observed = sound();
+    assert_eq!(why_down(&route, &observed), None);
+    observed.containers[3].state = ContainerState::Restarting;
+    assert_eq!(why_down(&route, &observed), None);
+    observed.containers[3].restarts = 3;
+    assert!(why_down(&route, &observed).unwrap().contains("keeps crashing"));
+    observed.containers[3].state = ContainerState::Exited(0);
+    assert!(why_down(&route, &observed).unwrap().contains("code 0"));
+    observed.containers.pop();
+    assert_eq!(why_down(&route, &observed).unwrap(), "web has no container");
+}

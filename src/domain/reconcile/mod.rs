@@ -76,7 +76,7 @@ pub struct Blocked {
 pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan, Blocked> {
     refuse_changed_volumes(stack, observed)?;
     let mut plan = Plan::default();
-    let replaced = replace_networks(stack, observed, &mut plan);
+    let replaced = replace_networks(stack, observed, facts, &mut plan);
     for network in &stack.networks {
         if find_network(observed, network).is_none() || replaced.contains(network.name.as_str()) {
             plan.push(
@@ -102,7 +102,7 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
         Some("a network is new".to_owned())
     };
     if let Some(reason) = &why_up {
-        if facts.serving {
+        if facts.serving && replaced.is_empty() {
             plan.push(Step::Hold, "containers may be replaced");
         }
         plan.push(Step::Up { recreate: facts.recreate }, reason.clone());
@@ -138,7 +138,12 @@ fn find_network<'a>(observed: &'a Observed, wanted: &NetworkSpec) -> Option<&'a 
 }
 
 /// A network cannot be changed while containers are in it: they go first, volumes stay.
-fn replace_networks<'a>(stack: &'a Stack, observed: &Observed, plan: &mut Plan) -> BTreeSet<&'a str> {
+fn replace_networks<'a>(
+    stack: &'a Stack,
+    observed: &Observed,
+    facts: &RunFacts,
+    plan: &mut Plan,
+) -> BTreeSet<&'a str> {
     let changed: BTreeSet<&str> = stack
         .networks
         .iter()
@@ -150,6 +155,9 @@ fn replace_networks<'a>(stack: &'a Stack, observed: &Observed, plan: &mut Plan) 
         .map(|wanted| wanted.name.as_str())
         .collect();
     if !changed.is_empty() {
+        if facts.serving {
+            plan.push(Step::Hold, "containers are replaced");
+        }
         remove_containers(&observed.containers, "a network they are in has changed", plan);
         for name in &changed {
             plan.push(Step::RemoveNetwork { name: (*name).to_owned() }, "its definition changed");

@@ -129,10 +129,10 @@ fn a_changed_network_takes_the_containers_with_it_and_keeps_the_volumes() {
     observed.networks[0].definition = Some("other".into());
     let plan = run(&stack(), &observed, &facts).unwrap();
     assert_snapshot!(plan, @r"
+    hold requests: containers are replaced
     remove container p-web-1: a network they are in has changed
     remove network p_default: its definition changed
     create network p_default: default asks for it
-    hold requests: containers may be replaced
     up: a network is new
     wait until ready, 120 s at most: routes change only after readiness is proven
     publish the routes: the stack is ready
