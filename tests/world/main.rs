@@ -271,26 +271,27 @@ services:
         ("web/index.html", "built upon\n"),
     ];
     let world = World::new("upon", &files);
-    world.push("one", &[("one.txt", "one")]);
-    world.reaches("one", "ready");
-    world.serves("one", "built upon");
-    let web = world.container("one", "web");
+    world.push("upon-one", &[("one.txt", "upon-one")]);
+    world.reaches("upon-one", "ready");
+    world.serves("upon-one", "built upon");
+    let web = world.container("upon-one", "web");
     assert_eq!(docker(&["exec", &web, "busybox", "cat", "/www/word"]).trim(), "from the base");
-    let tag =
-        |service: &str| docker(&["inspect", "-f", "{{.Config.Image}}", &world.container("one", service)]);
+    let tag = |service: &str| {
+        docker(&["inspect", "-f", "{{.Config.Image}}", &world.container("upon-one", service)])
+    };
     let before = (tag("base"), tag("web"));
     let images = world.images_of_the_daemon_of(&web);
-    world.push("one", &[("base/word", "another word\n")]);
-    world.reaches("one", "ready");
+    world.push("upon-one", &[("base/word", "another word\n")]);
+    world.reaches("upon-one", "ready");
     assert!(
         before.0 != tag("base") && before.1 != tag("web"),
         "what stands upon a changed image is another one"
     );
 
-    world.push("two", &[("web/Dockerfile", "FROM base\nCMD [\"serve\", \"7777\", \"/\"]\n")]);
-    world.reaches("two", "failed");
-    world.drey(&["env", "destroy", "world/two"]).unwrap();
-    world.drey(&["env", "destroy", "world/one"]).unwrap();
+    world.push("upon-two", &[("web/Dockerfile", "FROM base\nCMD [\"serve\", \"7777\", \"/\"]\n")]);
+    world.reaches("upon-two", "failed");
+    world.drey(&["env", "destroy", "world/upon-two"]).unwrap();
+    world.drey(&["env", "destroy", "world/upon-one"]).unwrap();
     world.eventually("no image of drey's is left", 60, || images().is_empty());
 }
 
@@ -318,13 +319,13 @@ services:
   worker: { image: "drey-demo/tiny:1", command: [busybox, sh, -c, "busybox sleep 1; echo no queue; exit 3"] }
 "#;
     let world = World::new("worker", &[("compose.yaml", compose)]);
-    world.push("one", &[("one.txt", "one")]);
-    let failed = world.reaches("one", "failed");
+    world.push("crashing", &[("one.txt", "crashing")]);
+    let failed = world.reaches("crashing", "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(reason.contains("worker") && reason.contains("no queue"), "{reason}");
-    assert_eq!(world.get("one").unwrap().0, 200, "what is sound is served");
-    docker(&["stop", "-t", "1", &world.container("one", "web")]);
+    assert_eq!(world.get("crashing").unwrap().0, 404, "what is sound is served: it has no page of this name");
+    docker(&["stop", "-t", "1", &world.container("crashing", "web")]);
     world.eventually("the page says that it does not run", 20, || {
-        world.get("one").is_some_and(|(status, page)| status == 503 && page.contains("did not start"))
+        world.get("crashing").is_some_and(|(status, page)| status == 503 && page.contains("did not start"))
     });
 }
