@@ -48,7 +48,7 @@ pub(super) fn name(settings: &Settings, repo: &str, branches: &[String], json: b
     Ok(Exit::Done)
 }
 
-pub(super) fn hook(settings: &Settings, command: HookCommand) -> Outcome {
+pub(super) fn hook(settings: &Settings, command: HookCommand, json: bool) -> Outcome {
     let HookCommand::Install { repo, client, path } = command;
     let name = &repository(settings, &repo)?.name;
     let installed = if client {
@@ -57,6 +57,14 @@ pub(super) fn hook(settings: &Settings, command: HookCommand) -> Outcome {
         app::hook_install::install(settings, name, &path)
     };
     let installed = installed.map_err(|error| Failure::Failed(error.to_string()))?;
+    if json {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let chained = installed.chained.as_deref().map(text);
+        print_json(&json!({
+            "hook": text(&installed.hook), "url": installed.url, "chained": chained, "changed": installed.changed,
+        }));
+        return Ok(Exit::Done);
+    }
     let done = if installed.changed { "installed" } else { "was in place" };
     print(&plain(&format!("{}: {done}, sends to {}", installed.hook.display(), installed.url)));
     if let Some(chained) = &installed.chained {
@@ -97,6 +105,9 @@ pub(super) fn repo(settings: &Settings, command: &RepoCommand, json: bool) -> Ou
 
 pub(super) fn stack(command: &StackCommand, config: Option<&Path>, json: bool) -> Outcome {
     let StackCommand::Check { repo, dir } = command;
+    if !dir.is_dir() {
+        return Err(Failure::NotFound(format!("{}: no such folder", dir.display())));
+    }
     let settings = match repo {
         Some(_) => Some(Settings::load(config)?),
         None => None,

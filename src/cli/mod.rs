@@ -48,12 +48,12 @@ fn run(arguments: Arguments) -> Outcome {
         Command::Serve => local::serve(settings),
         Command::Check => local::check(&settings, json),
         Command::Name { repo, branches } => local::name(&settings, &repo, &branches, json),
-        Command::Hook(hook) => local::hook(&settings, hook),
+        Command::Hook(hook) => local::hook(&settings, hook, json),
         Command::Repo(repo) => local::repo(&settings, &repo, json),
         Command::Env(command) => environments::run(&Client::new(&settings), command, json),
         Command::Archive(command) => records::archive(&Client::new(&settings), &command, json),
         Command::Event(command) => records::event(&Client::new(&settings), &command, json),
-        Command::Backup { file } => records::backup(&Client::new(&settings), &file),
+        Command::Backup { file } => records::backup(&Client::new(&settings), &file, json),
         Command::Stack(_) | Command::Completion { .. } => Ok(Exit::Done),
     }
 }
