@@ -18,8 +18,9 @@ pub(super) fn serve(settings: Settings) -> Outcome {
     Ok(if clean { Exit::Done } else { Exit::Failed })
 }
 
-pub(super) fn check(settings: &Settings, json: bool) -> Outcome {
-    let findings = app::block_on(app::check::check(settings));
+pub(super) fn check(config: Option<&Path>, json: bool) -> Outcome {
+    let (settings, faults) = Settings::examine(config);
+    let findings = app::block_on(app::check::check(&settings, &faults));
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     if json {
         print_json(&json!({"items": findings}));
@@ -34,11 +35,9 @@ pub(super) fn check(settings: &Settings, json: bool) -> Outcome {
 
 pub(super) fn name(settings: &Settings, repo: &str, branches: &[String], json: bool) -> Outcome {
     let repository = repository(settings, repo)?;
-    let mut items = Vec::new();
-    for branch in branches {
-        let branch = BranchName::parse(branch).map_err(|error| Failure::Usage(error.to_string()))?;
-        items.push(app::block_on(app::names::name(settings, repository, &branch))?);
-    }
+    let branches: Result<Vec<BranchName>, _> = branches.iter().map(|name| BranchName::parse(name)).collect();
+    let branches = branches.map_err(|error| Failure::Usage(error.to_string()))?;
+    let items = app::block_on(app::names::names(settings, repository, &branches))?;
     if json {
         print_json(&json!({"items": items, "next": null}));
         return Ok(Exit::Done);
