@@ -160,3 +160,19 @@ fn line(web: &Web, reference: &str, submitted: &Submitted) -> Value {
     let branch = submitted.event.kind.branch();
     json!({"ref": reference, "branch": branch, "url": url, "action": submitted.action, "message": submitted.message})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_option_is_told() {
+        assert_eq!(message(Some("as it was"), &[]), "as it was");
+        assert_eq!(message(None, &[]), Value::Null);
+        let told = message(Some("as it was"), &["drey.wiat".to_owned()]);
+        assert!(
+            told.as_str()
+                .is_some_and(|told| told.starts_with("as it was; no push option of drey's: drey.wiat;"))
+        );
+    }
+}

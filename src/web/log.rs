@@ -78,7 +78,7 @@ pub(super) async fn tell_until_settled(
 ) {
     let deadline = Some(Instant::now() + WAIT_LIMIT);
     for environment in environments {
-        if environments.len() > 1 {
+        if environments.len() > 1 && environment.has_work() {
             let heading = json!({"log": format!("drey: {}:", environment.branch)});
             sender.send(format!("{heading}\n")).await.ok();
         }

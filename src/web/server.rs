@@ -82,3 +82,77 @@ where
         tracing::debug!(%error, "a connection broke off");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use serde::Deserialize;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::error::{method_not_allowed, not_found};
+    use super::super::extract::{JsonBody, Path, Query};
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Number {
+        number: Option<u8>,
+    }
+
+    fn router() -> Router {
+        Router::new()
+            .route("/path/{number}", get(async |Path(number): Path<u8>| number.to_string()))
+            .route("/query", get(async |Query(it): Query<Number>| format!("{:?}", it.number)))
+            .route("/body", post(async |JsonBody(it): JsonBody<Number>| format!("{:?}", it.number)))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+    }
+
+    /// Status and body of one request.
+    async fn ask(method: &str, path: &str, body: &str) -> (u16, String) {
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        answer(server, router(), CancellationToken::new()).await;
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn whatever_is_wrong_has_the_one_shape() {
+        assert_eq!(ask("GET", "/path/7", "").await, (200, "7".to_owned()));
+        assert_eq!(ask("GET", "/query?number=7", "").await, (200, "Some(7)".to_owned()));
+        assert_eq!(ask("POST", "/body", "").await, (200, "None".to_owned()));
+        for (method, path, body, status) in [
+            ("GET", "/path/x", "", 400),
+            ("GET", "/path/%ff", "", 400),
+            ("GET", "/query?number=x", "", 400),
+            ("POST", "/body", "{", 400),
+            ("POST", "/body", "[]", 400),
+            ("PUT", "/body", "", 405),
+            ("GET", "/nowhere", "", 404),
+        ] {
+            let (found, text) = ask(method, path, body).await;
+            assert_eq!(found, status, "{method} {path}");
+            let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+            for key in ["id", "code", "message"] {
+                assert!(answer["error"][key].is_string(), "{method} {path}: {text}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn half_a_head_does_not_hold_the_end() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        client.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
+        let draining = CancellationToken::new();
+        draining.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(5), answer(server, router(), draining)).await;
+        assert!(ended.is_ok());
+        assert!(HEAD_LIMIT < crate::supervisor::DRAIN_LIMIT);
+    }
+}
