@@ -1,12 +1,14 @@
 //! `drey check`: what is there, what is missing, what to do.
 
 use std::net::ToSocketAddrs;
+use std::path::Path;
 
 use serde::Serialize;
 
+use super::scratch::Scratch;
 use super::wiring;
-use crate::adapters::process::jail;
-use crate::config::{Settings, TlsMode};
+use crate::adapters::process::{Command, jail};
+use crate::config::{Fault, Settings, TlsMode};
 use crate::ports::{Engine, Git, PortError, Remote};
 
 /// How bad it is.
@@ -37,25 +39,66 @@ pub struct Finding {
     pub message: String,
 }
 
-/// Looks at everything once. Changes nothing.
-pub async fn check(settings: &Settings) -> Vec<Finding> {
+/// Looks at everything once. Changes nothing. `faults` are those of the configuration: what they are about is not
+/// looked at, everything else is.
+pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let file = settings.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
-    findings.add(Level::Ok, "configuration", format!("{file}, {} repositories", settings.repositories.len()));
-    findings.result("engine", wiring::engine(settings).ping().await, "is dockerd running? see [engine] host");
+    configuration(settings, faults, &mut findings);
+    let faulty = |prefix: &str| faults.iter().any(|fault| fault.key.starts_with(prefix));
+    if !faulty("engine.host") {
+        findings.result(
+            "engine",
+            wiring::engine(settings).ping().await,
+            "is dockerd running? see [engine] host",
+        );
+    }
+    match Scratch::create() {
+        Ok(scratch) => programs(settings, scratch.path(), &mut findings).await,
+        Err(error) => {
+            findings.add(Level::Fail, "disk", format!("a temporary folder cannot be made: {error}"));
+        }
+    }
+    if !faulty("engine") {
+        subnets(settings, &mut findings).await;
+    }
+    jail_status(&mut findings);
+    if !settings.proxy.domain.is_empty() {
+        names(settings, &mut findings);
+    }
+    if !faulty("proxy.tls") && !faulty("proxy.https") {
+        tls(settings, &mut findings);
+    }
+    if !faulty("data_dir") {
+        disk(settings, &mut findings);
+    }
+    not_yet(settings, &mut findings);
+    findings.0
+}
+
+fn configuration(settings: &Settings, faults: &[Fault], findings: &mut Findings) {
+    for fault in faults {
+        findings.add(Level::Fail, "configuration", fault.to_string());
+    }
+    if faults.is_empty() {
+        let file = settings.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
+        let message = format!("{file}, {} repositories", settings.repositories.len());
+        findings.add(Level::Ok, "configuration", message);
+    }
+}
+
+/// What is asked of programs that want a folder: here they get one that goes away.
+async fn programs(settings: &Settings, folder: &Path, findings: &mut Findings) {
+    let settings = &Settings { data_dir: folder.to_owned(), ..settings.clone() };
     match wiring::compose(settings) {
         Ok(compose) => findings.result("compose", compose.version().await, ""),
         Err(error) => findings.add(Level::Fail, "compose", error.to_string()),
     }
     findings.result("buildx", wiring::builder(settings).version().await, "");
-    subnets(settings, &mut findings).await;
-    git(settings, &mut findings).await;
-    jail_status(&mut findings);
-    names(settings, &mut findings);
-    tls(settings, &mut findings);
-    disk(settings, &mut findings);
-    not_yet(settings, &mut findings);
-    findings.0
+    let git = Command::new("git").arg("--version").run().await;
+    let git = git.map(|output| output.text().trim().trim_start_matches("git version ").to_owned());
+    findings.result("git", git, "install git");
+    std::fs::create_dir(folder.join("mirrors")).ok();
+    repositories(settings, findings).await;
 }
 
 #[derive(Default)]
@@ -80,7 +123,14 @@ async fn subnets(settings: &Settings, findings: &mut Findings) {
     let pool = &settings.engine.subnets;
     let nobody = crate::domain::names::InstanceId(String::new());
     let Ok(wanted) = Subnet::parse_pool(pool) else { return };
-    let Ok(taken) = wiring::engine(settings).host_subnets(&nobody).await else { return };
+    let taken = match wiring::engine(settings).host_subnets(&nobody).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            let message = format!("{pool}: whether other networks are in it cannot be told: {error}");
+            findings.add(Level::Warn, "subnets", message);
+            return;
+        }
+    };
     let clash: Vec<&String> =
         taken.iter().filter(|other| Subnet::parse(other).is_ok_and(|other| wanted.overlaps(other))).collect();
     if clash.is_empty() {
@@ -92,8 +142,9 @@ async fn subnets(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-async fn git(settings: &Settings, findings: &mut Findings) {
-    for repository in &settings.repositories {
+async fn repositories(settings: &Settings, findings: &mut Findings) {
+    // One without a good address has its fault already.
+    for repository in settings.repositories.iter().filter(|repository| !repository.url.is_empty()) {
         let what = format!("repository {}", repository.name);
         let remote = Remote { repo: repository.name.clone(), url: repository.url.clone() };
         let branches = match wiring::git(settings) {
@@ -129,13 +180,13 @@ fn names(settings: &Settings, findings: &mut Findings) {
     let domain = &settings.proxy.domain;
     let host = format!("drey-check.{domain}");
     if domain == "localhost" || domain.ends_with(".localhost") {
-        findings.add(Level::Ok, "names", format!("*.{domain} is this machine, for browsers"));
+        findings.add(Level::Ok, "dns", format!("*.{domain} is this machine, for browsers"));
     } else if (host.as_str(), 443).to_socket_addrs().is_ok_and(|mut found| found.next().is_some()) {
-        findings.add(Level::Ok, "names", format!("*.{domain} resolves"));
+        findings.add(Level::Ok, "dns", format!("*.{domain} resolves"));
     } else {
         let message =
             format!("*.{domain} does not resolve here; add a wildcard name that points to this machine");
-        findings.add(Level::Warn, "names", message);
+        findings.add(Level::Warn, "dns", message);
     }
 }
 
@@ -191,5 +242,32 @@ fn not_yet(settings: &Settings, findings: &mut Findings) {
             "sleep",
             "sleep_after and expire_after are read and not acted on by this version",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn faults_are_told_and_the_rest_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("drey.toml");
+        let text = "data_dir = \"state\"\nsurprise = 1\n[engine]\nhost = \"unix:///nonexistent\"\n[proxy]\n\
+                    domain = \"qa.localhost\"\nhttps = 443\n";
+        std::fs::write(&file, text).unwrap();
+        let (settings, faults) = Settings::examine(Some(&file));
+        let findings = check(&settings, &faults).await;
+        let level = |what: &str| {
+            let of = findings.iter().filter(|finding| finding.what == what);
+            of.map(|finding| finding.level).collect::<Vec<_>>()
+        };
+        assert_eq!(level("configuration"), [Level::Fail, Level::Fail]);
+        assert_eq!(level("engine"), [Level::Fail]);
+        assert_eq!(level("subnets"), [Level::Warn]);
+        assert_eq!(level("git"), [Level::Ok]);
+        assert_eq!(level("dns"), [Level::Ok]);
+        assert_eq!(level("tls"), []);
+        assert!(!folder.path().join("state").exists());
     }
 }

@@ -8,6 +8,7 @@ pub mod names;
 pub mod repositories;
 mod rules;
 mod runtime;
+mod scratch;
 mod serve;
 pub mod stack_check;
 mod wiring;

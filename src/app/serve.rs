@@ -135,3 +135,26 @@ fn shown(settings: &Settings) -> BTreeMap<RepoName, Value> {
         .map(|repository| (repository.name.clone(), repositories::view(settings, repository)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn repositories_are_as_described() {
+        let document: Value = serde_json::from_str(include_str!("../web/openapi.json")).unwrap();
+        let properties = document["components"]["schemas"]["Repository"]["properties"].as_object().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("drey.toml");
+        let text = "[proxy]\ndomain = \"qa.example\"\nhttps = \"0.0.0.0:443\"\n[[repo]]\nname = \"shop\"\n\
+                    url = \"/srv/git/shop.git\"\n";
+        std::fs::write(&file, text).unwrap();
+        let settings = Settings::from_parts(Some(&file), &[]).unwrap();
+        for repository in shown(&settings).values() {
+            let keys: BTreeSet<&String> = repository.as_object().unwrap().keys().collect();
+            assert_eq!(keys, properties.keys().collect());
+        }
+    }
+}

@@ -141,10 +141,13 @@ pub(super) enum EnvCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ArchiveCommand {
-    /// Newest first
+    /// Newest first, at most 100
     List {
         #[arg(long)]
         repo: Option<String>,
+        /// Only older ones than this: the next page
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
     },
     /// One, with its manifest by --json
     Show { id: String },
@@ -152,12 +155,15 @@ pub(super) enum ArchiveCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventCommand {
-    /// Newest first
+    /// Newest first, at most 100
     List {
         #[arg(long)]
         repo: Option<String>,
         #[arg(long)]
         branch: Option<String>,
+        /// Only older ones than this: the next page
+        #[arg(long, value_name = "ID")]
+        before: Option<i64>,
     },
     /// One, and what became of it
     Show { id: i64 },

@@ -12,7 +12,7 @@ pub(super) fn run(client: &Client, command: EnvCommand, json: bool) -> Outcome {
         EnvCommand::List { all } => list(client, all, json),
         EnvCommand::Show(one) => show(client, &one, json),
         EnvCommand::Url(one) => url(client, &one, json),
-        EnvCommand::Log { one, follow } => log(client, &one, follow),
+        EnvCommand::Log { one, follow } => log(client, &one, follow, json),
         EnvCommand::Deploy { one, wait, rebuild, pull } => {
             deploy(client, &one, &json!({"rebuild": rebuild, "pull": pull}), wait, json)
         }
@@ -87,9 +87,34 @@ fn url(client: &Client, one: &One, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn log(client: &Client, one: &One, follow: bool) -> Outcome {
+fn log(client: &Client, one: &One, follow: bool, json: bool) -> Outcome {
+    if json {
+        return log_as_json(client, one, follow);
+    }
     client.stream(&format!("{}/log?follow={follow}", path(one)?), |line| print(&plain(line)))?;
     Ok(Exit::Done)
+}
+
+/// The whole log as one document.
+fn log_as_json(client: &Client, one: &One, follow: bool) -> Outcome {
+    if follow {
+        let message =
+            "--follow has no end that one JSON document could wait for: leave out --json or --follow";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let mut items = Vec::new();
+    client.stream(&format!("{}/log", path(one)?), |line| items.push(log_line(line)))?;
+    print_json(&json!({"items": items, "next": null}));
+    Ok(Exit::Done)
+}
+
+/// `<time> <source> | <text>`; a line of another form is text alone.
+fn log_line(line: &str) -> Value {
+    let parts = line.split_once(' ').and_then(|(at, rest)| Some((at, rest.split_once(" | ")?)));
+    match parts {
+        Some((at, (source, text))) => json!({"at": at, "source": source, "text": text}),
+        None => json!({"at": null, "source": null, "text": line}),
+    }
 }
 
 fn deploy(client: &Client, one: &One, body: &Value, wait: bool, json: bool) -> Outcome {
@@ -98,20 +123,38 @@ fn deploy(client: &Client, one: &One, body: &Value, wait: bool, json: bool) -> O
     if !wait {
         return told(&answer, json);
     }
-    client.stream(&format!("{path}/log?follow=true"), |line| {
+    // A deployment older than this one is nobody's concern.
+    let from = answer["generation"].as_i64().map(|from| format!("&generation={from}")).unwrap_or_default();
+    client.stream(&format!("{path}/log?follow=true{from}"), |line| {
         if !json {
             print(&plain(line));
         }
     })?;
-    let item = client.get(&path)?;
+    deployed(&client.get(&path)?, json)
+}
+
+/// How a deployment ended that was waited for.
+fn deployed(item: &Value, json: bool) -> Outcome {
+    let phase = text(&item["phase"]);
+    let exit = match phase.as_str() {
+        "ready" => Exit::Done,
+        "blocked" => Exit::Refused,
+        _ => Exit::Failed,
+    };
     if json {
-        print_json(&item);
-    } else if item["phase"] == "ready" {
-        print(&text(&item["url"]));
-    } else {
-        return Err(Failure::Failed(format!("{}: {}", text(&item["phase"]), text(&item["reason"]))));
+        print_json(item);
+        return Ok(exit);
     }
-    Ok(if item["phase"] == "ready" { Exit::Done } else { Exit::Failed })
+    let told = match text(&item["reason"]) {
+        reason if reason.is_empty() => phase,
+        reason => format!("{phase}: {reason}"),
+    };
+    match exit {
+        Exit::Done => print(&text(&item["url"])),
+        Exit::Refused => return Err(Failure::Refused(told)),
+        Exit::Failed => return Err(Failure::Failed(told)),
+    }
+    Ok(exit)
 }
 
 fn act(client: &Client, one: &One, action: &str, json: bool) -> Outcome {
@@ -127,4 +170,26 @@ fn told(answer: &Value, json: bool) -> Outcome {
         print(&format!("{action}{message}"));
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_how_a_deployment_ended() {
+        for (phase, code) in [("ready", Exit::Done), ("blocked", Exit::Refused), ("failed", Exit::Failed)] {
+            assert_eq!(deployed(&json!({"phase": phase}), true).unwrap(), code, "{phase}");
+        }
+        assert!(matches!(deployed(&json!({"phase": "blocked"}), false), Err(Failure::Refused(_))));
+        let unfinished = deployed(&json!({"phase": "building"}), false);
+        assert!(matches!(unfinished, Err(Failure::Failed(message)) if message == "building"));
+    }
+
+    #[test]
+    fn a_line_of_the_log_has_its_parts() {
+        let line = log_line("2026-01-01T00:00:00.000Z web | a | b");
+        assert_eq!(line, json!({"at": "2026-01-01T00:00:00.000Z", "source": "web", "text": "a | b"}));
+        assert_eq!(log_line("odd")["text"], "odd");
+    }
 }

@@ -28,6 +28,7 @@ pub(super) enum Failure {
     Usage(String),
     NotFound(String),
     Failed(String),
+    Refused(String),
 }
 
 pub(super) type Outcome = Result<Exit, Failure>;
@@ -40,6 +41,7 @@ impl Failure {
             Self::Usage(message) => (2, message),
             Self::NotFound(message) => (3, message),
             Self::Failed(message) => (1, message),
+            Self::Refused(message) => (4, message),
         };
         eprintln!("drey: {}", super::output::plain(&message));
         ExitCode::from(code)

@@ -18,8 +18,9 @@ pub(super) fn serve(settings: Settings) -> Outcome {
     Ok(if clean { Exit::Done } else { Exit::Failed })
 }
 
-pub(super) fn check(settings: &Settings, json: bool) -> Outcome {
-    let findings = app::block_on(app::check::check(settings));
+pub(super) fn check(config: Option<&Path>, json: bool) -> Outcome {
+    let (settings, faults) = Settings::examine(config);
+    let findings = app::block_on(app::check::check(&settings, &faults));
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     if json {
         print_json(&json!({"items": findings}));
@@ -34,11 +35,9 @@ pub(super) fn check(settings: &Settings, json: bool) -> Outcome {
 
 pub(super) fn name(settings: &Settings, repo: &str, branches: &[String], json: bool) -> Outcome {
     let repository = repository(settings, repo)?;
-    let mut items = Vec::new();
-    for branch in branches {
-        let branch = BranchName::parse(branch).map_err(|error| Failure::Usage(error.to_string()))?;
-        items.push(app::block_on(app::names::name(settings, repository, &branch))?);
-    }
+    let branches: Result<Vec<BranchName>, _> = branches.iter().map(|name| BranchName::parse(name)).collect();
+    let branches = branches.map_err(|error| Failure::Usage(error.to_string()))?;
+    let items = app::block_on(app::names::names(settings, repository, &branches))?;
     if json {
         print_json(&json!({"items": items, "next": null}));
         return Ok(Exit::Done);
@@ -48,7 +47,7 @@ pub(super) fn name(settings: &Settings, repo: &str, branches: &[String], json: b
     Ok(Exit::Done)
 }
 
-pub(super) fn hook(settings: &Settings, command: HookCommand) -> Outcome {
+pub(super) fn hook(settings: &Settings, command: HookCommand, json: bool) -> Outcome {
     let HookCommand::Install { repo, client, path } = command;
     let name = &repository(settings, &repo)?.name;
     let installed = if client {
@@ -57,6 +56,14 @@ pub(super) fn hook(settings: &Settings, command: HookCommand) -> Outcome {
         app::hook_install::install(settings, name, &path)
     };
     let installed = installed.map_err(|error| Failure::Failed(error.to_string()))?;
+    if json {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let chained = installed.chained.as_deref().map(text);
+        print_json(&json!({
+            "hook": text(&installed.hook), "url": installed.url, "chained": chained, "changed": installed.changed,
+        }));
+        return Ok(Exit::Done);
+    }
     let done = if installed.changed { "installed" } else { "was in place" };
     print(&plain(&format!("{}: {done}, sends to {}", installed.hook.display(), installed.url)));
     if let Some(chained) = &installed.chained {
@@ -97,6 +104,9 @@ pub(super) fn repo(settings: &Settings, command: &RepoCommand, json: bool) -> Ou
 
 pub(super) fn stack(command: &StackCommand, config: Option<&Path>, json: bool) -> Outcome {
     let StackCommand::Check { repo, dir } = command;
+    if !dir.is_dir() {
+        return Err(Failure::NotFound(format!("{}: no such folder", dir.display())));
+    }
     let settings = match repo {
         Some(_) => Some(Settings::load(config)?),
         None => None,

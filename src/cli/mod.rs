@@ -43,17 +43,19 @@ fn run(arguments: Arguments) -> Outcome {
     if let Command::Stack(stack) = &arguments.command {
         return local::stack(stack, arguments.config.as_deref(), json);
     }
+    if matches!(arguments.command, Command::Check) {
+        return local::check(arguments.config.as_deref(), json);
+    }
     let settings = Settings::load(arguments.config.as_deref())?;
     match arguments.command {
         Command::Serve => local::serve(settings),
-        Command::Check => local::check(&settings, json),
         Command::Name { repo, branches } => local::name(&settings, &repo, &branches, json),
-        Command::Hook(hook) => local::hook(&settings, hook),
+        Command::Hook(hook) => local::hook(&settings, hook, json),
         Command::Repo(repo) => local::repo(&settings, &repo, json),
         Command::Env(command) => environments::run(&Client::new(&settings), command, json),
         Command::Archive(command) => records::archive(&Client::new(&settings), &command, json),
         Command::Event(command) => records::event(&Client::new(&settings), &command, json),
-        Command::Backup { file } => records::backup(&Client::new(&settings), &file),
-        Command::Stack(_) | Command::Completion { .. } => Ok(Exit::Done),
+        Command::Backup { file } => records::backup(&Client::new(&settings), &file, json),
+        Command::Check | Command::Stack(_) | Command::Completion { .. } => Ok(Exit::Done),
     }
 }

@@ -10,6 +10,12 @@ pub(super) fn print(text: &str) {
     writeln!(std::io::stdout(), "{text}").ok();
 }
 
+/// A remark on standard error: no part of what was asked for.
+pub(super) fn note(text: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "{}", plain(text)).ok();
+}
+
 pub(super) fn print_json(value: &Value) {
     print(&value.to_string());
 }

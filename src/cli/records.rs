@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::arguments::{ArchiveCommand, EventCommand};
 use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
-use super::output::{fields, print, print_json, table, text};
+use super::output::{fields, note, plain, print, print_json, table, text};
 
 pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> Outcome {
     match command {
-        ArchiveCommand::List { repo } => {
-            let query = repo.as_ref().map(|repo| format!("?repo={}", encoded(repo))).unwrap_or_default();
+        ArchiveCommand::List { repo, before } => {
+            let query = query(&[("repo", repo.as_deref()), ("before", before.as_deref())]);
             let keys = ["id", "repo", "branch", "outcome", "created_at", "size_bytes"];
             list(&client.get(&format!("/api/v1/archives{query}"))?, &keys, json)
         }
@@ -38,11 +38,14 @@ pub(super) fn event(client: &Client, command: &EventCommand, json: bool) -> Outc
     let keys =
         ["id", "source", "kind", "repo", "branch", "commit", "delivery_id", "received_at", "state", "reason"];
     match command {
-        EventCommand::List { repo, branch } => {
-            let mut query = Vec::new();
-            query.extend(repo.as_ref().map(|repo| format!("repo={}", encoded(repo))));
-            query.extend(branch.as_ref().map(|branch| format!("branch={}", encoded(branch))));
-            let events = client.get(&format!("/api/v1/events?{}", query.join("&")))?;
+        EventCommand::List { repo, branch, before } => {
+            let before = before.map(|before| before.to_string());
+            let query = query(&[
+                ("repo", repo.as_deref()),
+                ("branch", branch.as_deref()),
+                ("before", before.as_deref()),
+            ]);
+            let events = client.get(&format!("/api/v1/events{query}"))?;
             list(&events, &["id", "received_at", "source", "kind", "repo", "branch", "state", "reason"], json)
         }
         EventCommand::Show { id } => show(&client.get(&format!("/api/v1/events/{id}"))?, &keys, json),
@@ -52,11 +55,26 @@ pub(super) fn event(client: &Client, command: &EventCommand, json: bool) -> Outc
     }
 }
 
-pub(super) fn backup(client: &Client, file: &Path) -> Outcome {
+pub(super) fn backup(client: &Client, file: &Path, json: bool) -> Outcome {
     let path = std::path::absolute(file).map_err(|error| Failure::Failed(error.to_string()))?;
-    client.post("/api/v1/backup", &json!({"path": path}))?;
-    print(&format!("written: {}", path.display()));
+    let Some(path) = path.to_str() else {
+        let message = format!("{}: is not UTF-8, which the database's copy needs", path.display());
+        return Err(Failure::Usage(message));
+    };
+    let answer = client.post("/api/v1/backup", &json!({"path": path}))?;
+    if json {
+        print_json(&answer);
+    } else {
+        print(&plain(&format!("written: {path}")));
+    }
     Ok(Exit::Done)
+}
+
+/// What follows the path: the given ones of these, with a `?` in front.
+fn query(given: &[(&str, Option<&str>)]) -> String {
+    let pair = |(key, value): &(&str, Option<&str>)| Some(format!("{key}={}", encoded((*value)?)));
+    let pairs: Vec<String> = given.iter().filter_map(pair).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
 fn list(list: &Value, keys: &[&str], json: bool) -> Outcome {
@@ -68,6 +86,9 @@ fn list(list: &Value, keys: &[&str], json: bool) -> Outcome {
     let rows: Vec<Vec<String>> =
         items.iter().map(|item| keys.iter().map(|key| text(&item[*key])).collect()).collect();
     table(keys, &rows);
+    if let Some(next) = list["next"].as_str() {
+        note(&format!("… more: --before {next}"));
+    }
     Ok(Exit::Done)
 }
 

@@ -19,9 +19,11 @@ pub struct Fault {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<Fault>);
 
-impl ConfigErrors {
-    pub(super) fn one(key: &str, message: String) -> Self {
-        Self(vec![Fault { key: key.to_owned(), origin: None, message }])
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = self.origin.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default();
+        let colon = if self.key.is_empty() { "" } else { ": " };
+        write!(f, "{origin}{}{colon}{}", self.key, self.message)
     }
 }
 
@@ -31,9 +33,7 @@ impl fmt::Display for ConfigErrors {
             if number > 0 {
                 writeln!(f)?;
             }
-            let origin = fault.origin.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default();
-            let colon = if fault.key.is_empty() { "" } else { ": " };
-            write!(f, "{origin}{}{colon}{}", fault.key, fault.message)?;
+            write!(f, "{fault}")?;
         }
         Ok(())
     }

@@ -49,14 +49,19 @@ impl Settings {
     /// # Errors
     /// Every fault there is, each with its key, its origin and the way out.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let (settings, faults) = Self::examine(path);
+        if faults.is_empty() { Ok(settings) } else { Err(ConfigErrors(faults)) }
+    }
+
+    /// The same, with all faults: what is faulty has its default.
+    pub fn examine(path: Option<&Path>) -> (Self, Vec<Fault>) {
         let environment: Vec<(String, String)> = environment();
-        let named =
-            environment.iter().find(|(name, _)| name == "DREY_CONFIG").map(|(_, value)| PathBuf::from(value));
-        let file = match path.map(Path::to_owned).or(named) {
+        let named = environment.iter().find(|(name, value)| name == "DREY_CONFIG" && !value.is_empty());
+        let file = match path.map(Path::to_owned).or(named.map(|(_, value)| PathBuf::from(value))) {
             Some(file) => Some(file),
             None => DEFAULT_FILES.iter().map(PathBuf::from).find(|file| file.exists()),
         };
-        Self::from_parts(file.as_deref(), &environment)
+        Self::examine_parts(file.as_deref(), &environment)
     }
 
     /// The same from given parts.
@@ -64,24 +69,34 @@ impl Settings {
     /// # Errors
     /// As [`Settings::load`].
     pub fn from_parts(file: Option<&Path>, environment: &[(String, String)]) -> Result<Self, ConfigErrors> {
-        let mut figment = Figment::new();
-        if let Some(file) = file {
-            if !file.is_file() {
-                return Err(ConfigErrors::one(
-                    "",
-                    format!("{} is not there; name another with --config", file.display()),
-                ));
+        let (settings, faults) = Self::examine_parts(file, environment);
+        if faults.is_empty() { Ok(settings) } else { Err(ConfigErrors(faults)) }
+    }
+
+    fn examine_parts(file: Option<&Path>, environment: &[(String, String)]) -> (Self, Vec<Fault>) {
+        let values = match file.map_or_else(|| Ok(Dict::new()), read_file) {
+            Ok(values) => values,
+            // What else is missing is missing for this one reason.
+            Err(fault) => return (Self::read(file, Dict::new(), environment).0, vec![fault]),
+        };
+        let (settings, mut faults) = Self::read(file, values, environment);
+        if file.is_none() && !faults.is_empty() {
+            if !environment.iter().any(|(name, _)| name.starts_with(PREFIX)) {
+                faults.clear();
             }
-            figment = figment.merge(Toml::file_exact(file));
+            faults.insert(0, no_file());
         }
-        let from_file: Dict = figment.extract().map_err(|error| ConfigErrors::one("", error.to_string()))?;
-        let mut values = from_file;
+        (settings, faults)
+    }
+
+    fn read(file: Option<&Path>, mut values: Dict, environment: &[(String, String)]) -> (Self, Vec<Fault>) {
         let origins = overlay(&mut values, environment);
         let faults = Faults::new(file, origins);
         let mut top = Section::new("", values, &faults, environment);
         let defaults = Defaults::read(&mut top.section("defaults"));
+        let data_dir = top.path("data_dir").unwrap_or_else(|| PathBuf::from("/var/lib/drey"));
         let settings = Self {
-            data_dir: top.path("data_dir").unwrap_or_else(|| PathBuf::from("/var/lib/drey")),
+            data_dir: beside(file, &data_dir),
             http: Http::read(&mut top.section("http")),
             proxy: Proxy::read(&mut top.section("proxy")),
             engine: Engine::read(&mut top.section("engine")),
@@ -97,15 +112,19 @@ impl Settings {
         };
         settings.check(&faults);
         top.finish();
-        faults.into_result(settings)
+        (settings, faults.into_found())
     }
 
     /// What only several keys together can get wrong.
     fn check(&self, faults: &Faults) {
         let mut seen = BTreeMap::new();
         for (number, repository) in self.repositories.iter().enumerate() {
+            let key = format!("repo[{number}].name");
+            // One without a good name has its fault already.
+            if faults.has(&key) {
+                continue;
+            }
             if let Some(first) = seen.insert(repository.name.clone(), number) {
-                let key = format!("repo[{number}].name");
                 faults.add(
                     &key,
                     format!("{} is the name of repo[{first}] already; names are unique", repository.name),
@@ -117,6 +136,38 @@ impl Settings {
     pub fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.iter().find(|repository| repository.name.as_str() == name)
     }
+}
+
+fn read_file(file: &Path) -> Result<Dict, Fault> {
+    let fault =
+        |message: String| Fault { key: String::new(), origin: Some(file.display().to_string()), message };
+    if !file.is_file() {
+        return Err(fault("is not there; name another with --config".to_owned()));
+    }
+    let read = Figment::new().merge(Toml::file_exact(file)).extract();
+    read.map_err(|error| fault(error.to_string().trim_end().to_owned()))
+}
+
+fn no_file() -> Fault {
+    let message = format!(
+        "no configuration file: neither {} is there; write one (packaging/drey.example.toml is a start), or name one \
+         with --config or DREY_CONFIG",
+        DEFAULT_FILES.map(Path::new).map(shown).join(" nor ")
+    );
+    Fault { key: String::new(), origin: None, message }
+}
+
+/// With the folder that a relative path is looked for in.
+fn shown(file: &Path) -> String {
+    std::path::absolute(file).unwrap_or_else(|_no_folder| file.to_owned()).display().to_string()
+}
+
+/// A relative path counts from the folder of the file, without a file from the folder we are in: daemon and commands
+/// mean the same, wherever they are started.
+fn beside(file: Option<&Path>, path: &Path) -> PathBuf {
+    let folder = file.and_then(|file| std::path::absolute(file).ok()?.parent().map(Path::to_owned));
+    let path = folder.map_or_else(|| path.to_owned(), |folder| folder.join(path));
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Puts `DREY__SECTION__KEY=value` over what the file says; keys that came so.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use figment::value::{Dict, Value};
 
-use super::error::{ConfigErrors, Fault};
+use super::error::Fault;
 use super::secret::Secret;
 use super::size::parse_size;
 use crate::domain::duration::parse_duration;
@@ -31,9 +31,13 @@ impl Faults {
         self.found.borrow_mut().push(Fault { key: key.to_owned(), origin, message: message.into() });
     }
 
-    pub(super) fn into_result<T>(self, value: T) -> Result<T, ConfigErrors> {
-        let found = self.found.into_inner();
-        if found.is_empty() { Ok(value) } else { Err(ConfigErrors(found)) }
+    /// Whether the key has a fault already.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.found.borrow().iter().any(|fault| fault.key == key)
+    }
+
+    pub(super) fn into_found(self) -> Vec<Fault> {
+        self.found.into_inner()
     }
 }
 
@@ -64,10 +68,16 @@ impl<'a> Section<'a> {
         self.faults.add(&self.key(key), message);
     }
 
-    /// Whether the key has a fault already: one is enough.
+    /// Whether the key, or the table itself, has a fault already: one is enough.
     pub(super) fn has_fault(&self, key: &str) -> bool {
-        let key = self.key(key);
-        self.faults.found.borrow().iter().any(|fault| fault.key == key)
+        self.faults.has(&self.key(key)) || (!self.path.is_empty() && self.faults.has(&self.path))
+    }
+
+    /// Notes that the key is missing, unless what is wrong with it was said.
+    pub(super) fn needed(&self, key: &str, given: bool, message: &str) {
+        if !given && !self.has_fault(key) {
+            self.fault(key, message);
+        }
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
@@ -207,7 +217,10 @@ impl<'a> Section<'a> {
         };
         let section = |(number, value): (usize, Value)| {
             let path = format!("{}[{number}]", self.key(key));
-            let values = value.into_dict().unwrap_or_default();
+            let values = value.into_dict().unwrap_or_else(|| {
+                self.faults.add(&path, format!("must be a table: [[{key}]]"));
+                Dict::new()
+            });
             Section::new(&path, values, self.faults, self.environment)
         };
         items.into_iter().enumerate().map(section).collect()

@@ -74,11 +74,8 @@ impl Repository {
             RepoName::parse(value.as_str().unwrap_or_default()).map_err(|error| error.to_string())
         });
         let url = section.read("url", |value| url(value.as_str().unwrap_or_default()));
-        for (key, given) in [("name", name.is_some()), ("url", url.is_some())] {
-            if !given && !section.has_fault(key) {
-                section.fault(key, "is needed");
-            }
-        }
+        section.needed("name", name.is_some(), "is needed");
+        section.needed("url", url.is_some(), "is needed");
         let main = section.read("main", |value| {
             BranchName::parse(value.as_str().unwrap_or_default()).map_err(|error| error.to_string())
         });

@@ -75,12 +75,9 @@ impl Proxy {
             Err("must be a domain name, for instance \"qa.example\"".to_owned())
         });
         let (https, http) = (section.address("https"), section.address("http"));
-        if https.is_none() && http.is_none() {
-            section.fault("https", "neither https nor http is given: nothing could be reached");
-        }
-        if domain.is_none() {
-            section.fault("domain", "is needed: branches live at <slug>.<domain>");
-        }
+        let reachable = https.is_some() || http.is_some() || section.has_fault("http");
+        section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
+        section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
         let read =
             Self { domain: domain.unwrap_or_default(), https, http, tls: tls(&mut section.section("tls")) };
         section.finish();
@@ -152,13 +149,10 @@ impl RegistryCredential {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let (host, user) = (section.text("host"), section.text("user"));
         let password = section.secret(["password", "password_file", "password_env"]);
-        for (key, given) in
-            [("host", host.is_some()), ("user", user.is_some()), ("password", password.is_some())]
-        {
-            if !given {
-                section.fault(key, "is needed");
-            }
-        }
+        section.needed("host", host.is_some(), "is needed");
+        section.needed("user", user.is_some(), "is needed");
+        let told = ["password_file", "password_env"].iter().any(|key| section.has_fault(key));
+        section.needed("password", password.is_some() || told, "is needed");
         section.finish();
         Self {
             host: host.unwrap_or_default(),

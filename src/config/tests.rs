@@ -87,6 +87,46 @@ secret_env = "B"
     assert!(errors.0.iter().all(|fault| fault.origin.is_some()));
 }
 
+/// Keys of the faults, in order.
+fn faults(text: &str) -> Vec<String> {
+    let faults = settings(text, &[]).map_or_else(|errors| errors.0, |_fine| Vec::new());
+    faults.into_iter().map(|fault| fault.key).collect()
+}
+
+#[test]
+fn one_mistake_is_one_fault() {
+    assert_eq!(faults(&SMALL.replace("127.0.0.1:8443", "443")), ["proxy.https"]);
+    assert_eq!(faults(&SMALL.replace("https = \"127.0.0.1:8443\"", "http = 80")), ["proxy.http"]);
+    assert_eq!(faults(&SMALL.replace("qa.example", "-bad-")), ["proxy.domain"]);
+    let registry = "[[registry]]\nhost = 1\nuser = \"u\"\npassword_file = \"/nonexistent\"\n";
+    assert_eq!(faults(&format!("{SMALL}{registry}")), ["registry[0].host", "registry[0].password_file"]);
+    assert_eq!(faults("proxy = 1"), ["proxy"]);
+    let broken = SMALL.replace("/srv/git/shop.git\"", "x\"\n[[repo]]\nname = \"A\"\nurl = \"x\"");
+    assert_eq!(faults(&broken), ["repo[0].url", "repo[1].name", "repo[1].url"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broken.toml");
+    std::fs::write(&file, "data_dir = \n").unwrap();
+    let error = Settings::from_parts(Some(&file), &[]).unwrap_err();
+    assert_eq!(error.0.len(), 1);
+    assert!(error.to_string().starts_with(&format!("{}: ", file.display())), "{error}");
+    let error = Settings::from_parts(None, &[]).unwrap_err();
+    assert_eq!(error.0.len(), 1);
+    assert!(error.to_string().contains("/etc/drey/drey.toml"), "{error}");
+}
+
+#[test]
+fn a_relative_data_folder_lies_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("drey.toml");
+    std::fs::write(&file, format!("data_dir = \"state\"\n{SMALL}")).unwrap();
+    let read = Settings::from_parts(Some(&file), &[]).unwrap();
+    assert_eq!(read.data_dir, folder.path().join("state"));
+}
+
 #[test]
 fn a_fault_from_the_environment_names_its_variable() {
     let errors = settings(SMALL, &[("DREY__HTTP__LISTEN", "x")]).unwrap_err();

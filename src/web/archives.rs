@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use crate::store::ArchiveFilter;
 
 use super::Web;
 use super::error::ApiError;
+use super::extract::{JsonBody, Path, Query};
 use super::view::List;
 
 /// Most archives of one answer.
@@ -70,7 +71,7 @@ pub(super) struct BackupBody {
 
 pub(super) async fn backup(
     State(web): State<Web>,
-    Json(body): Json<BackupBody>,
+    JsonBody(body): JsonBody<BackupBody>,
 ) -> Result<Json<Value>, ApiError> {
     if !body.path.is_absolute() || body.path.starts_with(&web.inner.data_dir) {
         return Err(ApiError::bad_request("path: must be absolute and outside of the data directory"));

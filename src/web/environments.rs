@@ -1,7 +1,7 @@
 //! Environments: seen, and asked of.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,6 +11,7 @@ use crate::domain::names::{BranchName, RepoName};
 
 use super::Web;
 use super::error::ApiError;
+use super::extract::{JsonBody, Path, Query};
 use super::view::{EnvironmentView, List};
 
 /// `{repo}/{branch}`, the branch percent-encoded as one part.
@@ -47,7 +48,7 @@ pub(super) async fn deployments(State(web): State<Web>, named: Named) -> Result<
     Ok(Json(json!({"items": deployments, "next": null})))
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct DeployBody {
     #[serde(default)]
     rebuild: bool,
@@ -58,10 +59,10 @@ pub(super) struct DeployBody {
 pub(super) async fn deploy(
     State(web): State<Web>,
     named: Named,
-    body: Option<Json<DeployBody>>,
+    JsonBody(body): JsonBody<DeployBody>,
 ) -> Result<Json<Value>, ApiError> {
     let (repo, branch) = parsed(named)?;
-    let Json(body) = body.unwrap_or_default();
+    require_branch(&web, &repo, &branch).await?;
     let kind = EventKind::DeployRequested { branch, rebuild: body.rebuild, pull: body.pull };
     ask(&web, repo, kind).await
 }
@@ -96,11 +97,6 @@ async fn set_pinned(web: &Web, named: Named, pinned: bool) -> Result<Json<Enviro
 
 /// Submits the wish as an event, like everybody else.
 async fn ask(web: &Web, repo: RepoName, kind: EventKind) -> Result<Json<Value>, ApiError> {
-    if !web.inner.orchestrator.house().settings.repositories.contains_key(&repo)
-        && !matches!(kind, EventKind::EndRequested { .. })
-    {
-        return Err(ApiError::not_found(format!("no repository is named {repo}")));
-    }
     let event = NewEvent { source: EventSource::Cli, repo, kind, delivery_id: None, skip: false };
     let submitted = web.inner.orchestrator.submit(None, &[event]).await?;
     let Some(first) = submitted.into_iter().next() else {
@@ -111,6 +107,21 @@ async fn ask(web: &Web, repo: RepoName, kind: EventKind) -> Result<Json<Value>, 
     }
     let generation = first.environment.as_ref().map(|environment| environment.generation);
     Ok(Json(json!({"action": first.action, "generation": generation, "message": first.message})))
+}
+
+/// A branch without an environment must at least be one: nothing is made for a slip of the pen.
+async fn require_branch(web: &Web, repo: &RepoName, branch: &BranchName) -> Result<(), ApiError> {
+    let house = web.inner.orchestrator.house();
+    let repository = house.settings.repositories.get(repo);
+    let repository =
+        repository.ok_or_else(|| ApiError::not_found(format!("no repository is named {repo}")))?;
+    if house.store.live_environment(repo, branch).await?.is_some() {
+        return Ok(());
+    }
+    if house.ports.git.branches(&repository.remote).await?.contains_key(branch) {
+        return Ok(());
+    }
+    Err(ApiError::not_found(format!("{repo} has no branch {branch}")))
 }
 
 pub(super) async fn find(web: &Web, named: Named) -> Result<Environment, ApiError> {

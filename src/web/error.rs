@@ -74,14 +74,14 @@ impl IntoResponse for ApiError {
             tracing::error!(
                 error.id = id,
                 error.code = self.code,
-                message = self.message,
+                error.message = self.message,
                 "a request failed"
             );
         } else {
             tracing::debug!(
                 error.id = id,
                 error.code = self.code,
-                message = self.message,
+                error.message = self.message,
                 "a request was refused"
             );
         }
@@ -92,4 +92,12 @@ impl IntoResponse for ApiError {
 
 pub(super) async fn not_found() -> ApiError {
     ApiError::not_found("there is nothing at this path")
+}
+
+pub(super) async fn method_not_allowed() -> ApiError {
+    ApiError {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        code: "method_not_allowed",
+        message: "this path does not take this method; /api/v1/openapi.json has those it takes".to_owned(),
+    }
 }

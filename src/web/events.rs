@@ -1,7 +1,7 @@
 //! Events: seen, and taken once more.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 use crate::domain::event::EventId;
@@ -10,6 +10,7 @@ use crate::store::EventFilter;
 
 use super::Web;
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::view::{EventView, List};
 
 /// Most events of one answer.

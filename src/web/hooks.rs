@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::domain::environment::Environment;
+use crate::domain::environment::{Environment, Intent};
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::hook_body::{self, HookLine, PushOptions};
 use crate::domain::names::RepoName;
@@ -19,12 +19,15 @@ use crate::orchestrator::Submitted;
 use crate::store::NewDelivery;
 
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::{Web, log, signature};
 
 /// Most bytes of a delivery; the cap that GitHub has.
 const BODY_LIMIT: usize = 25 * 1024 * 1024;
 /// How long a sender may take for its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// Lines that wait for a slow pusher.
+const LINE_BUFFER: usize = 256;
 /// Most characters of a delivery id.
 const DELIVERY_ID_LIMIT: usize = 200;
 
@@ -70,7 +73,7 @@ pub(super) async fn git(
     };
     let events: Vec<NewEvent> = lines.iter().map(|line| event(&repo, line, &delivery, &options)).collect();
     let submitted = web.inner.orchestrator.submit(Some(delivery), &events).await?;
-    Ok(answer(&web, &lines, submitted, &options))
+    answer(&web, &lines, &submitted, &options).await
 }
 
 fn event(repo: &RepoName, line: &HookLine, delivery: &NewDelivery, options: &PushOptions) -> NewEvent {
@@ -103,30 +106,52 @@ fn delivery_id(headers: &HeaderMap) -> Result<String, ApiError> {
 }
 
 /// 202 with one line of JSON per ref; with `drey.wait` the same answer goes on until all is done.
-fn answer(web: &Web, lines: &[HookLine], submitted: Vec<Submitted>, options: &PushOptions) -> Response {
-    let references = lines.iter().map(|line| line.reference.as_str());
-    let told: Vec<String> =
-        references.zip(&submitted).map(|(reference, it)| format!("{}\n", line(web, reference, it))).collect();
-    let waited: Vec<Environment> = submitted
-        .into_iter()
-        .filter(|submitted| options.wait && submitted.action == "deploying")
-        .filter_map(|submitted| submitted.environment)
-        .collect();
+async fn answer(
+    web: &Web,
+    lines: &[HookLine],
+    submitted: &[Submitted],
+    options: &PushOptions,
+) -> Result<Response, ApiError> {
+    let mut told: Vec<Value> =
+        lines.iter().zip(submitted).map(|(hook, it)| line(web, &hook.reference, it)).collect();
+    if let Some(first) = told.first_mut() {
+        first["message"] = message(first["message"].as_str(), &options.unknown);
+    }
+    let told: String = told.iter().map(|line| format!("{line}\n")).collect();
+    let waited = if options.wait { waited(web, submitted).await? } else { Vec::new() };
     let headers = [(CONTENT_TYPE, "application/x-ndjson")];
     if waited.is_empty() {
-        return (StatusCode::ACCEPTED, headers, told.concat()).into_response();
+        return Ok((StatusCode::ACCEPTED, headers, told).into_response());
     }
-    let (sender, receiver) = mpsc::channel(told.len().max(256));
+    let (sender, receiver) = mpsc::channel(LINE_BUFFER);
     let web = web.clone();
     web.inner.orchestrator.house().supervisor.clone().spawn("push waits", async move {
-        if sender.send(told.concat()).await.is_err() {
-            return;
-        }
-        for environment in &waited {
-            log::tell_until_settled(&web, environment, &sender).await;
+        if sender.send(told).await.is_ok() {
+            log::tell_until_settled(&web, &waited, &sender).await;
         }
     });
-    (StatusCode::ACCEPTED, headers, log::body_of(receiver)).into_response()
+    Ok((StatusCode::ACCEPTED, headers, log::body_of(receiver)).into_response())
+}
+
+/// The environments whose end is told: as they stand now, whoever it was that set them to work.
+async fn waited(web: &Web, submitted: &[Submitted]) -> Result<Vec<Environment>, ApiError> {
+    let store = &web.inner.orchestrator.house().store;
+    let mut waited = Vec::new();
+    for it in submitted.iter().filter(|it| it.action != "ignored") {
+        let Some(branch) = it.event.kind.branch() else { continue };
+        let environment = store.live_environment(&it.event.repo, branch).await?;
+        waited.extend(environment.filter(|it| matches!(it.intent, Intent::Run { .. })));
+    }
+    Ok(waited)
+}
+
+/// A mistyped option changes nothing, but its author should know.
+fn message(message: Option<&str>, unknown: &[String]) -> Value {
+    if unknown.is_empty() {
+        return json!(message);
+    }
+    let hint = format!("no push option of drey's: {}; there are drey.skip and drey.wait", unknown.join(", "));
+    json!(message.map_or(hint.clone(), |message| format!("{message}; {hint}")))
 }
 
 fn line(web: &Web, reference: &str, submitted: &Submitted) -> Value {
@@ -134,4 +159,20 @@ fn line(web: &Web, reference: &str, submitted: &Submitted) -> Value {
     let url = submitted.environment.as_ref().map(|it| address.url(&address.primary_host(&it.slug)));
     let branch = submitted.event.kind.branch();
     json!({"ref": reference, "branch": branch, "url": url, "action": submitted.action, "message": submitted.message})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_option_is_told() {
+        assert_eq!(message(Some("as it was"), &[]), "as it was");
+        assert_eq!(message(None, &[]), Value::Null);
+        let told = message(Some("as it was"), &["drey.wiat".to_owned()]);
+        assert!(
+            told.as_str()
+                .is_some_and(|told| told.starts_with("as it was; no push option of drey's: drey.wiat;"))
+        );
+    }
 }

@@ -1,34 +1,39 @@
-//! The log of an environment's deployments, and following one to its end.
+//! The log of an environment's deployments, at once or as it is written.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::json;
-use tokio::sync::{broadcast, mpsc};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::domain::environment::{Environment, Phase};
-use crate::domain::names::{EnvironmentId, Generation};
+use crate::domain::names::Generation;
 
 use super::Web;
 use super::environments::{Named, find};
 use super::error::ApiError;
+use super::extract::Query;
+use super::follow::{Followed, Wanted, follow};
 
 /// Lines that wait for a slow reader.
 const LINE_BUFFER: usize = 256;
-/// How long a pusher waits at most; then the deployment goes on alone.
-pub(super) const WAIT_LIMIT: Duration = Duration::from_secs(600);
+/// How long a pusher waits at most, for all branches of the push; then the deployments go on alone.
+const WAIT_LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Deserialize)]
 pub(super) struct LogQuery {
     /// Go on with what comes, until the work is done.
     #[serde(default)]
     follow: bool,
+    /// With `follow`: from the deployment of this generation on, which may not have begun yet.
+    generation: Option<i64>,
 }
 
 /// Text, one line a line: the newest deployment's log.
@@ -39,81 +44,68 @@ pub(super) async fn log(
 ) -> Result<Response, ApiError> {
     let environment = find(&web, named).await?;
     let house = web.inner.orchestrator.house().clone();
-    let news = house.ports.logs.follow(environment.id);
-    let newest = house.store.deployments(environment.id).await?.into_iter().next();
-    let lines = match newest {
-        Some(deployment) => house.ports.logs.read(environment.id, deployment.id).await?,
-        None => Vec::new(),
-    };
     let (sender, receiver) = mpsc::channel(LINE_BUFFER);
-    let follow = query.follow && environment.has_work();
-    house.supervisor.clone().spawn("log", async move {
-        for line in lines {
-            if sender.send(format!("{line}\n")).await.is_err() {
-                return;
+    let from =
+        query.generation.map(Generation).or_else(|| environment.has_work().then_some(environment.generation));
+    if let Some(from) = from.filter(|_| query.follow) {
+        let wanted = Wanted { environment: environment.id, from, deadline: None };
+        house.supervisor.clone().spawn("log", async move {
+            follow(&web, wanted, &sender, |line| format!("{line}\n")).await;
+        });
+    } else {
+        let newest = house.store.deployments(environment.id).await?.into_iter().next();
+        let lines = match newest {
+            Some(deployment) => house.ports.logs.read(environment.id, deployment.id).await?,
+            None => Vec::new(),
+        };
+        house.supervisor.clone().spawn("log", async move {
+            for line in lines {
+                if sender.send(format!("{line}\n")).await.is_err() {
+                    return;
+                }
             }
-        }
-        if follow {
-            let text = |line: &str| format!("{line}\n");
-            until_settled(&web, (environment.id, environment.generation), news, &sender, text).await;
-        }
-    });
+        });
+    }
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], body_of(receiver)).into_response())
 }
 
-/// Lines of JSON for a pusher that waits: `{"log"}` as things happen, `{"result","url","reason"}` at the end.
-pub(super) async fn tell_until_settled(web: &Web, environment: &Environment, sender: &mpsc::Sender<String>) {
-    let house = web.inner.orchestrator.house();
-    let news = house.ports.logs.follow(environment.id);
-    let line = |line: &str| format!("{}\n", json!({"log": line}));
-    let waited = until_settled(web, (environment.id, environment.generation), news, sender, line);
-    let settled = tokio::time::timeout(WAIT_LIMIT, waited).await.ok().flatten();
-    let address = &house.settings.address;
-    let url = address.url(&address.primary_host(&environment.slug));
-    let result = match &settled {
-        Some(environment) if environment.phase == Phase::Ready => {
-            json!({"result": "ready", "url": url, "reason": null})
+/// Lines of JSON for a pusher that waits, branch after branch: `{"log"}` as it is written, and for each branch
+/// `{"branch","result","url","reason"}` at its end. Ten minutes are given to all of them together.
+pub(super) async fn tell_until_settled(
+    web: &Web,
+    environments: &[Environment],
+    sender: &mpsc::Sender<String>,
+) {
+    let deadline = Some(Instant::now() + WAIT_LIMIT);
+    for environment in environments {
+        if environments.len() > 1 && environment.has_work() {
+            let heading = json!({"log": format!("drey: {}:", environment.branch)});
+            sender.send(format!("{heading}\n")).await.ok();
         }
-        Some(environment) => json!({
-            "result": "failed", "url": url,
-            "reason": environment.reason.clone().unwrap_or_else(|| environment.phase.word().to_owned()),
-        }),
-        None => json!({"result": "failed", "url": url, "reason": "not done within ten minutes; it goes on"}),
-    };
-    sender.send(format!("{result}\n")).await.ok();
+        let followed = if environment.has_work() {
+            let wanted = Wanted { environment: environment.id, from: environment.generation, deadline };
+            follow(web, wanted, sender, |line| format!("{}\n", json!({"log": line}))).await
+        } else {
+            Followed::Settled(Box::new(environment.clone()))
+        };
+        let address = &web.inner.orchestrator.house().settings.address;
+        let url = address.url(&address.primary_host(&environment.slug));
+        let Some((result, reason)) = end(followed) else { return };
+        let last = json!({"branch": environment.branch, "result": result, "url": url, "reason": reason});
+        if sender.send(format!("{last}\n")).await.is_err() {
+            return;
+        }
+    }
 }
 
-/// Passes lines on until that generation, or a newer one, is settled; the environment as it stands then.
-async fn until_settled(
-    web: &Web,
-    (id, generation): (EnvironmentId, Generation),
-    mut news: broadcast::Receiver<String>,
-    sender: &mpsc::Sender<String>,
-    shape: impl Fn(&str) -> String,
-) -> Option<Environment> {
-    let mut changes = web.inner.orchestrator.watch(id);
-    let store = &web.inner.orchestrator.house().store;
-    loop {
-        if let Ok(Some(environment)) = store.environment(id).await
-            && environment.settled_generation >= generation
-            && !environment.has_work()
-        {
-            while let Ok(line) = news.try_recv() {
-                sender.send(shape(&line)).await.ok()?;
-            }
-            return Some(environment);
-        }
-        tokio::select! {
-            line = news.recv() => match line {
-                Ok(line) => sender.send(shape(&line)).await.ok()?,
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => tokio::time::sleep(Duration::from_millis(100)).await,
-            },
-            changed = changes.changed() => if changed.is_err() {
-                changes = web.inner.orchestrator.watch(id);
-            },
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
+/// How it ended, and why it is not ready; nothing when nobody reads any more.
+fn end(followed: Followed) -> Option<(&'static str, Value)> {
+    match followed {
+        Followed::Settled(environment) if environment.phase == Phase::Ready => Some(("ready", Value::Null)),
+        Followed::Settled(environment) => Some((environment.phase.word(), json!(environment.reason))),
+        Followed::TimeIsUp => Some(("unfinished", json!("not done within ten minutes; it goes on"))),
+        Followed::Draining => Some(("unfinished", json!("drey ends; its next start goes on"))),
+        Followed::ReaderGone => None,
     }
 }
 

@@ -7,10 +7,13 @@ mod archives;
 mod environments;
 mod error;
 mod events;
+mod extract;
+mod follow;
 mod health;
 mod hooks;
 mod log;
 mod openapi;
+mod server;
 mod signature;
 mod view;
 
@@ -55,26 +58,15 @@ impl Web {
 
     /// Serves hooks, health and metrics until the daemon drains.
     pub fn serve_tcp(&self, listener: TcpListener) {
-        let draining = self.inner.orchestrator.house().supervisor.draining();
-        let router = public(self.clone());
-        self.inner.orchestrator.house().supervisor.spawn("http", async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned());
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the HTTP listener ended");
-            }
-        });
+        let supervisor = &self.inner.orchestrator.house().supervisor;
+        supervisor.spawn("http", server::serve(listener, public(self.clone()), supervisor.clone()));
     }
 
     /// Serves everything on the socket until the daemon drains.
     pub fn serve_socket(&self, listener: UnixListener) {
-        let draining = self.inner.orchestrator.house().supervisor.draining();
+        let supervisor = &self.inner.orchestrator.house().supervisor;
         let router = public(self.clone()).merge(api(self.clone()));
-        self.inner.orchestrator.house().supervisor.spawn("socket", async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned());
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the socket ended");
-            }
-        });
+        supervisor.spawn("socket", server::serve(listener, router, supervisor.clone()));
     }
 }
 
@@ -85,6 +77,7 @@ fn public(web: Web) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(web)
 }
 
@@ -109,5 +102,6 @@ fn api(web: Web) -> Router {
         .route("/api/v1/repositories", get(archives::repositories))
         .route("/api/v1/repositories/{name}", get(archives::repository))
         .route("/api/v1/backup", post(archives::backup))
+        .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(web)
 }

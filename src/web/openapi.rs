@@ -12,13 +12,25 @@ pub(super) async fn document() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
+    use axum::response::IntoResponse;
+    use serde_json::{Value, json};
+
+    use super::super::error::ApiError;
+    use super::super::view::{EventView, List};
+    use super::super::{EnvironmentView, error};
     use super::*;
+    use crate::domain::environment::{ArchiveRecord, Deployment, DeploymentState, Ending, Outcome, Phase};
+    use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState};
+    use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, RepoName, Slug};
+    use crate::domain::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_millis(0);
 
     #[test]
     fn every_route_of_the_api_is_described_and_no_other() {
-        let document: serde_json::Value = serde_json::from_str(DOCUMENT).unwrap();
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
         let described: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
         let source = include_str!("mod.rs");
         let routed: BTreeSet<String> = source
@@ -27,5 +39,160 @@ mod tests {
             .map(|rest| rest.split('"').next().unwrap().to_owned())
             .collect();
         assert_eq!(described, routed);
+    }
+
+    #[test]
+    fn what_is_referred_to_is_there() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        for rest in DOCUMENT.split("\"$ref\": \"#").skip(1) {
+            let pointer = rest.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+
+    /// Has the value exactly the fields of the schema, the required ones among them, and the right words?
+    fn fits(schema: &str, value: &Value) {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let schema = &document["components"]["schemas"][schema];
+        check(&document, schema, value, "");
+    }
+
+    fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
+        let reference = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
+        if value.is_null() {
+            return assert_eq!(schema["nullable"], true, "{at} is null");
+        }
+        if let Some(pointer) = reference {
+            let schema = document.pointer(pointer.trim_start_matches('#')).unwrap();
+            return check(document, schema, value, at);
+        }
+        match schema["type"].as_str().unwrap() {
+            "object" => fields(document, schema, value, at),
+            "array" => {
+                for item in value.as_array().unwrap() {
+                    check(document, &schema["items"], item, &format!("{at}[]"));
+                }
+            }
+            "string" => {
+                assert!(value.is_string(), "{at}: {value}");
+                let words = schema["enum"].as_array();
+                assert!(words.is_none_or(|words| words.contains(value)), "{at}: {value}");
+            }
+            "integer" => assert!(value.is_i64() || value.is_u64(), "{at}: {value}"),
+            "boolean" => assert!(value.is_boolean(), "{at}: {value}"),
+            other => panic!("{at}: {other}"),
+        }
+    }
+
+    fn fields(document: &Value, schema: &Value, value: &Value, at: &str) {
+        let Some(properties) = schema["properties"].as_object() else { return };
+        let documented: BTreeSet<&String> = properties.keys().collect();
+        let there: BTreeSet<&String> = value.as_object().unwrap().keys().collect();
+        assert_eq!(there, documented, "{at}");
+        let required: BTreeSet<&str> =
+            schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+        assert_eq!(required, documented.iter().map(|key| key.as_str()).collect(), "{at}");
+        for (key, schema) in properties {
+            check(document, schema, &value[key], &format!("{at}.{key}"));
+        }
+    }
+
+    fn names() -> (RepoName, BranchName, Slug, Option<CommitSha>) {
+        let commit = CommitSha::parse(&"a".repeat(40)).unwrap();
+        let (repo, branch) = (RepoName::parse("shop").unwrap(), BranchName::parse("a").unwrap());
+        (repo, branch, Slug::parse("feature-a").unwrap(), Some(commit))
+    }
+
+    fn environment(phase: Phase, ending: Option<Ending>) -> EnvironmentView {
+        let (repo, branch, slug, commit) = names();
+        EnvironmentView {
+            repo,
+            branch,
+            slug,
+            phase,
+            commit: commit.clone(),
+            generation: Generation(1),
+            url: "https://feature-a.qa.example".to_owned(),
+            urls: BTreeMap::from([("web".to_owned(), "https://feature-a.qa.example".to_owned())]),
+            reason: None,
+            serving: true,
+            running_commit: commit,
+            pinned: false,
+            ending,
+            created_at: NOW,
+            updated_at: NOW,
+            last_visited_at: None,
+        }
+    }
+
+    #[test]
+    fn environments_are_as_described() {
+        let ending = Ending { outcome: Outcome::Merged, due_at: NOW };
+        for phase in Phase::ALL {
+            fits("Environment", &json!(environment(phase, Some(ending))));
+        }
+        let list = List { items: vec![environment(Phase::Ready, None)], next: Some("1".to_owned()) };
+        fits("EnvironmentList", &json!(list));
+    }
+
+    #[test]
+    fn archives_events_and_deployments_are_as_described() {
+        let (repo, branch, slug, commit) = names();
+        let archive = ArchiveRecord {
+            id: "feature-a-1-1".to_owned(),
+            environment: EnvironmentId(1),
+            repo: repo.clone(),
+            branch: branch.clone(),
+            slug,
+            commit: commit.clone(),
+            outcome: Outcome::Deleted,
+            created_at: NOW,
+            size_bytes: 1,
+            verified_at: Some(NOW),
+        };
+        fits("ArchiveList", &json!(List { items: vec![archive], next: None }));
+        for state in [EventState::Pending, EventState::Done, EventState::Ignored, EventState::Failed] {
+            let event = Event {
+                id: EventId(1),
+                source: EventSource::Git,
+                repo: repo.clone(),
+                kind: EventKind::BranchCreated { branch: branch.clone(), commit: commit.clone().unwrap() },
+                delivery_id: None,
+                skip: false,
+                received_at: NOW,
+                state,
+                reason: None,
+            };
+            fits("EventList", &json!(List { items: vec![EventView::from(event)], next: None }));
+        }
+        let deployment = Deployment {
+            id: 1,
+            environment: EnvironmentId(1),
+            generation: Generation(1),
+            commit,
+            state: DeploymentState::Running,
+            plan: String::new(),
+            reason: None,
+            started_at: NOW,
+            finished_at: None,
+        };
+        fits("DeploymentList", &json!(List { items: vec![deployment], next: None }));
+    }
+
+    #[tokio::test]
+    async fn errors_are_as_described() {
+        let errors = [
+            error::not_found().await,
+            error::method_not_allowed().await,
+            ApiError::bad_request("x"),
+            ApiError::unauthorized(),
+            ApiError::conflict("x"),
+            ApiError::too_large("x"),
+            ApiError::unavailable("x"),
+        ];
+        for error in errors {
+            let body = axum::body::to_bytes(error.into_response().into_body(), 1000).await.unwrap();
+            fits("Error", &serde_json::from_slice(&body).unwrap());
+        }
     }
 }
