@@ -155,6 +155,72 @@ async fn a_killed_fetch_leaves_nothing_in_the_way() {
 }
 
 #[tokio::test]
+async fn a_pack_that_was_cut_off_does_not_stay() {
+    let world = World::new().await;
+    world.tip("main").await;
+    let mirror = mirror::path(&world.folder.path().join("mirrors"), &world.remote.repo);
+    let left = mirror.join("objects/pack/tmp_pack_x1y2z3");
+    fs::write(&left, "PACK").unwrap();
+    world.tip("main").await;
+    assert!(!left.exists());
+}
+
+#[tokio::test]
+async fn asking_for_the_branches_does_not_wait_for_a_fetch() {
+    let world = World::new().await;
+    let lock = world.git.lock_of(&world.remote.repo);
+    let _fetching = lock.lock().await;
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(20), world.git.branches(&world.remote));
+    assert_eq!(asked.await.unwrap().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn credentials_are_in_no_argument_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let drey = folder.path().join("drey");
+    // Notes what it is started with, and blurts out everything.
+    let script = "#!/bin/sh\necho \"$*\" >> \"${0%/*}/arguments\"\nenv > \"${0%/*}/environment\"\n\
+                  echo \"$GIT_CONFIG_VALUE_0 https://user:t0ken-t0ken@git.example t0ken-t0ken\" >&2\nexit 1\n";
+    fs::write(&drey, script).unwrap();
+    fs::set_permissions(&drey, Permissions::from_mode(0o755)).unwrap();
+    let git = GitAdapter::new(GitSettings {
+        mirrors: folder.path().join("mirrors"),
+        drey: Some(drey),
+        ..GitSettings::default()
+    });
+    let remote = Remote {
+        repo: RepoName::parse("shop").unwrap(),
+        url: "https://user:t0ken-t0ken@git.example/shop.git".to_owned(),
+    };
+    let errors = [
+        git.fetch(&remote, &BranchName::parse("main").unwrap()).await.unwrap_err(),
+        git.branches(&remote).await.unwrap_err(),
+    ];
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let arguments = read("arguments");
+    assert_eq!(arguments.matches(" https://git.example/shop.git").count(), 2, "{arguments}");
+    let encoded = "dXNlcjp0MGtlbi10MGtlbg==";
+    let said = errors.map(|error| error.to_string()).concat();
+    for text in [&arguments, &said] {
+        assert!(!text.contains("t0ken") && !text.contains(encoded), "{text}");
+    }
+    let environment = read("environment");
+    for line in [
+        "GIT_CONFIG_COUNT=1".to_owned(),
+        "GIT_CONFIG_KEY_0=http.https://git.example/.extraHeader".to_owned(),
+        format!("GIT_CONFIG_VALUE_0=Authorization: Basic {encoded}"),
+        "GIT_HTTP_LOW_SPEED_LIMIT=1".to_owned(),
+    ] {
+        assert!(environment.lines().any(|there| there == line), "{line}: {environment}");
+    }
+    let kept = arguments.matches("--keep-env GIT_CONFIG_VALUE_0 ").count();
+    assert_eq!(kept, 2, "the jail lets it in");
+    for file in ["shop.gitconfig", "shop.git/config"] {
+        assert!(!read(&format!("mirrors/{file}")).contains("t0ken"), "{file}");
+    }
+}
+
+#[tokio::test]
 async fn errors_tell_what_will_not_pass() {
     let world = World::new().await;
     let mut remote = world.remote.clone();
