@@ -277,6 +277,28 @@ async fn trees_are_written_as_they_are() {
 }
 
 #[tokio::test]
+async fn times_that_cannot_be_kept_are_no_failure() {
+    let world = World::new().await;
+    let tip = world.tip("main").await;
+    // In the place of the list: a folder, which no file replaces.
+    fs::create_dir_all(world.folder.path().join("out/checkout.times/x")).unwrap();
+    let written = world.write(&tip, LIMITS).await.unwrap();
+    assert!(written.join("README").exists());
+}
+
+#[tokio::test]
+async fn a_link_to_nowhere_is_the_commits_fault() {
+    let world = World::new().await;
+    let empty = world.run(&["hash-object", "-w", "/dev/null"]).await;
+    world.run(&["update-index", "--add", "--cacheinfo", &format!("120000,{empty},link")]).await;
+    world.run(&["commit", "-q", "-m", "link"]).await;
+    let tip = world.tip("main").await;
+    let error = world.write(&tip, LIMITS).await.unwrap_err();
+    assert!(!error.is_transient() && error.to_string().contains("link"), "{error}");
+    assert!(!world.folder.path().join("out/checkout").exists());
+}
+
+#[tokio::test]
 async fn limits_name_their_key_and_leave_nothing() {
     let world = World::new().await;
     world.commit("big", "x".repeat(1000)).await;
