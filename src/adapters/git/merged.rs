@@ -3,8 +3,14 @@
 //! Nothing is written into the mirror: what a merge makes on the way stays in memory.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use git2::{Commit, Diff, DiffDelta, ErrorCode, MergeOptions, Oid, Repository, Tree};
+use git2::{
+    Commit, Diff, DiffDelta, ErrorClass, ErrorCode, Index, MergeOptions, Oid, Patch, Repository, Tree,
+};
+use sha2::{Digest, Sha256};
 
 use super::error::local;
 use crate::ports::PortResult;
@@ -41,27 +47,55 @@ fn judge(repository: &Repository, tip: &Commit<'_>, main: &Commit<'_>) -> Result
         // No difference of its own: nothing could have been taken over.
         return Ok(false);
     }
-    Ok(merge_changes_nothing(repository, tip, main)? || has_equal_patches(repository, &base, tip, main)?)
+    match try_merge(repository, tip, main)? {
+        Attempt::ChangesNothing => Ok(true),
+        // Main does not have it, or has taken it back.
+        Attempt::ChangesMain => Ok(false),
+        Attempt::Conflict => has_equal_patches(repository, &base, tip, main),
+    }
 }
 
-fn merge_changes_nothing(
-    repository: &Repository,
-    tip: &Commit<'_>,
-    main: &Commit<'_>,
-) -> Result<bool, git2::Error> {
+/// What merging the branch into main would do.
+enum Attempt {
+    ChangesNothing,
+    ChangesMain,
+    Conflict,
+}
+
+fn try_merge(repository: &Repository, tip: &Commit<'_>, main: &Commit<'_>) -> Result<Attempt, git2::Error> {
     let odb = repository.odb()?;
     let _memory = odb.add_new_mempack_backend(MEMORY_FIRST)?;
     let mut options = MergeOptions::new();
     options.find_renames(true);
-    let merged = repository.merge_commits(main, tip, Some(&options))?;
+    let merged = match repository.merge_commits(main, tip, Some(&options)) {
+        Ok(merged) => merged,
+        // A path or mode that no index takes: one odd commit must not keep the other branches from being judged.
+        Err(error) if error.class() == ErrorClass::Index => return Ok(Attempt::Conflict),
+        Err(error) => return Err(error),
+    };
     if merged.has_conflicts() {
-        return Ok(false);
+        return Ok(Attempt::Conflict);
     }
-    let difference = repository.diff_tree_to_index(Some(&main.tree()?), Some(&merged), None)?;
-    Ok(difference.deltas().len() == 0)
+    let mut present = Index::new()?;
+    present.read_tree(&main.tree()?)?;
+    let is_same = merged.len() == present.len()
+        && merged.iter().zip(present.iter()).all(|(one, other)| {
+            (one.id, rounded(one.mode), one.path) == (other.id, rounded(other.mode), other.path)
+        });
+    Ok(if is_same { Attempt::ChangesNothing } else { Attempt::ChangesMain })
 }
 
-/// Main has gone on in the same files, so that merging tells nothing: main then has a commit with each change of
+/// The mode as git writes it today: old tools kept more of a file's mode, and a merge rounds some of them.
+fn rounded(mode: u32) -> u32 {
+    let is_file = mode & 0o170_000 == 0o100_000;
+    match (is_file, mode & 0o100 != 0) {
+        (true, true) => 0o100_755,
+        (true, false) => 0o100_644,
+        (false, _) => mode,
+    }
+}
+
+/// Main has gone on in the same lines, so that merging tells nothing: main then has a commit with each change of
 /// the branch, or one with all of them.
 fn has_equal_patches(
     repository: &Repository,
@@ -69,7 +103,7 @@ fn has_equal_patches(
     tip: &Commit<'_>,
     main: &Commit<'_>,
 ) -> Result<bool, git2::Error> {
-    let whole = Change::between(repository, &base.tree()?, &tip.tree()?)?;
+    let whole = Change::between(repository, base.tree()?, tip.tree()?)?;
     let own = own_changes(repository, tip, main)?.unwrap_or_default();
     let paths: BTreeSet<_> = own.iter().chain([&whole]).map(Change::paths).collect();
     let Some(in_main) = commits_between(repository, base.id(), main.id())? else { return Ok(false) };
@@ -105,7 +139,7 @@ fn own_changes<'r>(
     }
     let changes = commits.iter().map(|commit| Change::of(repository, commit));
     let mut changes = changes.collect::<Result<Vec<_>, _>>()?;
-    changes.retain(|change| change.0.deltas().len() > 0);
+    changes.retain(|change| change.diff.deltas().len() > 0);
     Ok(Some(changes))
 }
 
@@ -129,25 +163,74 @@ fn commits_between<'r>(
 }
 
 /// The difference of two trees.
-struct Change<'r>(Diff<'r>);
+struct Change<'r> {
+    diff: Diff<'r>,
+    old: Tree<'r>,
+    new: Tree<'r>,
+}
 
 impl<'r> Change<'r> {
     /// `commit` has exactly one parent.
-    fn of(repository: &'r Repository, commit: &Commit<'_>) -> Result<Self, git2::Error> {
-        Self::between(repository, &commit.parent(0)?.tree()?, &commit.tree()?)
+    fn of(repository: &'r Repository, commit: &Commit<'r>) -> Result<Self, git2::Error> {
+        Self::between(repository, commit.parent(0)?.tree()?, commit.tree()?)
     }
 
-    fn between(repository: &'r Repository, old: &Tree<'_>, new: &Tree<'_>) -> Result<Self, git2::Error> {
-        repository.diff_tree_to_tree(Some(old), Some(new), None).map(Self)
+    fn between(repository: &'r Repository, old: Tree<'r>, new: Tree<'r>) -> Result<Self, git2::Error> {
+        let diff = repository.diff_tree_to_tree(Some(&old), Some(&new), None)?;
+        Ok(Self { diff, old, new })
     }
 
     fn paths(&self) -> Vec<Vec<u8>> {
         let path = |delta: DiffDelta<'_>| delta.new_file().path_bytes().map(<[u8]>::to_vec);
-        self.0.deltas().filter_map(path).collect()
+        self.diff.deltas().filter_map(path).collect()
     }
 
-    /// The same for the same change, wherever in its files it happens.
-    fn patch(&self) -> Result<Oid, git2::Error> {
-        self.0.patchid(None)
+    /// The same for the same change, wherever in its files it happens; any other byte makes another. Git's own
+    /// patch id will not do: it knows nothing of white space and of what binary files hold.
+    fn patch(&self) -> Result<Key, git2::Error> {
+        let mut key = Sha256::new();
+        for (position, delta) in self.diff.deltas().enumerate() {
+            let path = delta.new_file().path_bytes().unwrap_or_default();
+            field(&mut key, path);
+            field(&mut key, &mode(&self.old, path)?.to_be_bytes());
+            field(&mut key, &mode(&self.new, path)?.to_be_bytes());
+            let patch = Patch::from_diff(&self.diff, position)?.filter(|patch| patch.num_hunks() > 0);
+            let Some(patch) = patch else {
+                // Binary, empty, or another mode only.
+                field(&mut key, delta.old_file().id().as_bytes());
+                field(&mut key, delta.new_file().id().as_bytes());
+                continue;
+            };
+            field(&mut key, &patch.num_hunks().to_be_bytes());
+            for hunk in 0..patch.num_hunks() {
+                let lines = patch.num_lines_in_hunk(hunk)?;
+                field(&mut key, &lines.to_be_bytes());
+                for line in 0..lines {
+                    let line = patch.line_in_hunk(hunk, line)?;
+                    field(&mut key, &u32::from(line.origin()).to_be_bytes());
+                    field(&mut key, line.content());
+                }
+            }
+        }
+        Ok(key.finalize().into())
     }
+}
+
+/// Names a change.
+type Key = [u8; 32];
+
+/// Mode of what lies at the path, 0 where nothing does. From the tree, since git2 panics at modes that git reads but
+/// does not write.
+fn mode(tree: &Tree<'_>, path: &[u8]) -> Result<i32, git2::Error> {
+    match tree.get_path(Path::new(OsStr::from_bytes(path))) {
+        Ok(entry) => Ok(entry.filemode()),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// With its length in front, so that no two rows of fields look alike.
+fn field(key: &mut Sha256, bytes: &[u8]) {
+    key.update(bytes.len().to_be_bytes());
+    key.update(bytes);
 }

@@ -33,7 +33,7 @@ pub(super) fn reference(branch: &BranchName) -> String {
     format!("refs/branches/{digest}")
 }
 
-/// Makes the mirror and writes its configuration, where they are not there yet or differ. Under the lock.
+/// Makes the mirror and writes its configuration, where they are not there yet or differ. One at a time.
 pub(super) fn prepare(mirrors: &Path, repo: &RepoName, config: &str) -> PortResult<()> {
     let (mirror, config_path) = (path(mirrors, repo), config_path(mirrors, repo));
     if fs::read(&config_path).is_ok_and(|there| there == config.as_bytes()) && mirror.join("HEAD").exists() {
@@ -72,6 +72,17 @@ fn write_config(path: &Path, config: &str) -> std::io::Result<()> {
     let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
     file.write_all(config.as_bytes())?;
     fs::rename(&new, path)
+}
+
+/// Removes packs that were being received when their git command was killed: git itself would keep them for weeks.
+/// Under the lock: no other of ours runs.
+pub(super) fn sweep(mirror: &Path) {
+    for entry in fs::read_dir(mirror.join("objects/pack")).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") {
+            // What cannot be removed now is met again.
+            fs::remove_file(entry.path()).unwrap_or_default();
+        }
+    }
 }
 
 /// Removes what a git command left locked that was killed. Under the lock: no other of ours runs.

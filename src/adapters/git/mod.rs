@@ -3,6 +3,7 @@
 //! One bare mirror per repository keeps the objects; nothing is ever checked out in it. Full refs and full ids
 //! only: a branch name is never a path, an option or a shell word.
 
+mod address;
 mod error;
 mod merged;
 mod mirror;
@@ -42,6 +43,8 @@ pub struct GitAdapter {
     settings: Arc<GitSettings>,
     /// One fetch at a time into each mirror.
     locks: Arc<Mutex<HashMap<RepoName, Arc<tokio::sync::Mutex<()>>>>>,
+    /// One mirror is made at a time: a moment, so that nobody who only asks waits for a fetch.
+    making: Arc<Mutex<()>>,
 }
 
 impl GitAdapter {
@@ -50,7 +53,7 @@ impl GitAdapter {
         // The git command checked every object when it was fetched; hashing them at each reading costs more than all
         // else about writing a tree.
         git2::opts::strict_hash_verification(false);
-        Self { settings: Arc::new(settings), locks: Arc::default() }
+        Self { settings: Arc::new(settings), locks: Arc::default(), making: Arc::default() }
     }
 
     fn lock_of(&self, repo: &RepoName) -> Arc<tokio::sync::Mutex<()>> {
@@ -63,7 +66,12 @@ impl GitAdapter {
         let connection = remote::Connection::new(&self.settings, remote)?;
         let (settings, repo) = (Arc::clone(&self.settings), remote.repo.clone());
         let config = connection.config();
-        blocking(move || mirror::prepare(&settings.mirrors, &repo, &config)).await?;
+        let making = Arc::clone(&self.making);
+        blocking(move || {
+            let _held = making.lock().unwrap_or_else(PoisonError::into_inner);
+            mirror::prepare(&settings.mirrors, &repo, &config)
+        })
+        .await?;
         Ok(connection)
     }
 
@@ -81,19 +89,20 @@ impl GitAdapter {
 #[async_trait]
 impl Git for GitAdapter {
     async fn branches(&self, remote: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
-        let connection = {
-            let lock = self.lock_of(&remote.repo);
-            let _held = lock.lock().await;
-            self.connect(remote).await?
-        };
-        connection.branches().await
+        self.connect(remote).await?.branches().await
     }
 
     async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
         let lock = self.lock_of(&remote.repo);
         let _held = lock.lock().await;
         let connection = self.connect(remote).await?;
-        let is_there = connection.fetch(branch).await?;
+        let (asked, mirror) = (branch.clone(), mirror::path(&self.settings.mirrors, &remote.repo));
+        let known = self.ask(&remote.repo, move |repository| {
+            mirror::sweep(&mirror);
+            Ok(mirror::tip(repository, &asked).is_ok())
+        });
+        let is_first = !known.await?;
+        let is_there = connection.fetch(branch, is_first).await?;
         let branch = branch.clone();
         self.ask(&remote.repo, move |repository| {
             if is_there {

@@ -1,11 +1,11 @@
 //! The conversation with a remote: `ls-remote` and `fetch`, hardened, by the git command.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::GitSettings;
+use super::address::{Login, Transport, local_folders, without_credentials};
 use super::mirror::{self, SHA256_REPOSITORY};
 use crate::adapters::process::{Command, Jail, Output};
 use crate::domain::names::{BranchName, CommitSha};
@@ -14,14 +14,22 @@ use crate::ports::{PortError, PortResult, Remote};
 /// Asking which branches there are.
 const LIST_LIMIT: Duration = Duration::from_secs(60);
 
-/// Fetching one branch.
-const FETCH_LIMIT: Duration = Duration::from_secs(120);
+/// Fetching what a branch gained since it was last here.
+const UPDATE_LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Fetching a branch that was never here: it may bring the whole history, and what is cut off begins anew.
+const FIRST_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// An https fetch that brings less than a byte in each of so many seconds is given up. Longer than a server is silent
+/// while it packs: git's own says a word every five seconds.
+const SILENCE_SECONDS: &str = "300";
 
 /// Most of `ls-remote`'s answer that is read: more than 100,000 branches.
 const LIST_BYTES: usize = 32 * 1024 * 1024;
 
-/// Neither asks nor waits for a person; a host that does not answer is given up early.
-const SSH_COMMAND: &str = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15";
+/// Neither asks nor waits for a person; a host that does not answer, or not any more, is given up early.
+const SSH_COMMAND: &str =
+    "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
 
 /// What git says where another try would end the same. Everything else may pass: network, time-outs, a busy host.
 const PERMANENT: [&str; 16] = [
@@ -43,18 +51,13 @@ const PERMANENT: [&str; 16] = [
     "bad object",
 ];
 
-/// How a configured URL is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
-    File,
-    Https,
-    Ssh,
-}
-
 /// A remote, and all that the git command needs to talk to it.
 pub(super) struct Connection {
     remote: Remote,
     transport: Transport,
+    /// What git is given: arguments can be read by every user of the machine.
+    url: String,
+    login: Option<Login>,
     mirrors: PathBuf,
     jail: Jail,
 }
@@ -68,7 +71,7 @@ impl Connection {
                 without_credentials(&remote.url)
             )))
         };
-        let transport = match transport(&remote.url) {
+        let transport = match Transport::of(&remote.url) {
             Some(Transport::File) if !settings.allow_file => {
                 return refuse("repositories on this machine are not allowed here");
             }
@@ -86,7 +89,13 @@ impl Connection {
             Transport::Ssh => jail.read.extend(settings.ssh_directory.clone()),
             Transport::Https => {}
         }
-        Ok(Self { remote: remote.clone(), transport, mirrors: settings.mirrors.clone(), jail })
+        let url = match transport {
+            Transport::Https => without_credentials(&remote.url),
+            // The user of ssh is no secret, and has no other place.
+            Transport::File | Transport::Ssh => remote.url.clone(),
+        };
+        let login = Login::of(&remote.url);
+        Ok(Self { remote: remote.clone(), transport, url, login, mirrors: settings.mirrors.clone(), jail })
     }
 
     /// The only configuration that the git command reads besides the mirror's own.
@@ -114,7 +123,7 @@ impl Connection {
     pub(super) async fn branches(&self) -> PortResult<BTreeMap<BranchName, CommitSha>> {
         let command = self
             .git()
-            .args(["ls-remote", "--heads", "--", &self.remote.url])
+            .args(["ls-remote", "--heads", "--", &self.url])
             .time_limit(LIST_LIMIT)
             .capture_limit(LIST_BYTES);
         let output = self.told(command.output().await)?;
@@ -128,8 +137,9 @@ impl Connection {
     }
 
     /// Fetches the branch into the mirror's ref; `false` when the remote has no such branch. Under the lock.
-    pub(super) async fn fetch(&self, branch: &BranchName) -> PortResult<bool> {
-        let output = self.try_fetch(branch).await?;
+    pub(super) async fn fetch(&self, branch: &BranchName, is_first: bool) -> PortResult<bool> {
+        let limit = if is_first { FIRST_LIMIT } else { UPDATE_LIMIT };
+        let output = self.try_fetch(branch, limit).await?;
         if output.succeeded() {
             return Ok(true);
         }
@@ -141,11 +151,11 @@ impl Connection {
         }
         // We hold the mirror's lock: it was left by a git command that was killed.
         mirror::unlock(&mirror::path(&self.mirrors, &self.remote.repo));
-        let output = self.try_fetch(branch).await?;
+        let output = self.try_fetch(branch, limit).await?;
         if output.succeeded() { Ok(true) } else { Err(self.failure(&output)) }
     }
 
-    async fn try_fetch(&self, branch: &BranchName) -> PortResult<Output> {
+    async fn try_fetch(&self, branch: &BranchName, limit: Duration) -> PortResult<Output> {
         let refspec = format!("+{}:{}", branch.full_ref(), mirror::reference(branch));
         let options = [
             "fetch",
@@ -157,18 +167,13 @@ impl Connection {
             "--refmap=",
             "--",
         ];
-        let command = self.git().args(options).args([&self.remote.url, &refspec]).time_limit(FETCH_LIMIT);
+        let command = self.git().args(options).args([&self.url, &refspec]).time_limit(limit);
         self.told(command.output().await)
     }
 
     fn git(&self) -> Command {
         let mut git_dir = std::ffi::OsString::from("--git-dir=");
         git_dir.push(mirror::path(&self.mirrors, &self.remote.repo));
-        let protocol = match self.transport {
-            Transport::File => "file",
-            Transport::Https => "https",
-            Transport::Ssh => "ssh",
-        };
         let command = self
             .jail
             .wrap("git", [git_dir])
@@ -183,21 +188,25 @@ impl Connection {
             .env("GIT_ASKPASS", "/bin/false")
             .env("SSH_ASKPASS", "/bin/false")
             .env("GIT_SSH_COMMAND", SSH_COMMAND)
-            .env("GIT_ALLOW_PROTOCOL", protocol)
+            .env("GIT_HTTP_LOW_SPEED_LIMIT", "1")
+            .env("GIT_HTTP_LOW_SPEED_TIME", SILENCE_SECONDS)
+            .env("GIT_ALLOW_PROTOCOL", self.transport.protocol())
             .env("GIT_LFS_SKIP_SMUDGE", "1");
-        match credentials(&self.remote.url) {
-            Some((secret, _)) => command.secret(secret),
-            None => command,
-        }
+        let Some(login) = &self.login else { return command };
+        let command = command
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", &login.key)
+            .env("GIT_CONFIG_VALUE_0", &login.value);
+        login.secrets.iter().fold(command, Command::secret)
     }
 
     fn failure(&self, output: &Output) -> PortError {
-        let said = output.stderr.trim().replace(&self.remote.url, &without_credentials(&self.remote.url));
+        let said = output.stderr.trim();
         let lower = said.to_lowercase();
         if lower.contains("mismatched algorithms") {
             return PortError::Permanent(self.named(SHA256_REPOSITORY));
         }
-        let said = if said.is_empty() { "git failed and said nothing" } else { &said };
+        let said = if said.is_empty() { "git failed and said nothing" } else { said };
         // A path that is not there may be a mount that is late, but far more often it is a typing mistake.
         if PERMANENT.iter().any(|sign| lower.contains(sign)) {
             PortError::Permanent(self.named(said))
@@ -229,61 +238,6 @@ fn listed(line: &[u8]) -> Option<(BranchName, CommitSha)> {
     Some((branch, CommitSha::parse(id).ok()?))
 }
 
-fn transport(url: &str) -> Option<Transport> {
-    match url.split_once("://") {
-        Some(("https", _)) => Some(Transport::Https),
-        Some(("ssh", rest)) if !rest.starts_with('-') => Some(Transport::Ssh),
-        Some(("file", _)) => Some(Transport::File),
-        Some(_) => None,
-        None if url.starts_with('/') => Some(Transport::File),
-        None => {
-            // The short form `user@host:path`: the colon comes before any slash.
-            let (host, _) = url.split_once(':')?;
-            (!host.is_empty() && !host.contains('/') && !host.starts_with('-')).then_some(Transport::Ssh)
-        }
-    }
-}
-
-/// Where git may find the repository of a path, and the folders that it borrows objects from.
-fn local_folders(url: &str) -> Vec<PathBuf> {
-    let path = Path::new(url.strip_prefix("file://").unwrap_or(url));
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut folders = vec![path.to_owned()];
-    for base in [path.to_owned(), real] {
-        let mut suffixed = base.clone().into_os_string();
-        suffixed.push(".git");
-        folders.extend([base.clone(), base.join(".git"), suffixed.into()]);
-    }
-    let alternates: Vec<PathBuf> =
-        folders.iter().flat_map(|folder| alternates(&folder.join("objects"))).collect();
-    folders.extend(alternates);
-    folders.sort();
-    folders.dedup();
-    folders
-}
-
-fn alternates(objects: &Path) -> Vec<PathBuf> {
-    let text = fs::read_to_string(objects.join("info/alternates")).unwrap_or_default();
-    text.lines().filter(|line| !line.starts_with('#')).map(|line| objects.join(line)).collect()
-}
-
-/// The part of a URL that is nobody's business, and where it ends.
-fn credentials(url: &str) -> Option<(&str, usize)> {
-    let start = url.find("://")? + 3;
-    let authority = url.get(start..)?.split('/').next()?;
-    let end = authority.rfind('@')?;
-    Some((authority.get(..end)?, start + end + 1))
-}
-
-fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), credentials(url)) {
-        (Some((scheme, _)), Some((_, end))) => {
-            format!("{scheme}://{}", url.get(end..).unwrap_or_default())
-        }
-        _ => url.to_owned(),
-    }
-}
-
 /// A value of git's configuration language.
 fn quoted(value: &str) -> String {
     let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -293,34 +247,6 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_known_transports() {
-        let cases = [
-            ("/srv/git/shop.git", Some(Transport::File)),
-            ("https://example.org/a.git", Some(Transport::Https)),
-            ("ssh://git@example.org/a.git", Some(Transport::Ssh)),
-            ("git@example.org:a/b.git", Some(Transport::Ssh)),
-            ("ext::sh -c id", Some(Transport::Ssh)),
-            ("http://example.org/a", None),
-            ("ssh://-oProxyCommand=id/x", None),
-            ("-oProxyCommand=id:x", None),
-            ("relative/path", None),
-            ("./a:b", None),
-        ];
-        for (url, expected) in cases {
-            // `ext::` would be taken for a host here; GIT_ALLOW_PROTOCOL=ssh refuses it.
-            assert_eq!(transport(url), expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn credentials_are_never_shown() {
-        assert_eq!(without_credentials("https://u:p@ss@host:8/x@y"), "https://host:8/x@y");
-        assert_eq!(without_credentials("https://host/x@y"), "https://host/x@y");
-        assert_eq!(without_credentials("/srv/a@b"), "/srv/a@b");
-        assert_eq!(credentials("https://u:t0ken@host/x"), Some(("u:t0ken", 16)));
-    }
 
     #[test]
     fn lines_of_a_hostile_remote() {

@@ -38,10 +38,16 @@ pub(super) fn write_tree(
     let mut writer = Writer { repository, odb, limits, left: limits, given_up, times };
     let written = writer.write(tree.id(), destination);
     if written.is_err() {
-        fs::remove_dir_all(destination).map_err(|error| file("cannot remove", destination, &error))?;
+        if let Err(error) = fs::remove_dir_all(destination) {
+            // Why it was not written says more, and the next deployment begins with removing it.
+            tracing::warn!(path = %destination.display(), %error, "an unfinished checkout cannot be removed");
+        }
         return written;
     }
-    writer.times.keep().map_err(|error| file("cannot keep the times of", destination, &error))
+    if let Err(error) = writer.times.keep() {
+        tracing::warn!(path = %destination.display(), %error, "the times of a checkout cannot be kept");
+    }
+    Ok(())
 }
 
 struct Writer<'r> {
@@ -91,6 +97,9 @@ impl Writer<'_> {
         let blob = self.repository.find_blob(entry.id()).map_err(|error| local(&what, &error))?;
         let mode = entry.filemode_raw();
         let written = if mode & TYPE_MASK == TYPE_LINK {
+            if blob.size() == 0 {
+                return Err(PortError::Permanent(format!("{what}: a symbolic link without a target")));
+            }
             symlink(OsStr::from_bytes(blob.content()), path)
         } else {
             let relative = path.strip_prefix(root).unwrap_or(path);

@@ -1,5 +1,7 @@
 //! Real repositories, made by the git command.
 
+mod merges;
+
 use std::fs;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -60,7 +62,7 @@ impl World {
         command.run().await.unwrap().text().trim().to_owned()
     }
 
-    async fn commit(&self, path: &str, content: &str) {
+    async fn commit(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.source().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -88,16 +90,6 @@ impl World {
     async fn is_own(&self, tip: &CommitSha) -> bool {
         let main = self.tip("main").await;
         self.git.is_own_commit(&self.remote.repo, tip, &main).await.unwrap()
-    }
-
-    /// A branch with two commits in two files; main has moved on in a third.
-    async fn branch_beside_main(&self) -> CommitSha {
-        self.run(&["checkout", "-q", "-b", "work"]).await;
-        self.commit("a", "a\n").await;
-        self.commit("README", "one\ntwo\nTHREE\nfour\nfive\nsix\nseven\neight\nnine\n").await;
-        self.run(&["checkout", "-q", "main"]).await;
-        self.commit("other", "x\n").await;
-        self.tip("work").await
     }
 
     async fn write(&self, commit: &CommitSha, limits: TreeLimits) -> PortResult<PathBuf> {
@@ -163,6 +155,72 @@ async fn a_killed_fetch_leaves_nothing_in_the_way() {
 }
 
 #[tokio::test]
+async fn a_pack_that_was_cut_off_does_not_stay() {
+    let world = World::new().await;
+    world.tip("main").await;
+    let mirror = mirror::path(&world.folder.path().join("mirrors"), &world.remote.repo);
+    let left = mirror.join("objects/pack/tmp_pack_x1y2z3");
+    fs::write(&left, "PACK").unwrap();
+    world.tip("main").await;
+    assert!(!left.exists());
+}
+
+#[tokio::test]
+async fn asking_for_the_branches_does_not_wait_for_a_fetch() {
+    let world = World::new().await;
+    let lock = world.git.lock_of(&world.remote.repo);
+    let _fetching = lock.lock().await;
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(20), world.git.branches(&world.remote));
+    assert_eq!(asked.await.unwrap().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn credentials_are_in_no_argument_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let drey = folder.path().join("drey");
+    // Notes what it is started with, and blurts out everything.
+    let script = "#!/bin/sh\necho \"$*\" >> \"${0%/*}/arguments\"\nenv > \"${0%/*}/environment\"\n\
+                  echo \"$GIT_CONFIG_VALUE_0 https://user:t0ken-t0ken@git.example t0ken-t0ken\" >&2\nexit 1\n";
+    fs::write(&drey, script).unwrap();
+    fs::set_permissions(&drey, Permissions::from_mode(0o755)).unwrap();
+    let git = GitAdapter::new(GitSettings {
+        mirrors: folder.path().join("mirrors"),
+        drey: Some(drey),
+        ..GitSettings::default()
+    });
+    let remote = Remote {
+        repo: RepoName::parse("shop").unwrap(),
+        url: "https://user:t0ken-t0ken@git.example/shop.git".to_owned(),
+    };
+    let errors = [
+        git.fetch(&remote, &BranchName::parse("main").unwrap()).await.unwrap_err(),
+        git.branches(&remote).await.unwrap_err(),
+    ];
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let arguments = read("arguments");
+    assert_eq!(arguments.matches(" https://git.example/shop.git").count(), 2, "{arguments}");
+    let encoded = "dXNlcjp0MGtlbi10MGtlbg==";
+    let said = errors.map(|error| error.to_string()).concat();
+    for text in [&arguments, &said] {
+        assert!(!text.contains("t0ken") && !text.contains(encoded), "{text}");
+    }
+    let environment = read("environment");
+    for line in [
+        "GIT_CONFIG_COUNT=1".to_owned(),
+        "GIT_CONFIG_KEY_0=http.https://git.example/.extraHeader".to_owned(),
+        format!("GIT_CONFIG_VALUE_0=Authorization: Basic {encoded}"),
+        "GIT_HTTP_LOW_SPEED_LIMIT=1".to_owned(),
+    ] {
+        assert!(environment.lines().any(|there| there == line), "{line}: {environment}");
+    }
+    let kept = arguments.matches("--keep-env GIT_CONFIG_VALUE_0 ").count();
+    assert_eq!(kept, 2, "the jail lets it in");
+    for file in ["shop.gitconfig", "shop.git/config"] {
+        assert!(!read(&format!("mirrors/{file}")).contains("t0ken"), "{file}");
+    }
+}
+
+#[tokio::test]
 async fn errors_tell_what_will_not_pass() {
     let world = World::new().await;
     let mut remote = world.remote.clone();
@@ -195,91 +253,6 @@ async fn sha256_is_refused_clearly() {
 }
 
 #[tokio::test]
-async fn merges_of_every_kind_are_seen() {
-    let kinds: [&[&[&str]]; 5] = [
-        &[&["merge", "-q", "--no-edit", "work"]],
-        &[&["merge", "-q", "--squash", "work"], &["commit", "-q", "-m", "squash"]],
-        &[&["cherry-pick", "work~1", "work"]],
-        &[
-            &["checkout", "-q", "-b", "re", "work"],
-            &["rebase", "-q", "main"],
-            &["checkout", "-q", "main"],
-            &["merge", "-q", "re"],
-        ],
-        // Main undoes nothing but goes on in the same lines, so that merging again would conflict.
-        &[&["cherry-pick", "work~1", "work"], &["rm", "-q", "README"], &["commit", "-q", "-m", "gone"]],
-    ];
-    for kind in kinds {
-        let world = World::new().await;
-        let tip = world.branch_beside_main().await;
-        assert!(!world.is_merged(&tip).await && world.is_own(&tip).await, "{kind:?}");
-        for command in kind {
-            world.run(command).await;
-        }
-        assert!(world.is_merged(&tip).await, "{kind:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_squash_is_seen_after_main_went_on() {
-    let world = World::new().await;
-    let tip = world.branch_beside_main().await;
-    world.run(&["merge", "-q", "--squash", "work"]).await;
-    world.commit_all().await;
-    world.commit("README", "one\ntwo\nquite another\nfour\nfive\nsix\nseven\neight\nnine\n").await;
-    assert!(world.is_merged(&tip).await);
-}
-
-#[tokio::test]
-async fn half_of_a_branch_or_nothing_of_its_own_is_not_merged() {
-    let world = World::new().await;
-    let tip = world.branch_beside_main().await;
-    world.run(&["cherry-pick", "work~1"]).await;
-    assert!(!world.is_merged(&tip).await);
-
-    world.run(&["branch", "fresh"]).await;
-    let fresh = world.tip("fresh").await;
-    assert!(!world.is_own(&fresh).await);
-    // Two commits that take each other back.
-    world.run(&["checkout", "-q", "-b", "empty"]).await;
-    world.commit("b", "1").await;
-    world.run(&["revert", "--no-edit", "HEAD"]).await;
-    world.run(&["checkout", "-q", "main"]).await;
-    let empty = world.tip("empty").await;
-    assert!(!world.is_merged(&empty).await && world.is_own(&empty).await);
-
-    world.run(&["checkout", "-q", "--orphan", "unrelated"]).await;
-    world.commit("c", "1").await;
-    let unrelated = world.tip("unrelated").await;
-    assert!(!world.is_merged(&unrelated).await);
-}
-
-#[tokio::test]
-async fn judging_writes_nothing_into_the_mirror() {
-    let world = World::new().await;
-    let tip = world.branch_beside_main().await;
-    // Both sides changed the file: merging makes a file that nobody has.
-    world.commit("README", "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nNINE\n").await;
-    let main = world.tip("main").await;
-    let mirror = mirror::open(&world.folder.path().join("mirrors"), &world.remote.repo).unwrap();
-    let count = || {
-        let mut count = 0;
-        mirror
-            .odb()
-            .unwrap()
-            .foreach(|_| {
-                count += 1;
-                true
-            })
-            .unwrap();
-        count
-    };
-    let before = count();
-    assert!(!world.git.is_merged(&world.remote.repo, &tip, &main).await.unwrap());
-    assert_eq!(count(), before);
-}
-
-#[tokio::test]
 async fn trees_are_written_as_they_are() {
     let world = World::new().await;
     let source = world.source();
@@ -304,9 +277,31 @@ async fn trees_are_written_as_they_are() {
 }
 
 #[tokio::test]
+async fn times_that_cannot_be_kept_are_no_failure() {
+    let world = World::new().await;
+    let tip = world.tip("main").await;
+    // In the place of the list: a folder, which no file replaces.
+    fs::create_dir_all(world.folder.path().join("out/checkout.times/x")).unwrap();
+    let written = world.write(&tip, LIMITS).await.unwrap();
+    assert!(written.join("README").exists());
+}
+
+#[tokio::test]
+async fn a_link_to_nowhere_is_the_commits_fault() {
+    let world = World::new().await;
+    let empty = world.run(&["hash-object", "-w", "/dev/null"]).await;
+    world.run(&["update-index", "--add", "--cacheinfo", &format!("120000,{empty},link")]).await;
+    world.run(&["commit", "-q", "-m", "link"]).await;
+    let tip = world.tip("main").await;
+    let error = world.write(&tip, LIMITS).await.unwrap_err();
+    assert!(!error.is_transient() && error.to_string().contains("link"), "{error}");
+    assert!(!world.folder.path().join("out/checkout").exists());
+}
+
+#[tokio::test]
 async fn limits_name_their_key_and_leave_nothing() {
     let world = World::new().await;
-    world.commit("big", &"x".repeat(1000)).await;
+    world.commit("big", "x".repeat(1000)).await;
     let tip = world.tip("main").await;
     for (limits, key) in [
         (TreeLimits { bytes: 900, files: 10 }, "checkout_bytes"),
