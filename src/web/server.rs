@@ -53,7 +53,9 @@ pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: 
             accepted = listener.next() => accepted,
         };
         match accepted {
-            Ok(stream) => supervisor.spawn("request", answer(stream, router.clone(), draining.clone())),
+            Ok(stream) => {
+                supervisor.spawn("request", answer(stream, router.clone(), draining.clone(), HEAD_LIMIT))
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -62,13 +64,13 @@ pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: 
     }
 }
 
-async fn answer<S>(stream: S, router: Router, draining: CancellationToken)
+async fn answer<S>(stream: S, router: Router, draining: CancellationToken, head_limit: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
+        .header_read_timeout(head_limit)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
@@ -115,7 +117,7 @@ mod tests {
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         client.write_all(request.as_bytes()).await.unwrap();
-        answer(server, router(), CancellationToken::new()).await;
+        answer(server, router(), CancellationToken::new(), HEAD_LIMIT).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -151,7 +153,8 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
         let draining = CancellationToken::new();
         draining.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(5), answer(server, router(), draining)).await;
+        let answered = answer(server, router(), draining, Duration::from_millis(100));
+        let ended = tokio::time::timeout(Duration::from_secs(5), answered).await;
         assert!(ended.is_ok());
         assert!(HEAD_LIMIT < crate::supervisor::DRAIN_LIMIT);
     }

@@ -56,7 +56,10 @@ async fn resolve(
 
 fn config_arguments(request: &RenderRequest, files: &[PathBuf], env_file: &Path) -> Vec<OsString> {
     let mut arguments = tool::project_arguments(request.project.as_str());
-    arguments.extend(["--project-directory".into(), request.checkout.clone().into_os_string()]);
+    // Where paths in the files count from: the scan looked there.
+    let folder = files.first().and_then(|file| file.parent()).filter(|folder| *folder != Path::new(""));
+    let folder = folder.map_or_else(|| request.checkout.clone(), |folder| request.checkout.join(folder));
+    arguments.extend(["--project-directory".into(), folder.into_os_string()]);
     for file in files {
         arguments.extend(["--file".into(), request.checkout.join(file).into_os_string()]);
     }
@@ -129,6 +132,14 @@ mod tests {
             "--ansi never --project-name drey-ab-1-x --project-directory /co --file /co/compose.yaml \
              --file /co/compose.override.yaml --env-file /co.render/env --profile * config --format json"
         );
+    }
+
+    #[test]
+    fn paths_count_from_the_folder_of_the_first_file() {
+        let files = [PathBuf::from("ops/compose.yaml"), PathBuf::from("more.yaml")];
+        let arguments = config_arguments(&request(Path::new("/co")), &files, Path::new("/env"));
+        let at = arguments.iter().position(|argument| argument == "--project-directory").unwrap();
+        assert_eq!(arguments[at + 1], "/co/ops");
     }
 
     #[test]

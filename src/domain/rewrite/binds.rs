@@ -57,10 +57,6 @@ pub(super) fn rewrite(
         for (name, entry) in entries {
             let Some(entry) = entry.as_object_mut() else { continue };
             entry.insert("name".to_owned(), json!(format!("{}_{name}", context.project)));
-            if entry.contains_key("file") {
-                let moved = moved(entry.get("file"), &format!("{section}.{name}.file"), context, &mut binds)?;
-                entry.insert("file".to_owned(), json!(moved));
-            }
         }
     }
     binds.sort_by(|one, other| one.content_id.cmp(&other.content_id));

@@ -6,6 +6,7 @@
 mod binds;
 mod discovery;
 mod error;
+mod files;
 mod networks;
 mod overlay;
 mod select;
@@ -62,6 +63,7 @@ pub struct RewriteContext<'a> {
 pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, RewriteError> {
     let discovered = discover(document, context.facts)?;
     let mut document = document.clone();
+    files::mount(&mut document);
     let networks = networks::rewrite(&mut document, context);
     let volumes = volumes::rewrite(&mut document, context);
     let bound = binds::rewrite(&mut document, context)?;

@@ -133,16 +133,22 @@ fn included(found: &mut Vec<Reference>, key: &str, entry: &Node) {
     if let Some(path) = entry.text() {
         return add(found, key, path, Kind::Include { project: None });
     }
-    let project = entry.all("project_directory").find_map(Node::text).map(ToOwned::to_owned);
+    let paths: Vec<(String, &str)> =
+        entry.all("path").flat_map(|paths| texts(&format!("{key}.path"), paths)).collect();
+    // What several files that are merged name counts from the folder of the first.
+    let of_first = || match paths.as_slice() {
+        [(_, first), _, ..] => Some(Path::new(first).parent()?.display().to_string()),
+        _ => None,
+    };
+    let written = entry.all("project_directory").find_map(Node::text).map(ToOwned::to_owned);
+    let project = written.or_else(of_first);
     if let Some(folder) = &project {
         add(found, format!("{key}.project_directory"), folder, Kind::ProjectFolder);
         let dotenv = Path::new(folder).join(".env").display().to_string();
         add(found, format!("{key}.project_directory"), &dotenv, Kind::Lines);
     }
-    for paths in entry.all("path") {
-        for (at, path) in texts(&format!("{key}.path"), paths) {
-            add(found, at, path, Kind::Include { project: project.clone() });
-        }
+    for (at, path) in paths {
+        add(found, at, path, Kind::Include { project: project.clone() });
     }
     for files in entry.all("env_file") {
         for (at, path) in texts(&format!("{key}.env_file"), files) {
