@@ -14,5 +14,5 @@ pub mod stack_check;
 mod wiring;
 
 pub use crate::adapters::process::jail::run as jail;
-pub use runtime::{block_on, block_on_all_cores, drive, start_logging};
+pub use runtime::{block_on, block_on_all_cores, drive, give_memory_back, start_logging};
 pub use serve::serve;

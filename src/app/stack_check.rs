@@ -97,9 +97,22 @@ fn judge(
     match routed {
         Ok(_) => verdict,
         // Only the images could tell which service is meant: that is for the deployment to find out.
-        Err(rewrite::RewriteError::NoPrimary { .. } | rewrite::RewriteError::NoPort(_)) => verdict,
+        Err(rewrite::RewriteError::NoPrimary { .. } | rewrite::RewriteError::NoPort(_))
+            if !opens_ports(&rendered.document) =>
+        {
+            verdict
+        }
         Err(error) => refused(error.to_string()),
     }
+}
+
+/// Whether the file itself says where anything listens.
+fn opens_ports(document: &serde_json::Value) -> bool {
+    let filled = |value: Option<&serde_json::Value>| {
+        value.and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty())
+    };
+    rewrite::services_of(document)
+        .any(|(_, service)| filled(service.get("ports")) || filled(service.get("expose")))
 }
 
 /// Compose itself, or the search for routes, does not take the files.

@@ -13,6 +13,7 @@ use crate::config::{Repository, Settings};
 use crate::domain::names::BranchName;
 
 pub(super) fn serve(settings: Settings) -> Outcome {
+    app::give_memory_back();
     app::start_logging();
     let clean = app::block_on_all_cores(app::serve(settings))?;
     Ok(if clean { Exit::Done } else { Exit::Failed })

@@ -86,6 +86,7 @@ impl Run<'_> {
             binds: &self.house.ports.workspace.binds_directory(environment.id),
             variables: &variables,
             overlay: &overlay,
+            names: &container_names(&prepared.rendered),
             jobs: &jobs(&prepared.rendered),
         };
         rewrite::rewrite(document, &context).map_err(failed)
@@ -114,6 +115,13 @@ impl Run<'_> {
         };
         Ok(ids.into_iter().map(content).collect())
     }
+}
+
+fn container_names(rendered: &Value) -> BTreeMap<String, String> {
+    let named = |(name, service): (&String, &Value)| {
+        Some((name.clone(), service.get("container_name")?.as_str()?.to_owned()))
+    };
+    rewrite::services_of(rendered).filter_map(named).collect()
 }
 
 fn jobs(rendered: &Value) -> Vec<String> {

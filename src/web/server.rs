@@ -54,7 +54,7 @@ pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: 
         };
         match accepted {
             Ok(stream) => {
-                supervisor.spawn("request", answer(stream, router.clone(), draining.clone(), HEAD_LIMIT))
+                supervisor.spawn("request", answer(stream, router.clone(), draining.clone(), HEAD_LIMIT));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

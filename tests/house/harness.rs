@@ -143,11 +143,18 @@ impl TestHouse {
         self.environment(branch).await.unwrap()
     }
 
-    /// How the proxy answers for the branch.
-    pub(crate) fn answer(&self, slug: &str) -> Option<Answer> {
-        self.world.with(|inside| {
-            inside.table.hosts.get(&format!("{slug}.qa.example")).map(|route| route.answer.clone())
-        })
+    /// How the proxy answers for the branch, once that is more than a page that passes.
+    pub(crate) async fn answer(&self, slug: &str) -> Option<Answer> {
+        let host = format!("{slug}.qa.example");
+        let now =
+            || self.world.with(|inside| inside.table.hosts.get(&host).map(|route| route.answer.clone()));
+        let passes = |answer: &Option<Answer>| match answer {
+            Some(Answer::Page(page)) => !page.phase.is_settled(),
+            Some(Answer::Replacing(_)) => true,
+            Some(Answer::Proxy(_)) | None => false,
+        };
+        eventually("the route stands", || async { !passes(&now()) }).await;
+        now()
     }
 
     /// Containers, networks and volumes on the engine, in all.

@@ -6,6 +6,7 @@ mod harness;
 
 use drey::domain::environment::{Outcome, Phase};
 use drey::domain::event::EventKind;
+use drey::domain::observed::ContainerState;
 use drey::domain::route::Answer;
 use harness::{branch, document, eventually, in_house, sha};
 use serde_json::json;
@@ -20,7 +21,7 @@ async fn a_pushed_branch_becomes_ready_and_is_routed() {
         let environment = house.reaches("feature/x", Phase::Ready).await;
         assert_eq!(environment.running_commit, Some(sha('b')));
         assert!(environment.serving && environment.had_own_commit);
-        assert!(matches!(house.answer("feature-x"), Some(Answer::Proxy(_))));
+        assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
         assert_eq!(house.push("feature/x").await.action, "unchanged");
     })
     .await;
@@ -41,7 +42,7 @@ async fn a_merge_archives_and_leaves_nothing() {
         assert_eq!(archives.len(), 1);
         assert_eq!(archives.values().next().unwrap()["archive"]["outcome"], json!("merged"));
         assert!(
-            matches!(house.answer("feature-x"), Some(Answer::Page(page)) if page.phase == Phase::Archived)
+            matches!(house.answer("feature-x").await, Some(Answer::Page(page)) if page.phase == Phase::Archived)
         );
     })
     .await;
@@ -136,7 +137,7 @@ async fn a_broken_update_leaves_what_runs_alone() {
         let failed = house.reaches("feature/x", Phase::Failed).await;
         assert!(failed.serving);
         assert_eq!(failed.running_commit, Some(sha('b')));
-        assert!(matches!(house.answer("feature-x"), Some(Answer::Proxy(_))));
+        assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
     })
     .await;
 }
@@ -200,7 +201,7 @@ async fn what_is_blocked_before_anything_was_touched_goes_on_being_served() {
         house.push("feature/x").await;
         let blocked = house.reaches("feature/x", Phase::Blocked).await;
         assert!(blocked.serving && blocked.reason.unwrap().contains("volumes.data"));
-        assert!(matches!(house.answer("feature-x"), Some(Answer::Proxy(_))));
+        assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
     })
     .await;
 }
@@ -216,7 +217,8 @@ async fn what_crashes_just_after_it_was_ready_is_told() {
         house.reaches("feature/x", Phase::Ready).await;
         house.world.with(|inside| {
             let containers = inside.projects.values_mut().flat_map(|it| &mut it.containers);
-            containers.filter(|it| it.service == "worker").for_each(|it| it.restarts = 1);
+            let workers = containers.filter(|it| it.service == "worker");
+            workers.for_each(|it| it.state = ContainerState::Restarting);
         });
         let failed = house.reaches("feature/x", Phase::Failed).await;
         assert!(failed.reason.unwrap().contains("worker"), "the reason names the service");
@@ -234,7 +236,9 @@ async fn what_speaks_tcp_is_probed_and_not_routed() {
         house.commit('b', "feature/x", &['a'], tcp);
         house.push("feature/x").await;
         house.reaches("feature/x", Phase::Ready).await;
-        assert!(matches!(house.answer("feature-x"), Some(Answer::Page(page)) if page.phase == Phase::Ready));
+        assert!(
+            matches!(house.answer("feature-x").await, Some(Answer::Page(page)) if page.phase == Phase::Ready)
+        );
     })
     .await;
 }

@@ -329,3 +329,33 @@ services:
         world.get("crashing").is_some_and(|(status, page)| status == 503 && page.contains("did not start"))
     });
 }
+
+#[test]
+fn a_changed_config_file_reaches_the_container_and_the_old_name_still_finds_it() {
+    let compose = r#"
+services:
+  web:
+    image: drey-demo/tiny:1
+    command: [serve, "8080", /www]
+    expose: [8080]
+    configs: [{ source: page, target: /www/index.html }]
+  db:
+    image: drey-demo/tiny:1
+    container_name: shop-db
+    command: [serve, "9000", /]
+configs:
+  page: { file: ./page.html }
+"#;
+    let world = World::new("configs", &[("compose.yaml", compose), ("page.html", "one\n")]);
+    world.push("configured", &[("a.txt", "a")]);
+    world.reaches("configured", "ready");
+    world.serves("configured", "one");
+    let web = world.container("configured", "web");
+    let db = world.container("configured", "db");
+    let reach = "busybox nc -w 2 shop-db 9000 </dev/null && echo reached";
+    assert!(docker(&["exec", &web, "busybox", "sh", "-c", reach]).contains("reached"));
+    world.push("configured", &[("page.html", "two\n")]);
+    world.reaches("configured", "ready");
+    world.serves("configured", "two");
+    assert_eq!(world.container("configured", "db"), db, "only what sees the file is replaced");
+}

@@ -52,6 +52,8 @@ pub struct RewriteContext<'a> {
     pub variables: &'a BTreeMap<String, String>,
     /// Fragment from the overlay template; wins over what the file says.
     pub overlay: &'a Value,
+    /// Service → its `container_name` in the file.
+    pub names: &'a BTreeMap<String, String>,
     /// Services whose proper end is exit code 0.
     pub jobs: &'a [String],
 }

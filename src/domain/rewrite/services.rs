@@ -1,6 +1,6 @@
 //! Services: image, environment, labels; and what readiness needs to know of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,7 @@ const DROPPED: [&str; 10] = [
 ];
 
 pub(super) fn rewrite(document: &mut Value, context: &RewriteContext<'_>) {
+    keep_names_as_aliases(document, context.names);
     for (name, service) in services_mut(document) {
         let replicas = replicas(service);
         let Some(service) = service.as_object_mut() else { continue };
@@ -39,6 +40,36 @@ pub(super) fn rewrite(document: &mut Value, context: &RewriteContext<'_>) {
         if let Some(labels) = labels.as_object_mut() {
             labels.extend(context.labels.iter().map(|(key, value)| (key.clone(), json!(escaped(value)))));
             labels.insert("drey.service".to_owned(), json!(name));
+        }
+    }
+}
+
+/// A `container_name` cannot stay, but others of the file may call the service by it: it becomes an alias in the
+/// networks of the service, unless a service has that name.
+fn keep_names_as_aliases(document: &mut Value, names: &BTreeMap<String, String>) {
+    let services: BTreeSet<String> = services_of(document).map(|(name, _)| name.clone()).collect();
+    for (service_name, service) in services_mut(document) {
+        let Some(name) = names.get(service_name) else { continue };
+        let is_host =
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+        if services.contains(name)
+            || !is_host
+            || service.get("network_mode").is_some_and(|mode| !mode.is_null())
+        {
+            continue;
+        }
+        let Some(service) = service.as_object_mut() else { continue };
+        let networks = service.entry("networks").or_insert_with(|| json!({ "default": null }));
+        for endpoint in networks.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            if endpoint.is_null() {
+                *endpoint = json!({});
+            }
+            let aliases = endpoint.as_object_mut().map(|it| it.entry("aliases").or_insert_with(|| json!([])));
+            if let Some(aliases) = aliases.and_then(Value::as_array_mut)
+                && !aliases.contains(&json!(name))
+            {
+                aliases.push(json!(name));
+            }
         }
     }
 }

@@ -47,6 +47,7 @@ impl Given {
             binds: Path::new("/binds"),
             variables: &self.variables,
             overlay: &self.overlay,
+            names: &BTreeMap::from([("web".to_owned(), "only".to_owned())]),
             jobs: &[],
         };
         rewrite(document, &context)
@@ -125,7 +126,11 @@ fn everything_becomes_dreys_own() {
             "drey.service": "web"
           },
           "networks": {
-            "default": null
+            "default": {
+              "aliases": [
+                "only"
+              ]
+            }
           },
           "pull_policy": "never",
           "volumes": [
