@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::HookInstallError;
-use super::place::failed;
+use super::place::{failed, give_to_owner};
 
 /// The folder that holds refs, configuration and hooks; of several work trees the common one.
 pub(super) struct GitFolder {
@@ -63,6 +63,7 @@ impl GitFolder {
             return Ok(false);
         }
         run(&self.path, &["config", "--local", "--replace-all", key, value])?;
+        give_to_owner(&self.path.join("config"))?;
         Ok(true)
     }
 }
@@ -76,7 +77,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Result<Option<String>, HookInstallE
         reason = "a command of the operator, in the operator's own repository"
     )]
     let output = Command::new("git")
-        .arg("-C")
+        // Named by the operator: it may be somebody else's.
+        .args(["-c", "safe.directory=*", "-C"])
         .arg(folder)
         .args(arguments)
         .env_remove("GIT_DIR")

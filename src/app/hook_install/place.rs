@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
 use super::HookInstallError;
@@ -47,6 +47,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<bool, HookInstallError> {
     let regular = fs::symlink_metadata(path)
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o777 == mode);
     if regular && fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        give_to_owner(path)?;
         return Ok(false);
     }
     let mut name = path.as_os_str().to_owned();
@@ -62,6 +63,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<bool, HookInstallError> {
             // Whatever the umask made of it.
             file.set_permissions(fs::Permissions::from_mode(mode))?;
             file.sync_all()?;
+            hand_over(new)?;
             fs::rename(new, path)
         });
     written.map_err(|error| {
@@ -70,6 +72,19 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<bool, HookInstallError> {
         failed(path, "cannot be written")(error)
     })?;
     Ok(true)
+}
+
+/// Root installs for whoever pushes: a file of the repository belongs to the owner of its folder, as the rest of it does.
+pub(super) fn give_to_owner(path: &Path) -> Result<(), HookInstallError> {
+    hand_over(path).map_err(failed(path, "cannot be given to the owner of the repository"))
+}
+
+fn hand_over(path: &Path) -> std::io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let folder = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
+    chown(path, Some(folder.uid()), Some(folder.gid()))
 }
 
 pub(super) fn failed<'a>(
