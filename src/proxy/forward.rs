@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::uri::{PathAndQuery, Scheme as UriScheme};
@@ -32,6 +33,8 @@ pub(super) struct TunnelHouse<'a> {
     pub(super) visit: &'a Arc<Visit>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) supervisor: &'a Supervisor,
+    /// How long a tunnel may go on when the daemon drains.
+    pub(super) grace: Duration,
 }
 
 /// Why a container's answer cannot be passed on.
@@ -157,6 +160,7 @@ fn received(
         client: house.client.clone(),
         visit: house.visit.clone(),
         clock: house.clock.clone(),
+        grace: house.grace,
     };
     tunnel.run(house.supervisor);
     Ok(answer)

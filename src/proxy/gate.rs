@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
@@ -14,14 +13,12 @@ use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
+use super::limits::Limits;
 use super::pages::Pages;
 use super::pool::Pool;
 use super::table::{Entry, Table, Target};
 use crate::ports::Clock;
 use crate::supervisor::Supervisor;
-
-/// How long a request waits for a container that is being replaced.
-pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything a request needs; shared by all connections.
 pub(super) struct Gate {
@@ -30,6 +27,7 @@ pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
+    pub(super) limits: Limits,
 }
 
 /// A request that found its environment.
@@ -116,7 +114,10 @@ impl Gate {
                             }
                         }
                         // The table may have changed before anybody watched: look once more, then wait.
-                        None => waiting = Some(Waiting::new(self.table.changes())),
+                        None => {
+                            waiting =
+                                Some(Waiting::new(self.table.changes(), Instant::now() + self.limits.hold))
+                        }
                     }
                     let Some(found) = self.table.find(visitor.host) else {
                         return Err(self.pages.unknown(visitor.host, &visitor.accept));
@@ -171,6 +172,7 @@ impl Gate {
             visit: &entry.visit,
             clock: &self.clock,
             supervisor: &self.supervisor,
+            grace: self.limits.tunnel_grace,
         };
         outgoing.send(pool, &house).await
     }
@@ -191,8 +193,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(changes: watch::Receiver<()>) -> Self {
-        Self { changes, deadline: Instant::now() + HOLD_LIMIT }
+    fn new(changes: watch::Receiver<()>, deadline: Instant) -> Self {
+        Self { changes, deadline }
     }
 }
 

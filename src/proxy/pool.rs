@@ -24,6 +24,11 @@ use crate::supervisor::Supervisor;
 
 /// How much of a stream lies in memory between a fast and a slow side.
 pub(super) const BUFFER_SIZE: usize = 64 * 1024;
+/// How much of one HTTP/2 stream may be under way unread.
+pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
+/// How much of all streams of one HTTP/2 connection may be under way unread: many times a stream's, so that a few
+/// that nobody reads do not hold up the others.
+pub(super) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Idle connections kept for one container.
 const IDLE_CONNECTIONS: usize = 64;
 /// Servers commonly close after 60 s or more; the ones that do so earlier cost a retry.
@@ -200,6 +205,8 @@ impl Pool {
         let tasks = LocalTasks::default();
         let (sender, connection) = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(BUFFER_SIZE)
             .handshake::<_, RequestBody>(TokioIo::new(stream))
             .await
