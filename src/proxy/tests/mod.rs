@@ -23,6 +23,7 @@ use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
 mod http2;
+mod probe;
 mod times;
 
 struct Today;
