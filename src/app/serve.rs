@@ -29,7 +29,7 @@ const VISITS_EVERY: Duration = Duration::from_secs(10);
 /// How often hostnames of ended environments whose hold is over are let go.
 const HOLDS_EVERY: Duration = Duration::from_secs(3600);
 
-/// Runs the daemon until SIGTERM or SIGINT. Returns whether it ended cleanly.
+/// Runs the daemon until SIGTERM or SIGINT. Returns whether nothing broke on the way.
 ///
 /// # Errors
 /// When it cannot start: each says what to do.
@@ -65,10 +65,13 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     tracing::info!(http = %settings.http.listen, domain = settings.proxy.domain, "drey serves");
     until_signal().await?;
     tracing::info!("drey ends: running steps may finish");
-    let clean = supervisor.finish(DRAIN_LIMIT).await;
+    if !supervisor.finish(DRAIN_LIMIT).await {
+        tracing::warn!("not everything ended by itself: see above, or a visitor's request was cut");
+    }
     std::fs::remove_file(data_dir.join("drey.sock")).ok();
     store.close().await;
-    Ok(clean)
+    // What was cut is taken up by the next start, and a visitor may stay as long as they like: neither is a fault.
+    Ok(supervisor.panics() == 0)
 }
 
 /// A socket that only its owner may open; one that a former life left is replaced.

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::uri::{PathAndQuery, Scheme as UriScheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::answer::AnswerBody;
 use super::body::RequestBody;
@@ -32,6 +34,8 @@ pub(super) struct TunnelHouse<'a> {
     pub(super) visit: &'a Arc<Visit>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) supervisor: &'a Supervisor,
+    /// How long a tunnel may go on when the daemon drains.
+    pub(super) grace: Duration,
 }
 
 /// Why a container's answer cannot be passed on.
@@ -49,6 +53,8 @@ pub(super) enum Unreachable {
 pub(super) struct NoAnswer {
     pub(super) outgoing: Option<Outgoing>,
     pub(super) why: Unreachable,
+    /// The request's body failed on the client's side: the container had nothing to answer.
+    pub(super) is_clients_fault: bool,
 }
 
 impl Outgoing {
@@ -71,28 +77,30 @@ impl Outgoing {
         Self { request, authority, wanted }
     }
 
-    /// Sends it and waits for the head of the answer.
+    /// Sends it and waits for the head of the answer. A new connection must be there by `connect_by`.
     pub(super) async fn send(
         mut self,
         pool: &Arc<Pool>,
+        connect_by: Option<Instant>,
         house: &TunnelHouse<'_>,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
         self.address(pool.speaks_http2());
+        let failed = self.request.body().failed();
         let sent = if self.wanted.is_some() {
-            pool.send_fresh(self.request).await
+            pool.send_fresh(self.request, connect_by).await
         } else {
-            pool.send(self.request).await
+            pool.send(self.request, connect_by).await
         };
         match sent {
             Ok((response, lease)) => received(response, lease, self.wanted, house),
             Err(SendFailure::Unreached(request, error)) => {
                 let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted });
-                Err(NoAnswer { outgoing, why: error.into() })
+                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
             }
             Err(SendFailure::Unanswered(request, error)) => {
                 let outgoing =
                     request.map(|request| Self { request, authority: self.authority, wanted: self.wanted });
-                Err(NoAnswer { outgoing, why: error.into() })
+                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: failed.is_set() })
             }
         }
     }
@@ -139,7 +147,7 @@ fn received(
         return Ok(Response::from_parts(parts, AnswerBody::streamed(body, lease)));
     }
     let Some(wanted) = wanted.filter(|wanted| wanted.is_granted(&response)) else {
-        return Err(NoAnswer { outgoing: None, why: Unreachable::WrongUpgrade });
+        return Err(NoAnswer { outgoing: None, why: Unreachable::WrongUpgrade, is_clients_fault: false });
     };
     let container = hyper::upgrade::on(&mut response);
     let protocol = response.headers().get(UPGRADE).cloned();
@@ -157,6 +165,7 @@ fn received(
         client: house.client.clone(),
         visit: house.visit.clone(),
         clock: house.clock.clone(),
+        grace: house.grace,
     };
     tunnel.run(house.supervisor);
     Ok(answer)

@@ -2,9 +2,8 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,14 +13,12 @@ use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
+use super::limits::Limits;
 use super::pages::Pages;
 use super::pool::Pool;
 use super::table::{Entry, Table, Target};
 use crate::ports::Clock;
 use crate::supervisor::Supervisor;
-
-/// How long a request waits for a container that is being replaced.
-pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything a request needs; shared by all connections.
 pub(super) struct Gate {
@@ -30,6 +27,7 @@ pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
+    pub(super) limits: Limits,
 }
 
 /// A request that found its environment.
@@ -37,7 +35,10 @@ struct Visitor<'a> {
     host: &'a str,
     /// Of the request: for the pages.
     accept: HeaderMap,
+    version: Version,
     client: &'a Arc<ConnectionInfo>,
+    /// Until when the request may be held, from its first moment on.
+    deadline: Instant,
 }
 
 enum Next {
@@ -70,11 +71,15 @@ impl Gate {
         client: &Arc<ConnectionInfo>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let version = request.version();
+        let deadline = Instant::now() + self.limits.hold;
         if request.method() == Method::CONNECT {
             return Err(answer::refusal(version, "this is not a proxy for other hosts"));
         }
         let authority = host::authority(&request).map_err(|error| answer::refusal(version, error))?;
         let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?;
+        if !self.table.is_published() && !self.first_table(deadline).await {
+            return Err(self.pages.starting(request.headers()));
+        }
         let Some(entry) = self.table.find(&host) else {
             return Err(self.pages.unknown(&host, request.headers()));
         };
@@ -88,7 +93,7 @@ impl Gate {
         let host = host.into_owned();
         let accept = accept_of(request.headers());
         let outgoing = Outgoing::new(request, value, client);
-        self.pass(&Visitor { host: &host, accept, client }, entry, outgoing).await
+        self.pass(&Visitor { host: &host, accept, version, client, deadline }, entry, outgoing).await
     }
 
     async fn pass(
@@ -116,7 +121,10 @@ impl Gate {
                             }
                         }
                         // The table may have changed before anybody watched: look once more, then wait.
-                        None => waiting = Some(Waiting::new(self.table.changes())),
+                        None => {
+                            waiting =
+                                Some(Waiting { changes: self.table.changes(), deadline: visitor.deadline })
+                        }
                     }
                     let Some(found) = self.table.find(visitor.host) else {
                         return Err(self.pages.unknown(visitor.host, &visitor.accept));
@@ -145,6 +153,9 @@ impl Gate {
             Err(failed) => failed,
         };
         tracing::debug!(environment.name = %entry.route.name, service = %entry.route.service, error = %failed.why, "no answer from a container");
+        if failed.is_clients_fault {
+            return Err(answer::refusal(visitor.version, "its body is malformed or was cut"));
+        }
         let Some(outgoing) = failed.outgoing else {
             return Err(self.pages.unreachable(&entry.route, &visitor.accept));
         };
@@ -171,8 +182,22 @@ impl Gate {
             visit: &entry.visit,
             clock: &self.clock,
             supervisor: &self.supervisor,
+            grace: self.limits.tunnel_grace,
         };
-        outgoing.send(pool, &house).await
+        // Only where the request is held after a failure: else the connection's own limit is enough.
+        let connect_by = matches!(entry.target, Target::Replacing(_)).then_some(visitor.deadline);
+        outgoing.send(pool, connect_by, &house).await
+    }
+
+    /// Waits for the daemon's first table; returns whether it is there.
+    async fn first_table(&self, deadline: Instant) -> bool {
+        let mut waiting = Waiting { changes: self.table.changes(), deadline };
+        while !self.table.is_published() {
+            if !self.wait(&mut waiting).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Returns whether there is something new to look at.
@@ -188,12 +213,6 @@ impl Gate {
 struct Waiting {
     changes: watch::Receiver<()>,
     deadline: Instant,
-}
-
-impl Waiting {
-    fn new(changes: watch::Receiver<()>) -> Self {
-        Self { changes, deadline: Instant::now() + HOLD_LIMIT }
-    }
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

@@ -1,8 +1,11 @@
-//! Watches the raw bytes of an HTTP/1 connection for what could be read in two ways (request smuggling).
+//! Watches the raw bytes of a connection, while it is HTTP/1, for what could be read in two ways (request smuggling).
 //!
 //! hyper mends some such requests silently: it takes one of two equal lengths, and lets chunked win over a length.
 //! Here they are refused: the bytes that would complete the head are replaced by some that no parser accepts, so
 //! hyper answers 400 and closes. The guard can only refuse more; it never makes hyper accept anything.
+//!
+//! HTTP/2 has one reading only and passes untouched. What decides is what decides for hyper: the connection's first
+//! bytes, not what was agreed upon in the TLS handshake.
 
 use std::io;
 use std::pin::Pin;
@@ -16,33 +19,66 @@ use tokio::time::Sleep;
 use super::connection::ConnectionInfo;
 use super::framing::{Framing, Verdict};
 
-/// How long a client may take for the head of a request, from its first byte.
-pub(super) const HEAD_LIMIT: Duration = Duration::from_secs(10);
-
 /// Completes no head: a zero byte is neither a header's name nor its value.
 const POISON: &[u8] = b"\0\r\n\r\n";
+
+/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// All bytes so far, this many, are the beginning of [`PREFACE`].
+    Undecided(usize),
+    Http1,
+    Http2,
+}
 
 /// The plain side of a client's connection.
 pub(super) struct Guard<S> {
     stream: S,
     connection: Arc<ConnectionInfo>,
+    protocol: Protocol,
     framing: Framing,
     refused: bool,
+    head_limit: Duration,
     /// Runs while a head has begun and is not complete, from the connection's first moment on.
     head_deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guard<S> {
-    pub(super) fn new(stream: S, connection: Arc<ConnectionInfo>) -> Self {
-        let head_deadline = Some(Box::pin(tokio::time::sleep(HEAD_LIMIT)));
-        Self { stream, connection, framing: Framing::default(), refused: false, head_deadline }
+    /// `head_limit`: how long a client may take for the head of a request, from its first byte.
+    pub(super) fn new(stream: S, connection: Arc<ConnectionInfo>, head_limit: Duration) -> Self {
+        let head_deadline = Some(Box::pin(tokio::time::sleep(head_limit)));
+        Self {
+            stream,
+            connection,
+            protocol: Protocol::Undecided(0),
+            framing: Framing::default(),
+            refused: false,
+            head_limit,
+            head_deadline,
+        }
     }
 
     /// Judges what was just read; returns how many of the bytes hyper may see.
     fn judge(&mut self, read: &[u8]) -> usize {
+        self.protocol = self.protocol.after(read);
+        match self.protocol {
+            Protocol::Http2 => {
+                self.head_deadline = None;
+                return read.len();
+            }
+            // The beginning of the preface is nothing that the framing refuses; the deadline goes on.
+            Protocol::Undecided(_) => {
+                self.framing.advance(read);
+                return read.len();
+            }
+            Protocol::Http1 => {}
+        }
         let verdict = self.framing.advance(read);
         if self.framing.is_inside_head() {
-            self.head_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(HEAD_LIMIT)));
+            let limit = self.head_limit;
+            self.head_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         } else {
             self.head_deadline = None;
         }
@@ -56,6 +92,20 @@ impl<S> Guard<S> {
     }
 }
 
+impl Protocol {
+    fn after(self, read: &[u8]) -> Self {
+        let Self::Undecided(seen) = self else { return self };
+        let missing = PREFACE.get(seen..).unwrap_or_default();
+        if read.starts_with(missing) {
+            Self::Http2
+        } else if missing.starts_with(read) {
+            Self::Undecided(seen + read.len())
+        } else {
+            Self::Http1
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -63,7 +113,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.connection.is_tunnel() {
+        if this.protocol == Protocol::Http2 || this.connection.is_tunnel() {
             return Pin::new(&mut this.stream).poll_read(context, buffer);
         }
         if this.refused {

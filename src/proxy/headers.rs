@@ -74,15 +74,22 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         || OTHERS.contains(&name.as_str())
 }
 
-/// `Proxy` becomes a variable that CGI programs take for their own proxy. `Expect` was answered here already.
+/// `Proxy` becomes a variable that CGI programs take for their own proxy. `Expect` was answered here already. Such
+/// programs also take `_` for `-`: a name that is one of these then is one.
 fn is_for_proxies(name: &HeaderName) -> bool {
     let text = name.as_str();
     *name == FORWARDED
         || *name == EXPECT
-        || text.starts_with("x-forwarded-")
-        || text.starts_with("x-drey-")
-        || text == "x-real-ip"
+        || begins(text, "x-forwarded-")
+        || begins(text, "x-drey-")
+        || (text.len() == "x-real-ip".len() && begins(text, "x-real-ip"))
         || text == "proxy"
+}
+
+/// Whether `text` begins with `start`, with `_` in it read as `-`.
+fn begins(text: &str, start: &str) -> bool {
+    let alike = |(byte, wanted): (u8, u8)| byte == wanted || (byte == b'_' && wanted == b'-');
+    text.len() >= start.len() && text.bytes().zip(start.bytes()).all(alike)
 }
 
 fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
@@ -147,6 +154,11 @@ mod tests {
             ("x-forwarded-prefix", "/evil"),
             ("x-forwarded-server", "evil"),
             ("x-real-ip", "1.1.1.1"),
+            // Servers behind may read `_` as `-`: CGI, WSGI and Rack do.
+            ("x_forwarded_for", "1.1.1.1"),
+            ("x_forwarded-proto", "ftp"),
+            ("x-real_ip", "1.1.1.1"),
+            ("x_drey_environment", "1"),
             ("forwarded", "for=1.1.1.1"),
             ("proxy", "http://evil"),
             ("x-drey-environment", "1"),

@@ -20,13 +20,12 @@ use super::answer::AnswerBody;
 use super::connection::ConnectionInfo;
 use super::executor::{LocalTasks, drive};
 use super::gate::Gate;
-use super::guard::{Guard, HEAD_LIMIT};
-use super::pool::BUFFER_SIZE;
+use super::guard::Guard;
+use super::limits::{Limits, REQUEST_WAIT};
+use super::pool::{BUFFER_SIZE, CONNECTION_WINDOW, STREAM_WINDOW};
 use super::redirect::Redirect;
 use crate::supervisor::Supervisor;
 
-/// Connections at once, over both listeners.
-pub(super) const CONNECTION_LIMIT: usize = 16_384;
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed, for instance for want of file descriptors.
@@ -47,6 +46,7 @@ pub(super) struct Listener {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) service: Service,
     pub(super) places: Arc<Semaphore>,
+    pub(super) limits: Limits,
     pub(super) supervisor: Supervisor,
 }
 
@@ -79,13 +79,14 @@ impl Listener {
     }
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, info: Arc<ConnectionInfo>) {
-        let (tls, service, draining) = (self.tls.clone(), self.service.clone(), self.supervisor.draining());
+        let (tls, draining) = (self.tls.clone(), self.supervisor.draining());
+        let answering = Answering { service: self.service.clone(), info, limits: self.limits };
         self.supervisor.spawn("connection", async move {
             stream.set_nodelay(true).ok();
             let served = match tls {
-                None => serve(stream, service, info, draining).await,
+                None => serve(stream, answering, draining).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, service, info, draining).await,
+                    Ok(Ok(stream)) => serve(stream, answering, draining).await,
                     Ok(Err(error)) => Err(error.into()),
                     Err(_slow) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
                 },
@@ -99,19 +100,28 @@ impl Listener {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn serve<S>(
-    stream: S,
+/// How one connection's requests are answered.
+struct Answering {
     service: Service,
     info: Arc<ConnectionInfo>,
-    draining: CancellationToken,
-) -> Result<(), Failure>
+    limits: Limits,
+}
+
+async fn serve<S>(stream: S, answering: Answering, draining: CancellationToken) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Answering { service, info, limits } = answering;
     let tasks = LocalTasks::default();
     let mut builder = Builder::new(tasks.clone());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(BUFFER_SIZE);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAM_LIMIT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_WAIT).max_buf_size(BUFFER_SIZE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAM_LIMIT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(BUFFER_SIZE);
     let idle = info.clone();
     let ending = async move {
         tokio::select! {
@@ -119,7 +129,7 @@ where
             () = idle.idle() => {}
         }
     };
-    let stream = TokioIo::new(Guard::new(stream, info.clone()));
+    let stream = TokioIo::new(Guard::new(stream, info.clone(), limits.head));
     let answering = service_fn(move |request| answer(service.clone(), request, info.clone()));
     let connection = builder.serve_connection_with_upgrades(stream, answering);
     drive(connection, tasks, ending, |connection| connection.graceful_shutdown()).await

@@ -15,6 +15,7 @@ mod gate;
 mod guard;
 mod headers;
 mod host;
+mod limits;
 mod listener;
 mod local_ca;
 mod pages;

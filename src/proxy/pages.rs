@@ -69,6 +69,19 @@ impl Pages {
         self.phase(route, &page, request)
     }
 
+    /// The daemon has only just started and knows no branch yet.
+    pub(super) fn starting(&self, request: &HeaderMap) -> Response<AnswerBody> {
+        let note = Note {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            passes: true,
+            headline: "Starting",
+            explanation: "drey itself is starting and will know its branches in a moment.",
+            name: None,
+            reason: None,
+        };
+        self.answer(&note, request)
+    }
+
     /// No branch has this hostname.
     pub(super) fn unknown(&self, host: &str, request: &HeaderMap) -> Response<AnswerBody> {
         let explanation = format!(

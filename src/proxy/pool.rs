@@ -3,16 +3,18 @@
 //! A pool belongs to a route. When the route goes, the pool is retired: idle connections close, those in use close
 //! after their answer. So a recycled address never serves another branch.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::body::RequestBody;
@@ -24,6 +26,11 @@ use crate::supervisor::Supervisor;
 
 /// How much of a stream lies in memory between a fast and a slow side.
 pub(super) const BUFFER_SIZE: usize = 64 * 1024;
+/// How much of one HTTP/2 stream may be under way unread.
+pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
+/// How much of all streams of one HTTP/2 connection may be under way unread: many times a stream's, so that a few
+/// that nobody reads do not hold up the others.
+pub(super) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Idle connections kept for one container.
 const IDLE_CONNECTIONS: usize = 64;
 /// Servers commonly close after 60 s or more; the ones that do so earlier cost a retry.
@@ -118,9 +125,14 @@ impl Pool {
 
     /// Sends the request and waits for the head of the answer. A connection that the container closed while it was
     /// idle costs another try where nothing was sent, or where the request is safe and has no body.
-    pub(super) async fn send(self: &Arc<Self>, request: Request<RequestBody>) -> Result<Sent, SendFailure> {
+    /// A new connection must be there by `connect_by`.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        request: Request<RequestBody>,
+        connect_by: Option<Instant>,
+    ) -> Result<Sent, SendFailure> {
         if self.speaks_http2() {
-            return self.send_shared(request).await;
+            return self.send_shared(request, connect_by).await;
         }
         let mut request = request;
         let mut may_be_stale = true;
@@ -134,15 +146,16 @@ impl Pool {
                 }
             }
         }
-        self.send_fresh(request).await
+        self.send_fresh(request, connect_by).await
     }
 
     /// Sends the request on a connection of its own: for upgrades, and as the last try.
     pub(super) async fn send_fresh(
         self: &Arc<Self>,
         request: Request<RequestBody>,
+        connect_by: Option<Instant>,
     ) -> Result<Sent, SendFailure> {
-        let mut sender = match self.dial().await {
+        let mut sender = match within(connect_by, self.dial()).await {
             Ok(sender) => sender,
             Err(error) => return Err(SendFailure::Unreached(request, error)),
         };
@@ -153,11 +166,15 @@ impl Pool {
         }
     }
 
-    async fn send_shared(&self, request: Request<RequestBody>) -> Result<Sent, SendFailure> {
+    async fn send_shared(
+        &self,
+        request: Request<RequestBody>,
+        connect_by: Option<Instant>,
+    ) -> Result<Sent, SendFailure> {
         let mut request = request;
         let mut is_first = true;
         loop {
-            let mut sender = match self.dial_shared().await {
+            let mut sender = match within(connect_by, self.dial_shared()).await {
                 Ok(sender) => sender,
                 Err(error) => return Err(SendFailure::Unreached(request, error)),
             };
@@ -200,6 +217,8 @@ impl Pool {
         let tasks = LocalTasks::default();
         let (sender, connection) = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(BUFFER_SIZE)
             .handshake::<_, RequestBody>(TokioIo::new(stream))
             .await
@@ -277,6 +296,14 @@ impl Pool {
     /// Closes what was idle for too long, and forgets what the container closed.
     pub(super) fn sweep(&self) {
         lock(&self.idle).retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_LIMIT);
+    }
+}
+
+async fn within<T>(limit: Option<Instant>, dialed: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let Some(limit) = limit else { return dialed.await };
+    match tokio::time::timeout_at(limit, dialed).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

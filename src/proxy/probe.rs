@@ -1,13 +1,15 @@
 //! Asks a service whether it answers, the way its visitors will.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, USER_AGENT};
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio_rustls::rustls::ClientConfig;
@@ -57,11 +59,7 @@ async fn ask_http1(stream: Dialed, url: &ProbeUrl) -> PortResult<u16> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| told(&error))?;
     let request = request(url, &url.path, Version::HTTP_11)?;
-    let answer = sender.send_request(request);
-    tokio::select! {
-        answer = answer => Ok(answer.map_err(|error| told(&error))?.status().as_u16()),
-        ended = connection => Err(ended.err().map_or_else(closed, |error| told(&error))),
-    }
+    first_answer(sender.send_request(request), connection).await
 }
 
 async fn ask_http2(stream: Dialed, url: &ProbeUrl) -> PortResult<u16> {
@@ -70,11 +68,25 @@ async fn ask_http2(stream: Dialed, url: &ProbeUrl) -> PortResult<u16> {
         http2::handshake(tasks.clone(), TokioIo::new(stream)).await.map_err(|error| told(&error))?;
     let target = format!("http://{}{}", url.host, url.path);
     let request = request(url, &target, Version::HTTP_2)?;
-    tokio::select! {
-        answer = sender.send_request(request) => Ok(answer.map_err(|error| told(&error))?.status().as_u16()),
-        ended = drive(connection, tasks, std::future::pending(), |_| {}) => {
-            Err(ended.err().map_or_else(closed, |error| told(&error)))
-        }
+    let driven = drive(connection, tasks, std::future::pending(), |_| {});
+    first_answer(sender.send_request(request), driven).await
+}
+
+/// The answer's status. The connection may end in the very moment that brings the answer: the answer counts.
+async fn first_answer(
+    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    connection: impl Future<Output = hyper::Result<()>>,
+) -> PortResult<u16> {
+    let mut answer = std::pin::pin!(answer);
+    let ended = tokio::select! {
+        biased;
+        answer = &mut answer => return Ok(answer.map_err(|error| told(&error))?.status().as_u16()),
+        ended = connection => ended,
+    };
+    // Nobody drives the connection any more: the answer is there, or it fails at once.
+    match answer.await {
+        Ok(answer) => Ok(answer.status().as_u16()),
+        Err(_) => Err(ended.err().map_or_else(closed, |error| told(&error))),
     }
 }
 

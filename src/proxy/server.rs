@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 use super::gate::Gate;
-use super::listener::{CONNECTION_LIMIT, Listener, Service};
+use super::limits::Limits;
+use super::listener::{Listener, Service};
 use super::pages::Pages;
 use super::pool::Dialer;
 use super::redirect::Redirect;
@@ -43,13 +44,22 @@ impl Proxy {
         supervisor: &Supervisor,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProxyError> {
+        Self::bind_within(settings, Limits::new(), supervisor, clock).await
+    }
+
+    pub(super) async fn bind_within(
+        settings: ProxySettings,
+        limits: Limits,
+        supervisor: &Supervisor,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProxyError> {
         if settings.https.is_none() && settings.http.is_none() {
             return Err(ProxyError::NothingToListenOn);
         }
         let provider = Arc::new(ring::default_provider());
         let now = clock.now();
-        let gate = Arc::new(gate(&settings, supervisor, clock, &provider)?);
-        let places = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+        let gate = Arc::new(gate(&settings, limits, supervisor, clock, &provider)?);
+        let places = Arc::new(Semaphore::new(limits.connections));
         let mut proxy = Self { gate: gate.clone(), https: None, http: None };
         let mut authority = None;
         if let Some(address) = settings.https {
@@ -59,7 +69,7 @@ impl Proxy {
             authority = tls.authority;
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
-            run(Listener { socket, tls: Some(tls.acceptor), service, places, supervisor });
+            run(Listener { socket, tls: Some(tls.acceptor), service, places, limits, supervisor });
         }
         if let Some(address) = settings.http {
             let socket = listen("proxy.http", address).await?;
@@ -68,7 +78,7 @@ impl Proxy {
                 Some(https) => Service::Redirect(Arc::new(Redirect { https_port: https.port(), authority })),
                 None => Service::Gate(gate.clone()),
             };
-            run(Listener { socket, tls: None, service, places, supervisor: supervisor.clone() });
+            run(Listener { socket, tls: None, service, places, limits, supervisor: supervisor.clone() });
         }
         supervisor.spawn("proxy upkeep", async move { upkeep(gate).await });
         Ok(proxy)
@@ -98,6 +108,7 @@ impl RoutePublisher for Proxy {
 
 fn gate(
     settings: &ProxySettings,
+    limits: Limits,
     supervisor: &Supervisor,
     clock: Arc<dyn Clock>,
     provider: &Arc<CryptoProvider>,
@@ -109,6 +120,7 @@ fn gate(
         clock,
         supervisor: supervisor.clone(),
         draining: supervisor.draining(),
+        limits,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The table in force: read by every request without a lock, replaced as a whole.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -33,6 +34,7 @@ pub(super) struct Table {
     /// One publisher at a time; never taken by a request.
     publishing: Mutex<()>,
     changed: watch::Sender<()>,
+    published: AtomicBool,
 }
 
 #[derive(Default)]
@@ -50,12 +52,18 @@ impl Table {
             dialer: Arc::new(dialer),
             publishing: Mutex::default(),
             changed: watch::Sender::default(),
+            published: AtomicBool::new(false),
         }
     }
 
     /// What the canonical host leads to.
     pub(super) fn find(&self, host: &str) -> Option<Arc<Entry>> {
         self.current.load().hosts.get(host).cloned()
+    }
+
+    /// Whether there was a first table: until then nothing is known of any host.
+    pub(super) fn is_published(&self) -> bool {
+        self.published.load(Ordering::Acquire)
     }
 
     /// Sees each table that is published from now on.
@@ -73,6 +81,7 @@ impl Table {
         }
         let next = Arc::new(next.compiled);
         self.current.store(next.clone());
+        self.published.store(true, Ordering::Release);
         self.changed.send_replace(());
         for (_, pool) in before.pools.iter().filter(|(key, _)| !next.pools.contains_key(key)) {
             pool.retire();

@@ -1,12 +1,14 @@
 //! WebSocket and other upgrades of HTTP/1.1: two connections become one tunnel, once the container agreed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionInfo;
 use super::headers::has_token;
@@ -66,31 +68,43 @@ pub(super) struct Tunnel {
     pub(super) client: Arc<ConnectionInfo>,
     pub(super) visit: Arc<Visit>,
     pub(super) clock: Arc<dyn Clock>,
+    /// How long it may go on when the daemon drains.
+    pub(super) grace: Duration,
 }
 
 impl Tunnel {
-    /// Passes bytes both ways until both sides ended, or one broke.
+    /// Passes bytes both ways until both sides ended, one broke, or the daemon drains.
     pub(super) fn run(self, supervisor: &Supervisor) {
         self.client.become_tunnel();
+        let ending = ended(supervisor.draining(), self.grace);
         supervisor.spawn("proxy tunnel", async move {
-            let (client, container) = match tokio::try_join!(self.wanted.client, self.container) {
-                Ok(both) => both,
-                Err(error) => {
-                    tracing::debug!(%error, "an upgrade did not come about");
-                    return;
-                }
-            };
-            let (mut client, mut container) = (TokioIo::new(client), TokioIo::new(container));
-            let passed = tokio::io::copy_bidirectional_with_sizes(
-                &mut client,
-                &mut container,
-                BUFFER_SIZE / 4,
-                BUFFER_SIZE / 4,
-            );
-            if let Err(error) = passed.await {
-                tracing::debug!(%error, "a tunnel broke");
+            tokio::select! {
+                () = pass(self.wanted.client, self.container) => {}
+                () = ending => {}
             }
             self.visit.mark(self.clock.now());
         });
+    }
+}
+
+async fn ended(draining: CancellationToken, grace: Duration) {
+    draining.cancelled().await;
+    tokio::time::sleep(grace).await;
+}
+
+/// Both connections close when this is dropped.
+async fn pass(client: OnUpgrade, container: OnUpgrade) {
+    let (client, container) = match tokio::try_join!(client, container) {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::debug!(%error, "an upgrade did not come about");
+            return;
+        }
+    };
+    let (mut client, mut container) = (TokioIo::new(client), TokioIo::new(container));
+    let size = BUFFER_SIZE / 4;
+    let passed = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut container, size, size);
+    if let Err(error) = passed.await {
+        tracing::debug!(%error, "a tunnel broke");
     }
 }

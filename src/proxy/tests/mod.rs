@@ -13,6 +13,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
+use super::limits::Limits;
 use super::{Proxy, ProxySettings, TlsSettings};
 use crate::domain::environment::Phase;
 use crate::domain::names::{EnvironmentId, Generation};
@@ -20,6 +21,10 @@ use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme, Upstream};
 use crate::domain::time::Timestamp;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
+
+mod http2;
+mod probe;
+mod times;
 
 struct Today;
 impl Clock for Today {
@@ -36,6 +41,10 @@ struct House {
 
 impl House {
     async fn new(with_tls: bool) -> Self {
+        Self::within(with_tls, Limits::new()).await
+    }
+
+    async fn within(with_tls: bool, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let settings = ProxySettings {
@@ -46,7 +55,7 @@ impl House {
             dashboard_url: None,
         };
         let supervisor = Supervisor::new();
-        let proxy = Proxy::bind(settings, &supervisor, Arc::new(Today)).await.unwrap();
+        let proxy = Proxy::bind_within(settings, limits, &supervisor, Arc::new(Today)).await.unwrap();
         Self { proxy, supervisor, folder }
     }
 

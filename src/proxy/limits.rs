@@ -1,0 +1,38 @@
+//! The times and numbers that bound what clients may take, together where their relation can be seen.
+
+use std::time::Duration;
+
+use super::connection::IDLE_TICK;
+
+/// Connections at once over both listeners, where file descriptors allow them.
+const MOST_CONNECTIONS: usize = 16_384;
+
+/// How long hyper waits for a request of HTTP/1, the pause before it included. Longer than what closes an idle
+/// connection anyhow ([`IDLE_TICK`] twice); the guard times the head itself.
+pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(75);
+
+/// A proxy's bounds. Tests shorten them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// How long a client may take for the head of a request, from its first byte.
+    pub(super) head: Duration,
+    /// How long a request waits for a container that is being replaced.
+    pub(super) hold: Duration,
+    /// How long tunnels may go on when the daemon drains.
+    pub(super) tunnel_grace: Duration,
+    /// Connections at once, over both listeners.
+    pub(super) connections: usize,
+}
+
+impl Limits {
+    pub(super) fn new() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            hold: Duration::from_secs(10),
+            tunnel_grace: Duration::from_secs(2),
+            connections: MOST_CONNECTIONS,
+        }
+    }
+}
+
+const _: () = assert!(REQUEST_WAIT.as_secs() > 2 * IDLE_TICK.as_secs());
