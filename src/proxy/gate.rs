@@ -123,7 +123,7 @@ impl Gate {
                         // The table may have changed before anybody watched: look once more, then wait.
                         None => {
                             waiting =
-                                Some(Waiting { changes: self.table.changes(), deadline: visitor.deadline })
+                                Some(Waiting { changes: self.table.changes(), deadline: visitor.deadline });
                         }
                     }
                     let Some(found) = self.table.find(visitor.host) else {
