@@ -21,7 +21,7 @@ use crate::orchestrator::{House, Orchestrator};
 use crate::ports::Clock;
 use crate::proxy::{HttpProber, Proxy};
 use crate::store::Store;
-use crate::supervisor::{DRAIN_LIMIT, Supervisor};
+use crate::supervisor::{DRAIN_LIMIT, Supervisor, descriptors};
 use crate::web::Web;
 
 /// How often visits are written down.
@@ -34,6 +34,7 @@ const HOLDS_EVERY: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When it cannot start: each says what to do.
 pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
+    let descriptors = descriptors::raise();
     let data_dir = &settings.data_dir;
     make_private(data_dir)?;
     let _lock = DataDirLock::take(data_dir)?;
@@ -59,7 +60,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
-    tracing::info!(http = %settings.http.listen, domain = settings.proxy.domain, "drey serves");
+    tracing::info!(http = %settings.http.listen, domain = settings.proxy.domain, descriptors, "drey serves");
     until_signal().await?;
     end(&supervisor).await;
     std::fs::remove_file(data_dir.join("drey.sock")).ok();

@@ -108,7 +108,7 @@ impl Run<'_> {
         build.stand_upon(others, &prepared.document);
         let git = &self.house.ports.git;
         let inputs = git.build_inputs(&self.environment.repo, &prepared.commit, &build.sources).await?;
-        let recipe = build.recipe();
+        let recipe = build.recipe(self.house.store.instance());
         let dockerfile = match (&build.request.dockerfile_inline, &inputs.dockerfile) {
             (Some(text), _) => text.clone(),
             (None, Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),

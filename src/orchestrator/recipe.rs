@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::domain::images::{BuildRecipe, BuildSources};
+use crate::domain::names::InstanceId;
 use crate::ports::BuildRequest;
 
 use super::failure::Failure;
@@ -84,7 +85,7 @@ impl Build {
         }
     }
 
-    pub(super) fn recipe(&self) -> BuildRecipe {
+    pub(super) fn recipe(&self, instance: &InstanceId) -> BuildRecipe {
         let elsewhere = |value: &&String| !Path::new(value.as_str()).is_absolute();
         let contexts = self.request.additional_contexts.iter().filter(|(_, value)| elsewhere(value));
         BuildRecipe {
@@ -95,6 +96,7 @@ impl Build {
             additional: contexts.map(|(name, value)| (name.clone(), value.clone())).collect(),
             network_none: self.request.network_none,
             extra_hosts: self.request.extra_hosts.clone(),
+            instance: instance.to_string(),
         }
     }
 }

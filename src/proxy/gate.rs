@@ -122,8 +122,8 @@ impl Gate {
                         }
                         // The table may have changed before anybody watched: look once more, then wait.
                         None => {
-                            waiting =
-                                Some(Waiting { changes: self.table.changes(), deadline: visitor.deadline });
+                            let (changes, deadline) = (self.table.changes(), visitor.deadline);
+                            waiting = Some(Waiting { changes, deadline });
                         }
                     }
                     let Some(found) = self.table.find(visitor.host) else {

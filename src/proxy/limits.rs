@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use super::connection::IDLE_TICK;
+use crate::supervisor::descriptors;
 
 /// Connections at once over both listeners, where file descriptors allow them.
 const MOST_CONNECTIONS: usize = 16_384;
+
+/// A visitor's connection has one to a container behind it.
+const DESCRIPTORS_EACH: u64 = 2;
+/// Descriptors kept free for git, `SQLite`, the engine and idle connections to containers; of a low limit, half.
+const DESCRIPTORS_KEPT: u64 = 1024;
 
 /// How long hyper waits for a request of HTTP/1, the pause before it included. Longer than what closes an idle
 /// connection anyhow ([`IDLE_TICK`] twice); the guard times the head itself.
@@ -30,9 +36,30 @@ impl Limits {
             head: Duration::from_secs(10),
             hold: Duration::from_secs(10),
             tunnel_grace: Duration::from_secs(2),
-            connections: MOST_CONNECTIONS,
+            connections: connections(descriptors::limit()),
         }
     }
 }
 
+/// How many connections so many file descriptors allow: beyond it clients wait in the kernel's queue.
+fn connections(descriptors: u64) -> usize {
+    let kept = DESCRIPTORS_KEPT.min(descriptors / 2);
+    let allowed = (descriptors - kept) / DESCRIPTORS_EACH;
+    usize::try_from(allowed).map_or(MOST_CONNECTIONS, |allowed| allowed.clamp(1, MOST_CONNECTIONS))
+}
+
 const _: () = assert!(REQUEST_WAIT.as_secs() > 2 * IDLE_TICK.as_secs());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(connections(1024), 256);
+        assert_eq!(connections(4096), 1536);
+        assert_eq!(connections(65_536), MOST_CONNECTIONS);
+        assert_eq!(connections(u64::MAX), MOST_CONNECTIONS);
+        assert_eq!(connections(0), 1);
+    }
+}

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
 };
 use time::OffsetDateTime;
 
@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 const AUTHORITY_DAYS: u64 = 3650;
 /// Life of a leaf; browsers take 398 days at most.
 const LEAF_DAYS: u64 = 397;
-/// A leaf with less left is made anew at the next start.
+/// A leaf with less left is made anew.
 const RENEW_DAYS: u64 = 30;
 /// Clocks of visitors may be behind.
 const SKEW: Duration = Duration::from_secs(24 * 3600);
@@ -46,10 +46,13 @@ impl LocalCa {
     /// died between the two) counts as missing.
     pub(super) fn ensure(&self, domain: &str, now: Timestamp) -> Result<(), ProxyError> {
         let key_file = self.directory.join("ca.key");
-        if !self.authority().exists() || !key_file.exists() {
-            let (certificate, key) = authority(now)?;
+        if !self.authority().exists() || !key_file.exists() || !self.may_sign(domain) {
+            let (certificate, key) = authority(domain, now)?;
+            std::fs::remove_file(self.authority()).ok();
+            std::fs::remove_file(self.scope()).ok();
             self.write(&key_file, &key)?;
             self.write(&self.authority(), &certificate)?;
+            self.write(&self.scope(), &format!("{domain}\n"))?;
             std::fs::remove_file(self.stamp()).ok();
         }
         let wanted = format!("{domain}\n");
@@ -67,6 +70,23 @@ impl LocalCa {
         self.write(&leaf_key, &key)?;
         self.write(&leaf, &certificate)?;
         self.write(&self.stamp(), &format!("{wanted}{}\n", now.plus(days(LEAF_DAYS))))
+    }
+
+    /// Whether a certificate of the authority for this domain would be believed. One made before there was a scope may
+    /// sign for all.
+    fn may_sign(&self, domain: &str) -> bool {
+        let Ok(scope) = std::fs::read_to_string(self.scope()) else { return true };
+        let allowed = domain.strip_suffix(scope.trim());
+        let allowed = allowed.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if !allowed {
+            tracing::warn!(domain, scope = scope.trim(), "a new local authority is made: trust it once more");
+        }
+        allowed
+    }
+
+    /// Says which domain the authority may sign for.
+    fn scope(&self) -> PathBuf {
+        self.directory.join("ca.domain")
     }
 
     /// Says what the leaf is for and until when; written last, so that a half-made leaf is made again.
@@ -90,11 +110,20 @@ impl LocalCa {
     }
 }
 
-fn authority(now: Timestamp) -> Result<(String, String), ProxyError> {
+/// May sign for names in the domain only: who trusts it need not fear for other sites, should the key be stolen.
+fn authority(domain: &str, now: Timestamp) -> Result<(String, String), ProxyError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = named("drey local authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
+        // What is permitted binds names only: without this it could sign for any address.
+        excluded_subtrees: vec![
+            GeneralSubtree::IpAddress(CidrSubnet::V4([0; 4], [0; 4])),
+            GeneralSubtree::IpAddress(CidrSubnet::V6([0; 16], [0; 16])),
+        ],
+    });
     (params.not_before, params.not_after) = validity(now, AUTHORITY_DAYS);
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.self_signed(&key).map_err(failed)?;

@@ -67,6 +67,7 @@ impl Proxy {
             let socket = listen("proxy.https", address).await?;
             proxy.https = socket.local_addr().ok();
             authority = tls.authority;
+            supervisor.spawn("certificate", tls.renewal.run(gate.clock.clone(), supervisor.draining()));
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
             run(Listener { socket, tls: Some(tls.acceptor), service, places, limits, supervisor });

@@ -1,13 +1,15 @@
 //! WebSocket and other upgrades of HTTP/1.1: two connections become one tunnel, once the container agreed.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionInfo;
@@ -16,6 +18,9 @@ use super::pool::BUFFER_SIZE;
 use super::visits::Visit;
 use crate::ports::Clock;
 use crate::supervisor::Supervisor;
+
+/// How long a tunnel's ends may take to hear that it is over.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// A client that wants to speak another protocol.
 pub(super) struct Wanted {
@@ -78,10 +83,7 @@ impl Tunnel {
         self.client.become_tunnel();
         let ending = ended(supervisor.draining(), self.grace);
         supervisor.spawn("proxy tunnel", async move {
-            tokio::select! {
-                () = pass(self.wanted.client, self.container) => {}
-                () = ending => {}
-            }
+            pass(self.wanted.client, self.container, ending).await;
             self.visit.mark(self.clock.now());
         });
     }
@@ -92,9 +94,13 @@ async fn ended(draining: CancellationToken, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-/// Both connections close when this is dropped.
-async fn pass(client: OnUpgrade, container: OnUpgrade) {
-    let (client, container) = match tokio::try_join!(client, container) {
+async fn pass(client: OnUpgrade, container: OnUpgrade, ending: impl Future<Output = ()>) {
+    let mut ending = std::pin::pin!(ending);
+    let both = tokio::select! {
+        both = async { tokio::try_join!(client, container) } => both,
+        () = &mut ending => return,
+    };
+    let (client, container) = match both {
         Ok(both) => both,
         Err(error) => {
             tracing::debug!(%error, "an upgrade did not come about");
@@ -103,8 +109,16 @@ async fn pass(client: OnUpgrade, container: OnUpgrade) {
     };
     let (mut client, mut container) = (TokioIo::new(client), TokioIo::new(container));
     let size = BUFFER_SIZE / 4;
-    let passed = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut container, size, size);
-    if let Err(error) = passed.await {
-        tracing::debug!(%error, "a tunnel broke");
+    tokio::select! {
+        passed = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut container, size, size) => {
+            passed.inspect_err(|error| tracing::debug!(%error, "a tunnel broke")).ok();
+        }
+        () = ending => farewell(client, container).await,
     }
+}
+
+/// Tells both sides of the end, where they listen; the rest is cut.
+async fn farewell(mut client: TokioIo<Upgraded>, mut container: TokioIo<Upgraded>) {
+    let told = async { tokio::join!(client.shutdown(), container.shutdown()) };
+    tokio::time::timeout(FAREWELL_LIMIT, told).await.ok();
 }

@@ -3,6 +3,8 @@
 //! Every task of the floors above is spawned here: so each has a name, a panic is seen and told, and the daemon
 //! can say at its end that none is left.
 
+pub mod descriptors;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,6 +70,9 @@ impl Supervisor {
         self.soft.cancel();
         self.tracker.close();
         let by_itself = tokio::time::timeout(limit, self.tracker.wait()).await.is_ok();
+        if !by_itself {
+            tracing::warn!(tasks = self.live_tasks(), "not everything ended by itself: the rest is cut");
+        }
         self.hard.cancel();
         self.tracker.wait().await;
         by_itself && self.panics() == 0

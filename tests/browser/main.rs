@@ -72,8 +72,12 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
     }
 }
 
+/// A page is there in a second; a browser that hangs is not waited for.
+const BROWSER_LIMIT: &str = "60";
+
 fn chromium(arguments: &[&str], profile: &Path) -> String {
-    let output = Command::new("chromium")
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", BROWSER_LIMIT, "chromium"])
         .args([
             "--headless",
             "--no-sandbox",
@@ -86,6 +90,7 @@ fn chromium(arguments: &[&str], profile: &Path) -> String {
         .args(arguments)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}, after at most {BROWSER_LIMIT} s: {told}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -299,16 +299,16 @@ services:
 fn going_back_after_a_failed_update_brings_back_what_ran() {
     let world = World::new("back", &shop());
     let quick = COMPOSE.replace("build: ./web", "build: ./web\n    labels: {drey.ready.within: 5s}");
-    world.push("feature/x", &[("compose.yaml", &quick)]);
-    world.reaches("feature/x", "ready");
-    let good = world.git(&["rev-parse", "feature/x"]).trim().to_owned();
+    world.push("feature/back", &[("compose.yaml", &quick)]);
+    world.reaches("feature/back", "ready");
+    let good = world.git(&["rev-parse", "feature/back"]).trim().to_owned();
     let silent = "FROM drey-demo/tiny:1\nCMD [\"serve\", \"7777\", \"/\"]\n";
-    world.push("feature/x", &[("web/Dockerfile", silent)]);
-    world.reaches("feature/x", "failed");
+    world.push("feature/back", &[("web/Dockerfile", silent)]);
+    world.reaches("feature/back", "failed");
     world.git(&["reset", "-q", "--hard", &good]);
-    world.git(&["push", "-q", "-f", "origin", "feature/x"]);
-    world.reaches("feature/x", "ready");
-    world.serves("feature-x", "first page");
+    world.git(&["push", "-q", "-f", "origin", "feature/back"]);
+    world.reaches("feature/back", "ready");
+    world.serves("feature-back", "first page");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct BuildRecipe {
     pub additional: BTreeMap<String, String>,
     pub network_none: bool,
     pub extra_hosts: Vec<String>,
+    /// The daemon that builds, and removes what it built: another one on the same engine builds its own.
+    pub instance: String,
 }
 
 /// Digest of a build: equal when everything it reads is equal. `base_ids`: image reference → its id, `None` when
@@ -59,6 +61,7 @@ pub fn identity(
     encoding.option(recipe.platform.as_deref().map(str::as_bytes));
     encoding.map(&recipe.args);
     encoding.map(&recipe.additional);
+    encoding.text(&recipe.instance);
     encoding.count(usize::from(recipe.network_none));
     encoding.count(recipe.extra_hosts.len());
     recipe.extra_hosts.iter().for_each(|host| encoding.text(host));
@@ -232,6 +235,7 @@ mod tests {
             BuildRecipe { args: map("ab", "c"), ..Default::default() },
             BuildRecipe { additional: map("ab", "c"), ..Default::default() },
             BuildRecipe { network_none: true, ..Default::default() },
+            BuildRecipe { instance: "abc234".to_owned(), ..Default::default() },
             BuildRecipe { extra_hosts: vec!["a=b".to_owned()], ..Default::default() },
         ];
         let inputs = BuildInputs::default();

@@ -22,6 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
+mod certificate;
 mod http2;
 mod probe;
 mod times;
@@ -77,28 +78,29 @@ impl House {
         exchange(TcpStream::connect(self.proxy.http_address().unwrap()).await.unwrap(), request).await
     }
 
-    fn tls_config(&self, protocols: &[&[u8]]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        let authority = CertificateDer::from_pem_file(self.folder.path().join("ca.pem")).unwrap();
-        roots.add(authority).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        config
-    }
-
     async fn tls(
         &self,
         name: &'static str,
         protocols: &[&[u8]],
     ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.proxy.https_address().unwrap()).await?;
-        let connector = TlsConnector::from(Arc::new(self.tls_config(protocols)));
+        let connector = TlsConnector::from(Arc::new(trusting(&self.folder, protocols)));
         connector.connect(ServerName::try_from(name).unwrap(), stream).await
     }
+}
+
+/// A client that trusts the authority in the folder.
+fn trusting(folder: &tempfile::TempDir, protocols: &[&[u8]]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(folder.path().join("ca.pem")).unwrap();
+    roots.add(authority).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config
 }
 
 async fn exchange(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &str) -> String {
