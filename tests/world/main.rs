@@ -206,26 +206,26 @@ fn a_force_push_is_just_a_new_commit_and_a_push_can_wait() {
 #[test]
 fn killed_in_the_middle_it_still_reaches_what_was_wanted() {
     let mut world = World::new("killed", &shop());
-    world.push("feature/x", &[("web/index.html", "alive\n")]);
-    world.eventually("containers are being made", 60, || !world.things("feature/x").is_empty());
+    world.push("feature/killed", &[("web/index.html", "alive\n")]);
+    world.eventually("containers are being made", 60, || !world.things("feature/killed").is_empty());
     world.kill();
     world.start();
-    world.reaches("feature/x", "ready");
-    world.serves("feature-x", "alive");
-    let before = world.things("feature/x").len();
+    world.reaches("feature/killed", "ready");
+    world.serves("feature-killed", "alive");
+    let before = world.things("feature/killed").len();
 
-    world.git(&["push", "-q", "origin", ":feature/x"]);
+    world.git(&["push", "-q", "origin", ":feature/killed"]);
     world.eventually("the teardown has begun", 60, || {
-        world.things("feature/x").len() < before || {
-            world.environment("feature/x").is_some_and(|it| it["phase"] == "archiving")
+        world.things("feature/killed").len() < before || {
+            world.environment("feature/killed").is_some_and(|it| it["phase"] == "archiving")
         }
     });
     world.kill();
     world.start();
-    assert_eq!(world.archived("feature/x"), "deleted");
-    world.eventually("nothing is left", 60, || world.things("feature/x").is_empty());
+    assert_eq!(world.archived("feature/killed"), "deleted");
+    world.eventually("nothing is left", 60, || world.things("feature/killed").is_empty());
     let archives = world.drey(&["archive", "list", "--json"]).unwrap();
-    assert_eq!(archives.matches("\"feature/x\"").count(), 1, "{archives}");
+    assert_eq!(archives.matches("\"feature/killed\"").count(), 1, "{archives}");
 }
 
 #[test]
