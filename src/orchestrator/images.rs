@@ -44,14 +44,17 @@ impl ImageShop {
         Ok(self.house.store.set_images(environment, tags).await?)
     }
 
-    /// Removes those of the images that no other environment uses.
+    /// The environment uses these no longer; those that no other one uses go. Of several that end at the same time the
+    /// last removes what they shared.
     pub(super) async fn remove(&self, environment: EnvironmentId, tags: &[String]) -> Result<(), Failure> {
         let _alone = self.shelf.lock().await;
         let others = self.house.store.images_used_by_others(environment, tags).await?;
         for tag in tags.iter().filter(|tag| !others.contains(tag)) {
             self.house.ports.engine.remove(&Resource::Image(tag.clone())).await?;
         }
-        Ok(())
+        let mut used = self.house.store.images_of(environment).await?;
+        used.retain(|tag| !tags.contains(tag));
+        Ok(self.house.store.set_images(environment, &used).await?)
     }
 
     /// Builds, unless another environment did so while this one waited.

@@ -36,13 +36,11 @@ impl Run<'_> {
             Some(archive) => store.archive(archive).await?.is_some(),
             None => false,
         };
-        let images = store.images_of(id).await?;
-        let others = store.images_used_by_others(id, &images).await?;
         Ok(EndFacts {
             serving: self.environment.serving,
             archive,
             archived,
-            images: images.into_iter().filter(|tag| !others.contains(tag)).collect(),
+            images: store.images_of(id).await?,
             has_files: true,
             is_over: false,
         })

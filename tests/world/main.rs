@@ -91,6 +91,13 @@ fn branches_whose_names_look_alike_get_their_own_addresses_and_keep_them_over_a_
     for slug in &before {
         world.serves(slug, "first page");
     }
+    // They share the image of their page, and end together.
+    let images = world.images_of_the_daemon_of(&world.container("feature/a", "web"));
+    assert!(!images().is_empty());
+    for branch in branches {
+        world.drey(&["env", "destroy", &format!("world/{branch}")]).unwrap();
+    }
+    world.eventually("no image is left", 60, || images().is_empty());
 }
 
 #[test]

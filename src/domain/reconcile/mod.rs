@@ -214,7 +214,7 @@ pub struct EndFacts {
     pub archive: Option<String>,
     /// That archive is there and verified.
     pub archived: bool,
-    /// Tags of images built for it that no other environment uses.
+    /// Tags of images built for it.
     pub images: Vec<String>,
     pub has_files: bool,
     /// Its row already says that it is over.
@@ -246,7 +246,7 @@ pub fn end(observed: &Observed, facts: &EndFacts) -> Plan {
         plan.push(Step::RemoveVolume { name: volume.name.clone() }, "the environment ends");
     }
     for tag in &facts.images {
-        plan.push(Step::RemoveImage { tag: tag.clone() }, "no other environment uses it");
+        plan.push(Step::RemoveImage { tag: tag.clone() }, "it goes, unless another environment uses it");
     }
     if facts.has_files {
         plan.push(Step::RemoveFiles, "the environment ends");

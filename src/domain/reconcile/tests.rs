@@ -157,7 +157,7 @@ fn nothing_goes_before_it_is_archived() {
     remove container p-web-1: the environment ends
     remove network p_default: the environment ends
     remove volume p_data: the environment ends
-    remove image drey/shop/web:1: no other environment uses it
+    remove image drey/shop/web:1: it goes, unless another environment uses it
     remove the environment's files: the environment ends
     release slug and subnets: nothing of it is left
     ");
