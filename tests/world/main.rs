@@ -92,7 +92,8 @@ fn branches_whose_names_look_alike_get_their_own_addresses_and_keep_them_over_a_
         world.serves(slug, "first page");
     }
     // They share the image of their page, and end together.
-    let images = world.images_of_the_daemon_of(&world.container("feature/a", "web"));
+    let web = world.container("feature/a", "web");
+    let images = world.images_of_the_daemon_of(&web);
     assert!(!images().is_empty());
     for branch in branches {
         world.drey(&["env", "destroy", &format!("world/{branch}")]).unwrap();
