@@ -201,6 +201,7 @@ impl<'a> Scanner<'a> {
             .both()
             .into_iter()
             .map(|folder| folder.join(&reference.path))
+            .flat_map(both_readings)
             .map(|path| (path.clone(), resolve(self.checkout, &path)))
             .collect();
         let faults: Vec<&str> =
@@ -305,6 +306,20 @@ impl<'a> Scanner<'a> {
             message,
         });
     }
+}
+
+/// Compose takes `..` off the text, the system goes up from where the links before it lead: both must hold.
+fn both_readings(path: PathBuf) -> Vec<PathBuf> {
+    let mut text = PathBuf::new();
+    for part in path.components() {
+        let after_a_name = matches!(text.components().next_back(), Some(std::path::Component::Normal(_)));
+        if part == std::path::Component::ParentDir && after_a_name {
+            text.pop();
+        } else {
+            text.push(part);
+        }
+    }
+    if text == path { vec![path] } else { vec![path, text] }
 }
 
 /// The folders that a relative path may count from.
