@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::Path;
 
 use super::HookInstallError;
@@ -84,7 +84,8 @@ fn hand_over(path: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     let folder = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
-    chown(path, Some(folder.uid()), Some(folder.gid()))
+    // The folder is its owner's, who may put a link there meanwhile: it is never followed.
+    lchown(path, Some(folder.uid()), Some(folder.gid()))
 }
 
 pub(super) fn failed<'a>(
