@@ -1,6 +1,6 @@
 //! From an event to what follows from it, given what is known of its branch. Pure.
 
-use super::environment::{Environment, Intent, Outcome};
+use super::environment::{Environment, Intent, Outcome, Phase};
 use super::event::{Event, EventKind};
 use super::names::CommitSha;
 use super::time::Timestamp;
@@ -85,7 +85,8 @@ fn runs_or_will_run(environment: &Environment, commit: &Option<CommitSha>) -> bo
     matches!(environment.intent, Intent::Run { .. })
         && environment.ending.is_none()
         && environment.commit == *commit
-        && (environment.has_work() || environment.running_commit == *commit)
+        && (environment.has_work()
+            || (environment.running_commit == *commit && environment.phase != Phase::Failed))
 }
 
 fn requested(rebuild: bool, pull: bool, situation: Situation<'_>) -> Change {
@@ -130,7 +131,7 @@ fn nothing(reason: &str) -> Consequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::environment::{Ending, Phase};
+    use crate::domain::environment::Ending;
     use crate::domain::event::{EventId, EventSource, EventState};
     use crate::domain::names::{
         BranchName, EnvironmentId, Generation, InstanceId, ProjectName, RepoName, Slug,
@@ -208,6 +209,8 @@ mod tests {
         assert!(matches!(fold(&push(sha('a')), situation(Some(&there))).change, Change::Nothing { .. }));
         let failed = Environment { running_commit: None, phase: Phase::Failed, ..ready(sha('a')) };
         assert!(matches!(fold(&push(sha('a')), situation(Some(&failed))).change, Change::Intend { .. }));
+        let crashed = Environment { phase: Phase::Failed, ..ready(sha('a')) };
+        assert!(matches!(fold(&push(sha('a')), situation(Some(&crashed))).change, Change::Intend { .. }));
         let ending = Ending { outcome: Outcome::Deleted, due_at: Timestamp::from_millis(500) };
         let leaving = Environment { ending: Some(ending), ..ready(sha('a')) };
         assert!(matches!(fold(&push(sha('a')), situation(Some(&leaving))).change, Change::Intend { .. }));

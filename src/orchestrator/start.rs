@@ -34,7 +34,7 @@ impl Run<'_> {
         commit: &CommitSha,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let mut attempt = 0;
+        let (mut attempt, mut probes) = (0, 0);
         loop {
             let observed = self.house.ports.engine.observe(&self.environment.project).await?;
             let waiting = match readiness::judge(stack, &observed) {
@@ -43,9 +43,12 @@ impl Run<'_> {
                 }
                 Readiness::Pending { waiting } => waiting.join("; "),
                 Readiness::Ready => {
-                    match self.ask_primary(stack, &observed, PROBE_LIMIT * (attempt + 1)).await {
+                    match self.ask_primary(stack, &observed, probe_limit(probes, deadline)).await {
                         Ok(()) => return self.publish(stack, commit, &observed).await,
-                        Err(reason) => reason,
+                        Err(reason) => {
+                            probes += 1;
+                            reason
+                        }
                     }
                 }
             };
@@ -185,6 +188,12 @@ impl Run<'_> {
         }
         Failure::Failed(format!("{reason}\n\n{}", lines.join("\n")))
     }
+}
+
+/// More patience with each probe, but never much beyond the deadline.
+fn probe_limit(probes: u32, deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    (PROBE_LIMIT * (probes + 1)).min(left.max(PROBE_LIMIT))
 }
 
 /// Keeps lines in memory; for a bounded tail only.
