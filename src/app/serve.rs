@@ -62,7 +62,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
     tracing::info!(http = %settings.http.listen, domain = settings.proxy.domain, descriptors, "drey serves");
     until_signal().await?;
-    end(&supervisor).await;
+    tracing::info!("drey ends: running steps may finish");
+    supervisor.finish(DRAIN_LIMIT).await;
     std::fs::remove_file(data_dir.join("drey.sock")).ok();
     store.close().await;
     // What was cut is taken up by the next start, and a visitor may stay as long as they like: neither is a fault.
@@ -74,13 +75,6 @@ fn make_private(data_dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("data_dir: {} cannot be made", data_dir.display()))?;
     std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700))
         .with_context(|| format!("data_dir: {} is not ours", data_dir.display()))
-}
-
-async fn end(supervisor: &Supervisor) {
-    tracing::info!("drey ends: running steps may finish");
-    if !supervisor.finish(DRAIN_LIMIT).await {
-        tracing::warn!("not everything ended by itself: see above, or a visitor's request was cut");
-    }
 }
 
 /// A socket that only its owner may open; one that a former life left is replaced.

@@ -51,8 +51,8 @@ impl LocalCa {
             std::fs::remove_file(self.authority()).ok();
             std::fs::remove_file(self.scope()).ok();
             self.write(&key_file, &key)?;
-            self.write(&self.authority(), &certificate)?;
             self.write(&self.scope(), &format!("{domain}\n"))?;
+            self.write(&self.authority(), &certificate)?;
             std::fs::remove_file(self.stamp()).ok();
         }
         let wanted = format!("{domain}\n");
