@@ -76,7 +76,14 @@ fn outline(checkout: &Path, copy: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(checkout)? {
         let entry = entry?;
         let there = copy.join(entry.file_name());
-        if entry.path().is_dir() { std::fs::create_dir(there)? } else { std::fs::write(there, "")? }
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, there)?;
+        } else if kind.is_dir() {
+            std::fs::create_dir(there)?;
+        } else {
+            std::fs::write(there, "")?;
+        }
     }
     Ok(())
 }

@@ -104,6 +104,14 @@ impl TestHouse {
         Self::open(world, folder, newest).await
     }
 
+    /// How most stories begin: main at `a`, `feature/x` at `b`, pushed and ready.
+    pub(crate) async fn begin(&self) {
+        self.commit('a', "main", &[], document());
+        self.commit('b', "feature/x", &['a'], document());
+        self.push("feature/x").await;
+        self.reaches("feature/x", Phase::Ready).await;
+    }
+
     /// Puts a commit at the remote's branch; says nothing to drey.
     pub(crate) fn commit(&self, name: char, branch: &str, parents: &[char], document: Value) {
         self.world.with(|inside| {

@@ -30,10 +30,7 @@ async fn a_pushed_branch_becomes_ready_and_is_routed() {
 #[tokio::test]
 async fn a_merge_archives_and_leaves_nothing() {
     in_house(|house| async move {
-        house.commit('a', "main", &[], document());
-        house.commit('b', "feature/x", &['a'], document());
-        house.push("feature/x").await;
-        house.reaches("feature/x", Phase::Ready).await;
+        house.begin().await;
         house.commit('b', "main", &['a'], document());
         house.push_main('a').await;
         house.reaches("feature/x", Phase::Archived).await;
@@ -126,10 +123,7 @@ async fn a_failed_first_deployment_leaves_volumes_only_and_the_next_push_mends_i
 #[tokio::test]
 async fn a_broken_update_leaves_what_runs_alone() {
     in_house(|house| async move {
-        house.commit('a', "main", &[], document());
-        house.commit('b', "feature/x", &['a'], document());
-        house.push("feature/x").await;
-        house.reaches("feature/x", Phase::Ready).await;
+        house.begin().await;
         let mut broken = document();
         broken["x-broken"] = json!("compose.yaml: services.web.depends_on: no service is named worker");
         house.commit('c', "feature/x", &['b'], broken);
@@ -145,10 +139,7 @@ async fn a_broken_update_leaves_what_runs_alone() {
 #[tokio::test]
 async fn going_back_to_the_former_commit_replaces_what_a_failed_update_left() {
     in_house(|house| async move {
-        house.commit('a', "main", &[], document());
-        house.commit('b', "feature/x", &['a'], document());
-        house.push("feature/x").await;
-        house.reaches("feature/x", Phase::Ready).await;
+        house.begin().await;
         let mut silent = document();
         silent["services"]["web"]["command"] = json!(["nobody-listens"]);
         silent["services"]["web"]["labels"] = json!({"drey.ready.within": "1s"});
@@ -189,10 +180,7 @@ async fn a_cut_start_leaves_nothing_when_the_next_push_cannot_start_at_all() {
 #[tokio::test]
 async fn what_is_blocked_before_anything_was_touched_goes_on_being_served() {
     in_house(|house| async move {
-        house.commit('a', "main", &[], document());
-        house.commit('b', "feature/x", &['a'], document());
-        house.push("feature/x").await;
-        house.reaches("feature/x", Phase::Ready).await;
+        house.begin().await;
         let mut changed = document();
         changed["volumes"]["data"]["driver_opts"] = json!({"type": "tmpfs", "device": "tmpfs"});
         changed["services"]["worker"] = json!({"image": "redis:7", "networks": {"default": null}});

@@ -25,9 +25,6 @@ pub(super) fn mount(document: &mut Value) {
         }
         if let Some(entries) = document.get_mut(section).and_then(Value::as_object_mut) {
             entries.retain(|_, entry| entry.get("file").is_none());
-            if entries.is_empty() {
-                document.as_object_mut().map(|top| top.remove(section));
-            }
         }
     }
 }
@@ -108,7 +105,7 @@ mod tests {
         assert_eq!(web.get("secrets"), None);
         assert_eq!(
             (&found["configs"], found.get("secrets")),
-            (&json!({ "inline": { "content": "a" } }), None)
+            (&json!({ "inline": { "content": "a" } }), Some(&json!({})))
         );
         let label = |document: &Value| document["services"]["web"]["labels"][CONTENT_LABEL].clone();
         assert_eq!(label(&found), label(&document("a")));
