@@ -1,8 +1,8 @@
 //! What was rendered last for each project: the same files with the same variables are not rendered twice.
 //!
 //! Compose reads nothing but the files that the scan has seen and the variables that it is given, so what it makes of
-//! them is known. Most pushes change code, not compose files. Held in memory only: another life of the daemon, or another
-//! version of the tool, begins with nothing.
+//! them is known. Most pushes change code, not compose files. Held in memory only: another life of the daemon begins with
+//! nothing. A plugin that is replaced counts from there on, as its version does.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
