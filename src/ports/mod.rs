@@ -14,5 +14,5 @@ pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, 
 pub use error::{PortError, PortResult};
 pub use git::{Git, Remote, TreeLimits};
 pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher};
-pub use stacks::{BuildRequest, Builder, RenderRequest, Rendered, Stacks, UpRequest};
+pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use workspace::{Logs, Workspace};
