@@ -127,6 +127,7 @@ mod tests {
             binds: Vec::new(),
             routes: Vec::new(),
             readiness: ReadinessSpec { path: "/".to_owned(), within_seconds: 120 },
+            settings: Default::default(),
         };
         let request = UpRequest {
             project: ProjectName::from_stored("drey-ab-1-x".to_owned()),

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::domain::settings::SettingFault;
+
 /// Names the key, the reason and the way out.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RewriteError {
@@ -24,6 +26,6 @@ pub enum RewriteError {
     InactiveDependency { service: String, needed: String },
     #[error("{key}: {path} is not in the commit")]
     NotInCommit { key: String, path: String },
-    #[error("x-drey.{key}: {reason}")]
-    Setting { key: String, reason: String },
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Settings(Vec<SettingFault>),
 }
