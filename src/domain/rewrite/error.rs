@@ -29,3 +29,18 @@ pub enum RewriteError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Settings(Vec<SettingFault>),
 }
+
+impl RewriteError {
+    /// The key that the text begins with.
+    pub fn key(&self) -> String {
+        match self {
+            Self::NoPrimary { .. } => "services".to_owned(),
+            Self::SeveralPrimaries(service) | Self::NoPort(service) => format!("services.{service}"),
+            Self::Label { service, label, .. } => format!("services.{service}.labels.{label}"),
+            Self::SameHost { two, .. } => format!("services.{two}.labels.drey.host"),
+            Self::InactiveDependency { service, .. } => format!("services.{service}.depends_on"),
+            Self::NotInCommit { key, .. } => key.clone(),
+            Self::Settings(faults) => faults.first().map(|fault| fault.key.clone()).unwrap_or_default(),
+        }
+    }
+}

@@ -26,7 +26,7 @@ use super::settings::StackSettings;
 use super::stack::Stack;
 
 pub use binds::{BoundContent, bound_paths};
-pub use discovery::{Discovered, discover};
+pub use discovery::{Discovered, DiscoveredService, discover};
 pub use error::RewriteError;
 pub use networks::network_keys;
 pub use overlay::{ServiceLimits, overlay_values};
