@@ -1,8 +1,10 @@
 //! `drey stack check`: would this checkout deploy? Needs no daemon and no engine, starts nothing.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::{Value, json};
 
 use super::wiring;
 use crate::adapters::compose::{ComposeCli, ComposeSettings, scan};
@@ -10,14 +12,54 @@ use crate::config::{Repository, Settings};
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, InstanceId, ProjectName, RepoName, Slug};
 use crate::domain::observed::ImageFacts;
 use crate::domain::policy::{self, Action, Finding, Permissions, Rule, Verdict};
-use crate::domain::rewrite::{self, AddressParts, CommitVariables};
-use crate::ports::{PortError, RenderRequest, Stacks};
+use crate::domain::rewrite::{self, AddressParts, CommitVariables, DiscoveredService, RewriteError};
+use crate::ports::{PortError, RenderRequest, Rendered, Stacks};
+
+/// The domain that is shown where no configuration names one.
+const EXAMPLE_DOMAIN: &str = "qa.example";
+
+/// The answer: the verdict, and what would be routed.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub verdict: Verdict,
+    /// The primary first; empty where only the images tell, and where the files are refused.
+    pub routes: Vec<DiscoveredService>,
+    /// Where branches live.
+    pub domain: String,
+}
+
+impl Report {
+    /// `{"verdict":"accept|reject","findings":[…],"routes":[…]}`, as `drey stack check --json` prints it.
+    pub fn to_json(&self) -> Value {
+        let route = |route: &DiscoveredService| {
+            json!({
+                "service": route.service, "host": route.label, "port": route.port, "scheme": route.scheme,
+                "primary": route.label.is_empty(),
+            })
+        };
+        let routes = self.routes.iter().map(route).collect();
+        let mut document = self.verdict.to_json();
+        if let Some(members) = document.as_object_mut() {
+            members.insert("routes".to_owned(), routes);
+        }
+        document
+    }
+}
 
 /// Judges the folder, by a repository's settings where one is given.
 ///
 /// # Errors
 /// When the folder is not there or compose cannot be run; what is wrong with the files themselves is a finding.
-pub async fn check(dir: &Path, configured: Option<(&Settings, &Repository)>) -> anyhow::Result<Verdict> {
+pub async fn check(dir: &Path, configured: Option<(&Settings, &Repository)>) -> anyhow::Result<Report> {
+    let domain = configured.map_or(EXAMPLE_DOMAIN, |(settings, _)| &settings.proxy.domain).to_owned();
+    let (verdict, routes) = examine(dir, configured).await?;
+    Ok(Report { verdict, routes, domain })
+}
+
+async fn examine(
+    dir: &Path,
+    configured: Option<(&Settings, &Repository)>,
+) -> anyhow::Result<(Verdict, Vec<DiscoveredService>)> {
     let checkout = dir.canonicalize().with_context(|| format!("{}: no such folder", dir.display()))?;
     let work = WorkFolder::create()?;
     let compose = ComposeCli::new(ComposeSettings {
@@ -48,9 +90,9 @@ pub async fn check(dir: &Path, configured: Option<(&Settings, &Repository)>) -> 
     if !named.is_empty()
         && let Err(findings) = scan::scan(checkout, &named)
     {
-        return Ok(Verdict::from_scan(findings));
+        return Ok((Verdict::from_scan(findings), Vec::new()));
     }
-    let verdict = match compose.services(checkout, &files) {
+    let judged = match compose.services(checkout, &files) {
         Ok(services) => {
             let request = RenderRequest {
                 checkout: checkout.to_owned(),
@@ -62,9 +104,12 @@ pub async fn check(dir: &Path, configured: Option<(&Settings, &Repository)>) -> 
         }
         Err(error) => Err(error),
     };
-    match verdict {
-        Ok(verdict) => Ok(verdict),
-        Err(PortError::Permanent(reason) | PortError::NotFound(reason)) => Ok(refused(reason)),
+    match judged {
+        Ok(judged) => Ok(judged),
+        Err(PortError::Permanent(reason) | PortError::NotFound(reason)) => {
+            let file = (!named.is_empty()).then(|| shown(&named));
+            Ok((Verdict::from_scan(vec![refusal(file, String::new(), reason)]), Vec::new()))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -89,48 +134,49 @@ fn outline(checkout: &Path, copy: &Path) -> std::io::Result<()> {
 }
 
 fn judge(
-    rendered: &crate::ports::Rendered,
+    rendered: &Rendered,
     repository: Option<&Repository>,
     permissions: &Permissions,
-) -> Verdict {
-    let verdict = policy::judge(&rendered.document, &rendered.facts, permissions);
+) -> (Verdict, Vec<DiscoveredService>) {
+    let mut verdict = policy::judge(&rendered.document, &rendered.facts, permissions)
+        .with_scan(&rendered.remarks, &rendered.sources);
     if !verdict.is_accepted() {
-        return verdict;
+        return (verdict, Vec::new());
     }
     let profiles = repository.map(|it| it.profiles.clone()).unwrap_or_default();
-    let no_images = std::collections::BTreeMap::<String, ImageFacts>::new();
+    let no_images = BTreeMap::<String, ImageFacts>::new();
     let routed = rewrite::select(&policy::neutralised(&rendered.document, &verdict), &profiles)
         .and_then(|document| rewrite::discover(&document, &no_images));
     match routed {
-        Ok(_) => verdict,
+        Ok(discovered) => (verdict, discovered.services),
         // Only the images could tell which service is meant: that is for the deployment to find out.
-        Err(rewrite::RewriteError::NoPrimary { .. } | rewrite::RewriteError::NoPort(_))
-            if !opens_ports(&rendered.document) =>
-        {
-            verdict
+        Err(RewriteError::NoPrimary { .. } | RewriteError::NoPort(_)) if !opens_ports(&rendered.document) => {
+            (verdict, Vec::new())
         }
-        Err(error) => refused(error.to_string()),
+        Err(error) => {
+            let key = error.key();
+            let text = error.to_string();
+            let reason = text.strip_prefix(&format!("{key}: ")).unwrap_or(&text).to_owned();
+            verdict.findings.push(refusal(rendered.sources.of(&key), key, reason));
+            (verdict, Vec::new())
+        }
     }
 }
 
 /// Whether the file itself says where anything listens.
-fn opens_ports(document: &serde_json::Value) -> bool {
-    let filled = |value: Option<&serde_json::Value>| {
-        value.and_then(serde_json::Value::as_array).is_some_and(|list| !list.is_empty())
-    };
+fn opens_ports(document: &Value) -> bool {
+    let filled = |value: Option<&Value>| value.and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     rewrite::services_of(document)
         .any(|(_, service)| filled(service.get("ports")) || filled(service.get("expose")))
 }
 
 /// Compose itself, or the search for routes, does not take the files.
-fn refused(message: String) -> Verdict {
-    Verdict::from_scan(vec![Finding {
-        file: None,
-        key: String::new(),
-        rule: Rule::Yaml,
-        action: Action::Reject,
-        message,
-    }])
+fn refusal(file: Option<String>, key: String, message: String) -> Finding {
+    Finding { file, key, rule: Rule::Yaml, action: Action::Reject, message }
+}
+
+fn shown(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn project() -> anyhow::Result<ProjectName> {
@@ -140,10 +186,10 @@ fn project() -> anyhow::Result<ProjectName> {
 fn variables(
     repository: Option<&Repository>,
     services: &[String],
-) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+) -> anyhow::Result<BTreeMap<String, String>> {
     let (slug, branch) = (Slug::parse("check")?, BranchName::parse("check")?);
     let (repo, commit) = (RepoName::parse("check")?, CommitSha::parse(&"0".repeat(40))?);
-    let address = AddressParts { slug: &slug, domain: "qa.example", proto: "https", port: None };
+    let address = AddressParts { slug: &slug, domain: EXAMPLE_DOMAIN, proto: "https", port: None };
     let mut variables = repository.map(|it| it.env.clone()).unwrap_or_default();
     let of = CommitVariables { repo: &repo, branch: &branch, commit: &commit };
     variables.extend(rewrite::render_variables(address, of, services));
@@ -151,7 +197,7 @@ fn variables(
 }
 
 /// A folder of our own under the system's temporary one; removed when dropped.
-struct WorkFolder(std::path::PathBuf);
+struct WorkFolder(PathBuf);
 
 impl WorkFolder {
     fn create() -> anyhow::Result<Self> {
@@ -165,5 +211,60 @@ impl WorkFolder {
 impl Drop for WorkFolder {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(services: &Value) -> Value {
+        let mut rendered = Rendered {
+            document: json!({ "name": "p", "services": services }),
+            files: vec!["compose.yaml".into()],
+            facts: Default::default(),
+            remarks: vec![Finding {
+                file: Some(".env".to_owned()),
+                key: "COMPOSE_FILE".to_owned(),
+                rule: Rule::HostEnvironment,
+                action: Action::Neutralise,
+                message: "leave it out".to_owned(),
+            }],
+            sources: Default::default(),
+        };
+        rendered.sources.begin_file("compose.yaml");
+        let (verdict, routes) = judge(&rendered, None, &Permissions::default());
+        Report { verdict, routes, domain: EXAMPLE_DOMAIN.to_owned() }.to_json()
+    }
+
+    #[test]
+    fn the_answer_has_files_remarks_and_routes() {
+        let found = report(&json!({
+            "web": { "image": "nginx:1", "ports": [{ "target": 80 }] },
+            "api": { "image": "nginx:1", "expose": ["3000"], "labels": { "drey.scheme": "h2c" } },
+        }));
+        assert_eq!(found["verdict"], "accept", "{found:#}");
+        assert_eq!(
+            found["routes"],
+            json!([
+                { "service": "web", "host": "", "port": 80, "scheme": "http", "primary": true },
+                { "service": "api", "host": "api", "port": 3000, "scheme": "h2c", "primary": false },
+            ])
+        );
+        assert_eq!(found["findings"][0]["file"], ".env");
+        assert_eq!(found["findings"][1]["file"], "compose.yaml");
+    }
+
+    #[test]
+    fn where_no_route_is_found_the_remarks_stay() {
+        let port = json!([{ "target": 80 }]);
+        let found = report(
+            &json!({ "a": { "image": "nginx:1", "ports": port }, "b": { "image": "nginx:1", "ports": port } }),
+        );
+        let findings = found["findings"].as_array().unwrap();
+        assert_eq!((&found["verdict"], &found["routes"]), (&json!("reject"), &json!([])));
+        assert_eq!(findings.first().unwrap()["key"], "COMPOSE_FILE");
+        assert_eq!(findings.last().unwrap()["key"], "services");
+        assert_eq!(report(&json!({ "a": { "image": "nginx:1" } }))["verdict"], "accept");
     }
 }

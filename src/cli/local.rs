@@ -116,16 +116,13 @@ pub(super) fn stack(command: &StackCommand, config: Option<&Path>, json: bool) -
         (Some(settings), Some(repo)) => Some((settings, repository(settings, repo)?)),
         _ => None,
     };
-    let verdict = app::block_on(app::stack_check::check(dir, configured))?;
+    let report = app::block_on(app::stack_check::check(dir, configured))?;
     if json {
-        print_json(&verdict.to_json());
+        print_json(&report.to_json());
     } else {
-        for finding in &verdict.findings {
-            print(&plain(&finding.to_string()));
-        }
-        print(if verdict.is_accepted() { "accepted" } else { "refused" });
+        super::stack::show(&report);
     }
-    Ok(if verdict.is_accepted() { Exit::Done } else { Exit::Refused })
+    Ok(if report.verdict.is_accepted() { Exit::Done } else { Exit::Refused })
 }
 
 fn repository<'a>(settings: &'a Settings, name: &str) -> Result<&'a Repository, Failure> {

@@ -1,6 +1,5 @@
 //! Settings of the daemon: flag > environment > file > default; all faults are reported at once.
 
-mod branches;
 mod error;
 mod reader;
 mod repository;
@@ -15,7 +14,6 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
-pub use branches::BranchGlobs;
 pub use error::{ConfigErrors, Fault};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::branches::BranchGlobs;
 use super::reader::Section;
 use super::secret::Secret;
+use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
 
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.

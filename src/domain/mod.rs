@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a clock, a file, a socket or a task; time and ids come in as values.
 
+pub mod branches;
 pub mod duration;
 pub mod environment;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod readiness;
 pub mod reconcile;
 pub mod rewrite;
 pub mod route;
+pub mod settings;
 pub mod slug;
 pub mod stack;
 pub mod subnet;

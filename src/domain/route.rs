@@ -68,3 +68,15 @@ pub enum Scheme {
     /// Probed by a connect, never routed.
     Tcp,
 }
+
+impl Scheme {
+    /// As in the label `drey.scheme`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::H2c => "h2c",
+            Self::Tcp => "tcp",
+        }
+    }
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::route::Scheme;
+use super::settings::StackSettings;
 
 /// A rewritten compose project: the document that is deployed to the letter, and what drey needs to know of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Stack {
     /// The primary comes first.
     pub routes: Vec<RouteSpec>,
     pub readiness: ReadinessSpec,
+    /// Absent in what older versions have stored.
+    #[serde(default)]
+    pub settings: StackSettings,
 }
 
 /// What readiness and routing need to know of a service.

@@ -156,10 +156,17 @@ impl Orchestrator {
                 self.house.store.mark_own_commit(environment.id).await?;
             }
         }
-        if !had_own_commit || repository.branches.keeps(&environment.branch) {
+        if !had_own_commit || self.keeps(repository, environment).await? {
             return Ok(false);
         }
         Ok(git.is_merged(repo, tip, &refs.main).await?)
+    }
+
+    /// Whether the environment outlives its merge.
+    async fn keeps(&self, repository: &Repository, environment: &Environment) -> Result<bool, StoreError> {
+        let branch = &environment.branch;
+        let own = self.house.store.stack_settings(environment.id).await?.keep;
+        Ok(own.map_or_else(|| repository.branches.keeps(branch), |globs| globs.matches(branch)))
     }
 
     async fn schedule_end(
@@ -169,7 +176,9 @@ impl Orchestrator {
         outcome: Outcome,
     ) -> Result<(), Failure> {
         let now = self.house.ports.clock.now();
-        let ending = Ending { outcome, due_at: now.plus(repository.merge_grace) };
+        let own = self.house.store.stack_settings(environment.id).await?.merge_grace;
+        let grace = own.unwrap_or(repository.merge_grace);
+        let ending = Ending { outcome, due_at: now.plus(grace) };
         tracing::info!(
             environment.slug = %environment.slug,
             outcome = outcome.word(),
@@ -177,7 +186,7 @@ impl Orchestrator {
             "the environment will end"
         );
         self.house.store.set_ending(environment.id, Some(ending), now).await?;
-        if repository.merge_grace.is_zero() {
+        if grace.is_zero() {
             self.submit_due(environment).await?;
         }
         Ok(())

@@ -119,7 +119,8 @@ impl Run<'_> {
     }
 
     fn accept(&self, repository: &Repository, rendered: &Rendered) -> Result<Value, Failure> {
-        let verdict = policy::judge(&rendered.document, &rendered.facts, &repository.permissions);
+        let verdict = policy::judge(&rendered.document, &rendered.facts, &repository.permissions)
+            .with_scan(&rendered.remarks, &rendered.sources);
         for finding in &verdict.findings {
             self.say(format!("policy: {finding}"));
         }

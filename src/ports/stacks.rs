@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{LogSink, PortResult};
 use crate::domain::names::ProjectName;
-use crate::domain::policy::CheckoutFacts;
+use crate::domain::policy::{CheckoutFacts, Finding, Sources};
 use crate::domain::stack::Stack;
 
 /// `docker compose`, the reference tool.
@@ -70,6 +70,10 @@ pub struct Rendered {
     pub files: Vec<PathBuf>,
     /// What lies at the paths that the document names.
     pub facts: CheckoutFacts,
+    /// What the raw scan has noticed and dropped.
+    pub remarks: Vec<Finding>,
+    /// Which of the files says which key.
+    pub sources: Sources,
 }
 
 /// What is to run.

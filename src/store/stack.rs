@@ -3,6 +3,7 @@
 use super::codec::Row;
 use super::{Store, StoreResult};
 use crate::domain::names::{EnvironmentId, Generation};
+use crate::domain::settings::StackSettings;
 use crate::domain::stack::Stack;
 
 /// A stack and the generation that brought it.
@@ -24,6 +25,11 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let stack = Row { table: "applied_stack", key: &id }.json(&row.stack)?;
         Ok(Some(AppliedStack { stack, generation: Generation(row.generation), whole: row.whole != 0 }))
+    }
+
+    /// What the stack that was applied last says of itself; nothing where none was.
+    pub async fn stack_settings(&self, id: EnvironmentId) -> StoreResult<StackSettings> {
+        Ok(self.stack(id).await?.map(|applied| applied.stack.settings).unwrap_or_default())
     }
 
     /// Keeps what is applied now instead of what was before.
@@ -89,6 +95,7 @@ mod tests {
             binds: Vec::new(),
             routes: Vec::new(),
             readiness: ReadinessSpec { path: "/".to_owned(), within_seconds: 120 },
+            settings: Default::default(),
         };
         assert_eq!(store.stack(id).await.unwrap(), None);
         store.set_stack(id, Generation(1), &stack).await.unwrap();

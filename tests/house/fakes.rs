@@ -200,7 +200,13 @@ impl Stacks for World {
         if let Some(error) = document.get("x-broken") {
             return Err(PortError::Permanent(error.as_str().unwrap_or_default().to_owned()));
         }
-        Ok(Rendered { document, files: vec![PathBuf::from("compose.json")], facts: Default::default() })
+        Ok(Rendered {
+            document,
+            files: vec![PathBuf::from("compose.json")],
+            facts: Default::default(),
+            remarks: Vec::new(),
+            sources: Default::default(),
+        })
     }
 
     async fn up(&self, request: &UpRequest, _: &dyn LogSink) -> PortResult<()> {

@@ -306,3 +306,46 @@ async fn branches_at_the_first_start_are_taken_in_and_ended_ones_are_not_revived
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_stack_sets_its_own_grace_and_keeps_itself() {
+    in_house(|house| async move {
+        let with = |settings: serde_json::Value| {
+            let mut document = document();
+            document["x-drey"] = settings;
+            document
+        };
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], with(json!({ "merge_grace": "1h" })));
+        house.commit('c', "feature/y", &['a'], with(json!({ "keep": ["feature/*"] })));
+        for name in ["feature/x", "feature/y"] {
+            house.push(name).await;
+            house.reaches(name, Phase::Ready).await;
+        }
+        house.commit('d', "main", &['b', 'c'], document());
+        house.push_main('a').await;
+        eventually("an end is set", || async {
+            house.environment("feature/x").await.unwrap().ending.is_some()
+        })
+        .await;
+        let environment = house.environment("feature/x").await.unwrap();
+        let left = environment.ending.unwrap().due_at.since(environment.updated_at);
+        assert!(left.as_secs() > 3500, "{left:?}");
+        assert_eq!(house.environment("feature/y").await.unwrap().ending, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_setting_that_is_no_good_blocks_and_says_why() {
+    in_house(|house| async move {
+        let mut document = document();
+        document["x-drey"] = json!({ "merge_grace": "soon" });
+        house.commit('a', "main", &[], self::document());
+        house.commit('b', "feature/x", &['a'], document);
+        house.push("feature/x").await;
+        let reason = house.reaches("feature/x", Phase::Blocked).await.reason.unwrap();
+        assert!(reason.contains("x-drey.merge_grace: refused (SETTING)"), "{reason}");
+    })
+    .await;
+}

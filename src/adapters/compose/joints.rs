@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::scan;
-use crate::domain::policy::Finding;
+use crate::domain::policy::{Finding, Sources};
 use crate::ports::{PortError, PortResult};
 
 /// What the scan lets through.
@@ -19,6 +19,10 @@ pub(super) struct ScannedFiles {
     pub(super) inputs: [u8; 32],
     /// One of the files names `DREY_COMMIT`.
     pub(super) names_commit: bool,
+    /// What was noticed and is dropped.
+    pub(super) remarks: Vec<Finding>,
+    /// Which of the files says which key.
+    pub(super) sources: Sources,
 }
 
 /// Scans the raw files before any tool sees them. All findings are told at once.
@@ -38,6 +42,8 @@ pub(super) fn scan(checkout: &Path, files: &[PathBuf]) -> PortResult<ScannedFile
         services: scanned.services,
         inputs: scanned.inputs,
         names_commit: scanned.names_commit,
+        remarks: scanned.findings,
+        sources: scanned.sources,
     })
 }
 

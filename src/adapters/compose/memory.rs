@@ -69,6 +69,8 @@ mod tests {
             services: Vec::new(),
             inputs: [input; 32],
             names_commit,
+            remarks: Vec::new(),
+            sources: Default::default(),
         };
         assert_eq!(key(&request("a"), &scanned(1, false)), key(&request("b"), &scanned(1, false)));
         assert_ne!(key(&request("a"), &scanned(1, true)), key(&request("b"), &scanned(1, true)));

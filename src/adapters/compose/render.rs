@@ -30,7 +30,8 @@ pub(super) async fn render(
         }
     };
     let facts = facts::look(&request.checkout, &paths_used(&document));
-    Ok(Rendered { document, files: scanned.files, facts })
+    let ScannedFiles { files, remarks, sources, .. } = scanned;
+    Ok(Rendered { document, files, facts, remarks, sources })
 }
 
 async fn resolve(

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::edit::Edit;
 use super::rule::Rule;
+use super::sources::Sources;
 
 /// What happens with the key of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,10 +74,13 @@ impl Verdict {
         self.findings.iter().filter(|finding| finding.action == Action::Reject)
     }
 
-    /// Puts the remarks of the raw scan in front of those of the judge.
-    pub fn with_scan_findings(mut self, mut findings: Vec<Finding>) -> Self {
-        findings.append(&mut self.findings);
-        self.findings = findings;
+    /// Puts the remarks of the raw scan in front of those of the judge, and the names of files to keys.
+    #[must_use]
+    pub fn with_scan(mut self, remarks: &[Finding], sources: &Sources) -> Self {
+        for finding in self.findings.iter_mut().filter(|finding| finding.file.is_none()) {
+            finding.file = sources.of(&finding.key);
+        }
+        self.findings.splice(0..0, remarks.iter().cloned());
         self
     }
 
@@ -85,7 +89,7 @@ impl Verdict {
         Self { findings, edits: Vec::new() }
     }
 
-    /// `{"verdict":"accept|reject","findings":[…]}`, as `drey stack check --json` prints it.
+    /// `{"verdict":"accept|reject","findings":[…]}`.
     pub fn to_json(&self) -> Value {
         let verdict = if self.is_accepted() { "accept" } else { "reject" };
         json!({ "verdict": verdict, "findings": self.findings })

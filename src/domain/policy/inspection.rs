@@ -21,6 +21,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// A place that a finding names and no edit goes to.
+    pub(super) fn named(key: &str) -> Self {
+        Self { pointer: String::new(), ..Self::default().child(key) }
+    }
+
     pub(super) fn child(&self, name: &str) -> Self {
         let shown: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let key = if self.key.is_empty() { shown } else { format!("{}.{shown}", self.key) };

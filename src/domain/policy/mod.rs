@@ -13,6 +13,7 @@ mod inspection;
 mod limits;
 mod permissions;
 mod rule;
+mod sources;
 mod table;
 mod walk;
 
@@ -26,6 +27,7 @@ pub use finding::{Action, Finding, Verdict};
 pub use limits::{RequestedLimits, requested_limits};
 pub use permissions::{PermissionError, Permissions, PolicyLimits};
 pub use rule::Rule;
+pub use sources::Sources;
 
 /// Judges the canonical JSON of `docker compose config` (all profiles, paths absolute below the checkout).
 /// `facts` must hold an entry for each path of [`paths_used`]; a path that nobody looked at is refused.

@@ -90,6 +90,8 @@ rules! {
     Runtime = "RUNTIME",
     /// Security options.
     SecurityOption = "SECOPT",
+    /// Settings of the stack for drey itself.
+    Setting = "SETTING",
     /// Keys of Swarm mode.
     Swarm = "SWARM",
     /// Kernel settings.

@@ -6,6 +6,7 @@ use super::checks::{self, Found};
 use super::inspection::{Inspection, Place};
 use super::rule::Rule;
 use super::table::{Class, DOCUMENT, Row, Section, Shape};
+use crate::domain::settings::StackSettings;
 
 /// Whether what is walked through will be deployed, or is dropped together with a key above it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub(super) fn document(inspection: &mut Inspection<'_>) {
     match document.as_object() {
         Some(object) if checks::counts_are_bearable(inspection, object) => {
             section(inspection, &place, &DOCUMENT, object, Fate::Kept);
+            settings(inspection);
         }
         Some(_) => {}
         None => inspection.reject_as(&place, Rule::Yaml, "the rendered document is not an object"),
@@ -45,6 +47,13 @@ fn section(
             Some(row) => one(inspection, &place, row, Found { value, siblings: object }, fate),
             None => inspection.reject_as(&place, Rule::Yaml, UNKNOWN),
         }
+    }
+}
+
+/// `x-drey`, which is drey's own and no key of Compose.
+fn settings(inspection: &mut Inspection<'_>) {
+    for fault in StackSettings::read(inspection.document).err().into_iter().flatten() {
+        inspection.reject_as(&Place::named(&fault.key), Rule::Setting, &fault.reason);
     }
 }
 

@@ -30,6 +30,7 @@ fn stack() -> Stack {
         binds: Vec::new(),
         routes: Vec::new(),
         readiness: ReadinessSpec { path: "/".into(), within_seconds: 10 },
+        settings: Default::default(),
     }
 }
 

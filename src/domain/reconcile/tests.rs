@@ -37,6 +37,7 @@ fn stack() -> Stack {
         binds: vec![BindSpec { source: "conf".into(), content_id: "c1".into(), is_file: false }],
         routes: Vec::new(),
         readiness: ReadinessSpec { path: "/".into(), within_seconds: 120 },
+        settings: Default::default(),
     }
 }
 

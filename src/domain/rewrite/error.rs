@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::domain::settings::SettingFault;
+
 /// Names the key, the reason and the way out.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RewriteError {
@@ -24,6 +26,21 @@ pub enum RewriteError {
     InactiveDependency { service: String, needed: String },
     #[error("{key}: {path} is not in the commit")]
     NotInCommit { key: String, path: String },
-    #[error("x-drey.{key}: {reason}")]
-    Setting { key: String, reason: String },
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Settings(Vec<SettingFault>),
+}
+
+impl RewriteError {
+    /// The key that the text begins with.
+    pub fn key(&self) -> String {
+        match self {
+            Self::NoPrimary { .. } => "services".to_owned(),
+            Self::SeveralPrimaries(service) | Self::NoPort(service) => format!("services.{service}"),
+            Self::Label { service, label, .. } => format!("services.{service}.labels.{label}"),
+            Self::SameHost { two, .. } => format!("services.{two}.labels.drey.host"),
+            Self::InactiveDependency { service, .. } => format!("services.{service}.depends_on"),
+            Self::NotInCommit { key, .. } => key.clone(),
+            Self::Settings(faults) => faults.first().map(|fault| fault.key.clone()).unwrap_or_default(),
+        }
+    }
 }

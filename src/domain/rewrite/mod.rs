@@ -22,10 +22,11 @@ use sha2::{Digest, Sha256};
 
 use super::names::ProjectName;
 use super::observed::ImageFacts;
+use super::settings::StackSettings;
 use super::stack::Stack;
 
 pub use binds::{BoundContent, bound_paths};
-pub use discovery::{Discovered, discover};
+pub use discovery::{Discovered, DiscoveredService, discover};
 pub use error::RewriteError;
 pub use networks::network_keys;
 pub use overlay::{ServiceLimits, overlay_values};
@@ -61,9 +62,10 @@ pub struct RewriteContext<'a> {
 /// Makes the stack. The same input gives the same digest.
 ///
 /// # Errors
-/// When no route can be found, a label is no good, or a bound path is unknown; the text names the key.
+/// When no route can be found, a label or setting is no good, or a bound path is unknown; the text names the key.
 pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, RewriteError> {
     let discovered = discover(document, context.facts)?;
+    let settings = StackSettings::read(document).map_err(RewriteError::Settings)?;
     let mut document = document.clone();
     files::mount(&mut document);
     let networks = networks::rewrite(&mut document, context);
@@ -87,6 +89,7 @@ pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, 
         binds: bound,
         routes,
         readiness: discovered.readiness,
+        settings,
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod dotenv;
 mod inputs;
+mod paths;
 mod references;
 mod tree;
 
@@ -14,8 +15,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::facts::{Resolved, resolve};
-use crate::domain::policy::{Action, Finding, PathFact, Rule};
+use crate::domain::policy::{Action, Finding, PathFact, Rule, Sources};
 use inputs::Inputs;
+use paths::{Folders, both_readings};
 use references::{Kind, Reference};
 use tree::{FILE_LIMIT, Node};
 
@@ -32,6 +34,8 @@ const OVERRIDE_NAMES: [&str; 4] = [
 ];
 /// Files that are read line by line: `.env`, `env_file`, `label_file`.
 const SMALL_FILE_LIMIT: u64 = 64 << 10;
+/// How deep keys are remembered: `services.web.deploy.resources`.
+const KEY_DEPTH: usize = 4;
 /// How often files may include and extend each other.
 const FILE_COUNT_LIMIT: usize = 100;
 
@@ -50,6 +54,8 @@ pub struct Scanned {
     pub names_commit: bool,
     /// What was noticed and is dropped.
     pub findings: Vec<Finding>,
+    /// Which of the files says which key.
+    pub sources: Sources,
 }
 
 /// The compose files of a checkout as Compose itself finds them: one file, and its override if there is one.
@@ -83,6 +89,7 @@ pub fn scan(checkout: &Path, files: &[PathBuf]) -> Result<Scanned, Vec<Finding>>
         inputs,
         names_commit,
         findings: scanner.findings,
+        sources: scanner.sources,
     })
 }
 
@@ -96,6 +103,7 @@ struct Scanner<'a> {
     services: BTreeSet<String>,
     inputs: Inputs,
     findings: Vec<Finding>,
+    sources: Sources,
     refused: bool,
 }
 
@@ -117,6 +125,7 @@ impl<'a> Scanner<'a> {
             services: BTreeSet::new(),
             inputs: Inputs::default(),
             findings: Vec::new(),
+            sources: Sources::default(),
             refused: false,
         }
     }
@@ -144,7 +153,9 @@ impl<'a> Scanner<'a> {
             self.files.push(relative);
         }
         self.services.extend(node.all("services").flat_map(Node::members).map(|(name, _)| name.to_owned()));
-        self.notes(&name, &node);
+        self.sources.begin_file(&name);
+        keys_of(&mut self.sources, &node, "", KEY_DEPTH);
+        self.notes(&name, &node, origin.file.is_none());
         let folders = Folders { declared: folder.to_path_buf(), own: own_folder };
         for reference in references::of(&node) {
             self.reference(&name, &reference, &folders);
@@ -170,7 +181,17 @@ impl<'a> Scanner<'a> {
     }
 
     /// Remarks and refusals that need only the file itself.
-    fn notes(&mut self, name: &str, node: &Node) {
+    fn notes(&mut self, name: &str, node: &Node, is_own: bool) {
+        if !is_own && node.all("x-drey").next().is_some() {
+            self.findings.push(Finding {
+                file: Some(name.to_owned()),
+                key: "x-drey".to_owned(),
+                rule: Rule::Setting,
+                action: Action::Neutralise,
+                message: "is read from the compose file itself, not from one that it includes or extends; move it there"
+                    .to_owned(),
+            });
+        }
         if node.all("name").next().is_some() {
             self.findings.push(Finding {
                 file: Some(name.to_owned()),
@@ -308,29 +329,14 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Compose takes `..` off the text, the system goes up from where the links before it lead: both must hold.
-fn both_readings(path: PathBuf) -> Vec<PathBuf> {
-    let mut text = PathBuf::new();
-    for part in path.components() {
-        let after_a_name = matches!(text.components().next_back(), Some(std::path::Component::Normal(_)));
-        if part == std::path::Component::ParentDir && after_a_name {
-            text.pop();
-        } else {
-            text.push(part);
+/// Remembers the keys of mappings, and those of what merge keys bring in.
+fn keys_of(sources: &mut Sources, node: &Node, above: &str, depth: usize) {
+    let Some(below) = depth.checked_sub(1) else { return };
+    for (name, value) in node.members() {
+        let key = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+        if sources.add(&key) {
+            keys_of(sources, value, &key, below);
         }
-    }
-    if text == path { vec![path] } else { vec![path, text] }
-}
-
-/// The folders that a relative path may count from.
-struct Folders {
-    declared: PathBuf,
-    own: PathBuf,
-}
-
-impl Folders {
-    fn both(&self) -> Vec<&Path> {
-        if self.declared == self.own { vec![&self.own] } else { vec![&self.declared, &self.own] }
     }
 }
 
@@ -368,6 +374,3 @@ fn unreadable(resolved: &Resolved, limit: u64) -> Option<&'static str> {
 fn shown(path: &str) -> String {
     path.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,13 @@
 //! Which branches get an environment, by globs: `*` stays within a part of the name, `**` crosses slashes.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
 
-use crate::domain::names::BranchName;
+use super::names::BranchName;
 
 /// Globs over branch names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct BranchGlobs {
     patterns: Vec<String>,
     set: GlobSet,
@@ -35,5 +37,27 @@ impl BranchGlobs {
 
     pub fn patterns(&self) -> &[String] {
         &self.patterns
+    }
+}
+
+impl PartialEq for BranchGlobs {
+    fn eq(&self, other: &Self) -> bool {
+        self.patterns == other.patterns
+    }
+}
+
+impl Eq for BranchGlobs {}
+
+impl TryFrom<Vec<String>> for BranchGlobs {
+    type Error = String;
+
+    fn try_from(patterns: Vec<String>) -> Result<Self, String> {
+        Self::parse(patterns)
+    }
+}
+
+impl From<BranchGlobs> for Vec<String> {
+    fn from(globs: BranchGlobs) -> Self {
+        globs.patterns
     }
 }
