@@ -10,7 +10,7 @@ use super::rules::ConfiguredRules;
 use crate::adapters::archive::ArchiveAdapter;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
 use crate::adapters::docker::{
-    BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerWatch, RegistryCredential,
+    BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch, RegistryCredential,
 };
 use crate::adapters::git::{GitAdapter, GitSettings};
 use crate::adapters::logs::FileLogs;
@@ -70,6 +70,7 @@ pub(super) fn ports(
 ) -> anyhow::Result<Ports> {
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
+    let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         engine,
@@ -78,7 +79,7 @@ pub(super) fn ports(
         git: Arc::new(git(settings)?),
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
-        archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone())?),
+        archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone(), volumes, VOLUME_LIMIT)?),
         routes: proxy.routes,
         prober: proxy.prober,
         clock,

@@ -74,6 +74,7 @@ impl Run<'_> {
             // A new generation always proves readiness anew.
             published: false,
             recreate: force.rebuild,
+            fill: self.environment.to_fill().map(str::to_owned),
         })
     }
 
@@ -99,6 +100,8 @@ impl Run<'_> {
             match &planned.step {
                 Step::CreateNetwork { name } => self.create_network(stack, name).await?,
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,
+                Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
+                Step::Fill { archive } => self.fill(archive, stack).await?,
                 Step::WriteBinds => workspace.write_binds(id, checkout, &stack.binds).await?,
                 Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
                 Step::Up { recreate } => self.up(stack, *recreate, deadline()).await?,
@@ -118,7 +121,6 @@ impl Run<'_> {
                 | Step::Stop
                 | Step::SaveLogs { .. }
                 | Step::Archive { .. }
-                | Step::RemoveVolume { .. }
                 | Step::RemoveImage { .. }
                 | Step::RemoveFiles
                 | Step::Release => {

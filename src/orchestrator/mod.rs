@@ -15,6 +15,7 @@ mod intake;
 mod judge;
 mod prepare;
 mod recipe;
+mod restore;
 mod run;
 mod stack;
 mod start;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
+pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};

@@ -70,6 +70,7 @@ impl Run<'_> {
             | Step::CreateNetwork { .. }
             | Step::CreateVolume { .. }
             | Step::WriteBinds
+            | Step::Fill { .. }
             | Step::Hold
             | Step::Up { .. }
             | Step::AwaitReady { .. }

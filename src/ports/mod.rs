@@ -8,11 +8,15 @@ mod error;
 mod git;
 mod outside;
 mod stacks;
+mod volumes;
 mod workspace;
 
 pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
 pub use git::{Git, Remote, TreeLimits};
-pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher};
+pub use outside::{
+    ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher,
+};
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
+pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};
 pub use workspace::{Logs, Workspace};

@@ -13,6 +13,7 @@ mod networks;
 mod observe;
 mod plugin;
 mod resources;
+mod volumes;
 mod watch;
 
 use std::future::Future;
@@ -28,6 +29,7 @@ pub use build::{BuildxBuilder, BuildxSettings};
 pub use credentials::{CredentialsFolder, RegistryCredential};
 pub use events::EngineEvent;
 pub use plugin::{find_plugin, plugin_folders};
+pub use volumes::DockerVolumes;
 pub use watch::DockerWatch;
 
 use crate::domain::names::ProjectName;

@@ -61,6 +61,8 @@ pub struct RunFacts {
     pub published: bool,
     /// Recreate every container once more.
     pub recreate: bool,
+    /// The archive from which the volumes are still to be filled.
+    pub fill: Option<String>,
 }
 
 /// Why a stack may not be brought up as it is.
@@ -85,13 +87,24 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
             );
         }
     }
+    if facts.fill.is_some() {
+        // What a try before this one left is half full at best, and a container may hold it.
+        remove_containers(&observed.containers, "the volumes are filled anew", &mut plan);
+    }
     for volume in &stack.volumes {
-        if !observed.volumes.iter().any(|there| there.name == volume.name) {
+        let is_there = observed.volumes.iter().any(|there| there.name == volume.name);
+        if is_there && facts.fill.is_some() {
+            plan.push(Step::RemoveVolume { name: volume.name.clone() }, "it may be half full");
+        }
+        if !is_there || facts.fill.is_some() {
             plan.push(
                 Step::CreateVolume { name: volume.name.clone() },
                 format!("{} asks for it", volume.key),
             );
         }
+    }
+    if let Some(archive) = &facts.fill {
+        plan.push(Step::Fill { archive: archive.clone() }, "the environment comes out of it");
     }
     if stack.binds.iter().any(|bind| !facts.binds.contains(&bind.content_id)) {
         plan.push(Step::WriteBinds, "files of the checkout are bound that are not written out");
