@@ -70,12 +70,14 @@ pub(super) fn ports(
 ) -> anyhow::Result<Ports> {
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
+    let git = Arc::new(git(settings)?);
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         engine,
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings)),
-        git: Arc::new(git(settings)?),
+        commits: git.clone(),
+        git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
         archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone())?),

@@ -46,6 +46,7 @@ impl Run<'_> {
         if let Some(stack) = &stack {
             documents.push(("model.json".to_owned(), pretty(&stack.document)));
         }
+        self.keep_commit(id, record.commit.as_ref()).await?;
         let files = self.house.ports.logs.files(environment.id).await?;
         let parts = ArchiveParts { record, manifest, files, documents };
         let written = self.house.ports.archives.write(parts).await?;

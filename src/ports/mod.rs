@@ -12,7 +12,7 @@ mod workspace;
 
 pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
-pub use git::{Git, Remote, TreeLimits};
+pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher};
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use workspace::{Logs, Workspace};
