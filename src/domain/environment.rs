@@ -186,7 +186,10 @@ impl Environment {
 
     /// The archive from which its volumes are still to be filled.
     pub fn to_fill(&self) -> Option<&str> {
-        self.restored.as_ref().filter(|restored| !restored.is_filled).map(|restored| restored.archive.as_str())
+        self.restored
+            .as_ref()
+            .filter(|restored| !restored.is_filled)
+            .map(|restored| restored.archive.as_str())
     }
 
     pub fn has_work(&self) -> bool {

@@ -13,6 +13,7 @@ mod house;
 mod images;
 mod intake;
 mod judge;
+mod keep;
 mod prepare;
 mod recipe;
 mod restore;

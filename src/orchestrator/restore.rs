@@ -42,7 +42,10 @@ impl Orchestrator {
         let event =
             NewEvent { source: EventSource::Cli, repo: record.repo, kind, delivery_id: None, skip: false };
         let submitted = self.submit(None, &[event]).await?;
-        submitted.into_iter().next().ok_or_else(|| RestoreRefused::Impossible("the event was not taken".into()))
+        submitted
+            .into_iter()
+            .next()
+            .ok_or_else(|| RestoreRefused::Impossible("the event was not taken".into()))
     }
 
     /// The branch's own name, unless the branch lives again.
@@ -70,7 +73,7 @@ async fn possible(
     }
     let commit = record.commit.clone();
     let commit = commit.ok_or_else(|| refuse("no commit of it is known: it never ran".to_owned()))?;
-    if !house.ports.git.has_commit(&record.repo, &commit).await? {
+    if !house.ports.commits.has_commit(&record.repo, &commit).await? {
         return Err(refuse(format!(
             "commit {commit} is not in the mirror any more; push it to a branch and try again"
         )));

@@ -6,6 +6,7 @@
 mod engine;
 mod error;
 mod git;
+mod images;
 mod outside;
 mod stacks;
 mod volumes;
@@ -13,9 +14,11 @@ mod workspace;
 
 pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
-pub use git::{Git, Remote, TreeLimits};
+pub use git::{Git, KeptCommits, Remote, TreeLimits};
+pub use images::{ByteStream, ImageStore};
 pub use outside::{
-    ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher,
+    ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
+    RoutePublisher,
 };
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

@@ -54,6 +54,9 @@ pub struct ProbeUrl {
     pub path: String,
 }
 
+/// Version of what is inside an archive; a reader refuses a newer one. Since 2 it holds volumes.
+pub const ARCHIVE_FORMAT: u64 = 2;
+
 /// What goes into an archive besides `index.json`.
 #[derive(Clone, Debug)]
 pub struct ArchiveParts {

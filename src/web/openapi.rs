@@ -148,6 +148,7 @@ mod tests {
             outcome: Outcome::Deleted,
             created_at: NOW,
             size_bytes: 1,
+            sha256: None,
             verified_at: Some(NOW),
         };
         fits("ArchiveList", &json!(List { items: vec![archive], next: None }));

@@ -14,9 +14,9 @@ use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Netw
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
-    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, LogSink, NetworkRequest,
-    PortError, PortResult, ProbeUrl, Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher,
-    Stacks, TreeLimits, UpRequest, VolumeRequest,
+    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, KeptCommits, LogSink,
+    NetworkRequest, PortError, PortResult, ProbeUrl, Prober, Remote, RenderRequest, Rendered, Resource,
+    RoutePublisher, Stacks, TreeLimits, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -41,6 +41,8 @@ pub(crate) struct Inside {
     /// Status that probes see; none: nobody answers.
     pub answers: Option<u16>,
     pub archives: BTreeMap<String, Value>,
+    /// Archive → the commit that is kept for it.
+    pub kept_commits: BTreeMap<String, CommitSha>,
     pub archive_fails: bool,
     pub table: RouteTable,
     pub now: i64,
@@ -60,6 +62,7 @@ impl Default for Inside {
             up_fails: None,
             answers: Some(200),
             archives: BTreeMap::new(),
+            kept_commits: BTreeMap::new(),
             archive_fails: false,
             table: RouteTable::default(),
             now: 1_700_000_000_000,
@@ -320,6 +323,26 @@ impl Git for World {
 
     async fn forget(&self, _: &RepoName, _: &BranchName) -> PortResult<()> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl KeptCommits for World {
+    async fn keep_commit(&self, repo: &RepoName, archive: &str, commit: &CommitSha) -> PortResult<()> {
+        if !self.has_commit(repo, commit).await? {
+            return Err(PortError::NotFound(commit.to_string()));
+        }
+        self.with(|inside| inside.kept_commits.insert(archive.to_owned(), commit.clone()));
+        Ok(())
+    }
+
+    async fn release_commit(&self, _: &RepoName, archive: &str) -> PortResult<()> {
+        self.with(|inside| inside.kept_commits.remove(archive));
+        Ok(())
+    }
+
+    async fn has_commit(&self, _: &RepoName, commit: &CommitSha) -> PortResult<bool> {
+        Ok(self.with(|inside| inside.commits.contains_key(commit)))
     }
 }
 

@@ -37,7 +37,10 @@ async fn a_merge_archives_and_leaves_nothing() {
         assert_eq!(house.things_on_the_engine(), 0);
         let archives = house.world.with(|inside| inside.archives.clone());
         assert_eq!(archives.len(), 1);
-        assert_eq!(archives.values().next().unwrap()["archive"]["outcome"], json!("merged"));
+        let (id, manifest) = archives.iter().next().unwrap();
+        assert_eq!(manifest["archive"]["outcome"], json!("merged"));
+        let kept = house.world.with(|inside| inside.kept_commits.clone());
+        assert_eq!(kept.get(id), Some(&sha('b')), "the commit outlives its branch");
         assert!(
             matches!(house.answer("feature-x").await, Some(Answer::Page(page)) if page.phase == Phase::Archived)
         );

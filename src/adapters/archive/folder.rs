@@ -39,7 +39,7 @@ impl Folder {
 
     /// Whether the file takes less space than it is long. What cannot be seen has none.
     pub(super) fn has_holes(&self, path: &[u8]) -> bool {
-        let facts = self.file(path, OFlags::PATH).and_then(|file| file.metadata());
+        let facts = self.file(path, OFlags::RDONLY).and_then(|file| file.metadata());
         facts.is_ok_and(|facts| facts.is_file() && facts.blocks() * STAT_BLOCK < facts.len())
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -125,10 +125,6 @@ impl Spool {
         file.seek(SeekFrom::Start(0))?;
         Ok((length, BufReader::new(file)))
     }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Drop for Spool {
@@ -234,6 +230,6 @@ mod tests {
         assert_eq!(compare(text.as_bytes(), &found).unwrap(), Err("622fff".to_owned()));
         assert!(compare(&b"{\"entries\":7}"[..], &found).is_err());
         drop(spool);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

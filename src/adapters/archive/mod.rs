@@ -32,9 +32,6 @@ use folder::Folder;
 use restore::Leaving;
 use volume::{Content, Incoming};
 
-/// Version of what is inside an archive; a newer one is refused.
-pub const FORMAT: u64 = 2;
-
 /// First entry of every archive.
 const MANIFEST: &str = "manifest.json";
 
@@ -244,8 +241,8 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> PortError {
     if error.kind() == io::ErrorKind::NotFound {
         return PortError::NotFound(text);
     }
-    let is_broken = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
-    if is_broken { PortError::Permanent(text) } else { PortError::Transient(text) }
+    // What the system did not say is said of the archive's own bytes.
+    if error.raw_os_error().is_none() { PortError::Permanent(text) } else { PortError::Transient(text) }
 }
 
 async fn blocking<T, F>(work: F) -> PortResult<T>

@@ -10,8 +10,8 @@ use tar::Archive;
 
 use super::entry::{Kind, Meta, Unfit, broken};
 use super::index::{self, Fingerprint, Hashing, IndexEntry};
-use super::{FORMAT, INDEX, MANIFEST, failed};
-use crate::ports::{PortError, PortResult};
+use super::{INDEX, MANIFEST, failed};
+use crate::ports::{ARCHIVE_FORMAT, PortError, PortResult};
 
 /// Largest manifest that is read into memory.
 const MANIFEST_LIMIT: u64 = 64 * 1024 * 1024;
@@ -156,9 +156,9 @@ fn checked_manifest(meta: &Meta, content: &mut dyn Read) -> io::Result<(Value, V
     content.take(MANIFEST_LIMIT).read_to_end(&mut bytes)?;
     let manifest: Value = serde_json::from_slice(&bytes)?;
     let format = manifest.get("format").and_then(Value::as_u64).unwrap_or(1);
-    if format > FORMAT {
+    if format > ARCHIVE_FORMAT {
         return Err(broken(&format!(
-            "is of format {format}, which a newer drey wrote; this one reads formats up to {FORMAT}: update drey"
+            "is of format {format}, which a newer drey wrote; this one reads formats up to {ARCHIVE_FORMAT}: update drey"
         )));
     }
     Ok((manifest, bytes))

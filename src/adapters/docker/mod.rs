@@ -7,6 +7,7 @@ mod build;
 mod credentials;
 mod error;
 mod events;
+mod image_files;
 mod images;
 mod logs;
 mod networks;

@@ -18,9 +18,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{Mutex, mpsc};
 
 use super::observe::{ONEOFF_LABEL, PROJECT_LABEL};
-use super::{
-    CALL_LIMIT, DockerEngine, call, checked_name, error, images, limited, resources,
-};
+use super::{CALL_LIMIT, DockerEngine, call, checked_name, error, images, limited, resources};
 use crate::domain::names::{InstanceId, ProjectName};
 use crate::ports::{Outgoing, PortResult, VOLUME_ROOT, VolumeFacts, Volumes};
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod error;
+mod kept;
 mod merged;
 mod mirror;
 mod remote;

@@ -68,6 +68,7 @@ fn applied() -> (Observed, RunFacts) {
         serving: true,
         published: true,
         recreate: false,
+        fill: None,
     };
     (observed, facts)
 }
@@ -89,6 +90,22 @@ fn a_first_run_makes_everything() {
 fn applied_and_looked_at_again_nothing_is_left_to_do() {
     let (observed, facts) = applied();
     assert_eq!(run(&stack(), &observed, &facts), Ok(Plan::default()));
+}
+
+#[test]
+fn volumes_out_of_an_archive_are_made_anew_at_each_try() {
+    let (observed, _) = applied();
+    let facts = RunFacts { fill: Some("x-1-1".into()), ..RunFacts::default() };
+    assert_snapshot!(run(&stack(), &observed, &facts).unwrap(), @r"
+    remove container p-web-1: the volumes are filled anew
+    remove volume p_data: it may be half full
+    create volume p_data: data asks for it
+    fill the volumes from archive x-1-1: the environment comes out of it
+    write bound files: files of the checkout are bound that are not written out
+    up: this stack never ran
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Real repositories, made by the git command.
 
+mod kept;
 mod merges;
 
 use std::fs;
