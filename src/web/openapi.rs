@@ -122,6 +122,7 @@ mod tests {
             created_at: NOW,
             updated_at: NOW,
             last_visited_at: None,
+            restored_from: None,
         }
     }
 

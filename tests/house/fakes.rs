@@ -14,9 +14,9 @@ use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Netw
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
-    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, KeptCommits, LogSink,
-    NetworkRequest, PortError, PortResult, ProbeUrl, Prober, Remote, RenderRequest, Rendered, Resource,
-    RoutePublisher, Stacks, TreeLimits, UpRequest, VolumeRequest,
+    ArchiveParts, ArchivedVolume, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git,
+    KeptCommits, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Remote,
+    RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -41,6 +41,8 @@ pub(crate) struct Inside {
     /// Status that probes see; none: nobody answers.
     pub answers: Option<u16>,
     pub archives: BTreeMap<String, Value>,
+    /// Project and key of each volume that was filled from an archive.
+    pub filled: Vec<(ProjectName, String)>,
     /// Archive → the commit that is kept for it.
     pub kept_commits: BTreeMap<String, CommitSha>,
     pub archive_fails: bool,
@@ -62,6 +64,7 @@ impl Default for Inside {
             up_fails: None,
             answers: Some(200),
             archives: BTreeMap::new(),
+            filled: Vec::new(),
             kept_commits: BTreeMap::new(),
             archive_fails: false,
             table: RouteTable::default(),
@@ -358,5 +361,23 @@ impl Archives for World {
 
     async fn manifest(&self, id: &str) -> PortResult<Value> {
         self.with(|inside| inside.archives.get(id).cloned()).ok_or_else(|| PortError::NotFound(id.to_owned()))
+    }
+
+    async fn verify(&self, id: &str) -> PortResult<()> {
+        self.manifest(id).await.map(drop)
+    }
+
+    async fn check(&self, record: &ArchiveRecord) -> PortResult<()> {
+        self.verify(&record.id).await
+    }
+
+    async fn restore(&self, _: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()> {
+        let filled = volumes.iter().map(|volume| (project.clone(), volume.key.clone()));
+        self.with(|inside| inside.filled.extend(filled));
+        Ok(())
+    }
+
+    async fn extract(&self, id: &str, _: &str, _: Outgoing) -> PortResult<()> {
+        self.verify(id).await
     }
 }

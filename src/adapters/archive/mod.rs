@@ -10,6 +10,7 @@ mod folder;
 mod index;
 mod read;
 mod restore;
+mod unpack;
 mod volume;
 mod write;
 
@@ -27,6 +28,8 @@ use crate::domain::names::ProjectName;
 use crate::ports::{
     ArchiveParts, ArchivedVolume, Archives, Clock, Outgoing, PortError, PortResult, VolumeFacts, Volumes,
 };
+pub use unpack::{Unpacked, unpack};
+
 use channel::WAITING;
 use folder::Folder;
 use restore::Leaving;
