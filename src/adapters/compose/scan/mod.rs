@@ -4,6 +4,7 @@
 //! file of the checkout, and nothing in it may be a bomb. What the stack may do is judged later, on the rendered
 //! document: this here decides only what may be read.
 
+mod assignments;
 mod dotenv;
 mod inputs;
 mod paths;
@@ -20,8 +21,6 @@ use inputs::Inputs;
 use paths::{Folders, both_readings};
 use references::{Kind, Reference};
 use tree::{FILE_LIMIT, Node};
-
-pub use dotenv::filtered_env;
 
 /// The names that Compose looks for, in its order; the first that is there counts.
 const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -271,44 +270,6 @@ impl<'a> Scanner<'a> {
                 }
             }
             Kind::Lines | Kind::ProjectFolder | Kind::Mounted | Kind::Folder | Kind::Dockerfile => {}
-        }
-    }
-
-    /// The `.env` beside the first compose file, else of the checkout's root.
-    fn dotenv(&mut self, folder: &Path) {
-        let candidates = [folder.join(".env"), PathBuf::from(".env")];
-        let Some(file) =
-            candidates.iter().find(|file| fs::symlink_metadata(self.checkout.join(file)).is_ok())
-        else {
-            return;
-        };
-        let name = file.display().to_string();
-        let origin = |key: &str| Origin { file: Some(name.clone()), key: key.to_owned() };
-        let resolved = resolve(self.checkout, file);
-        self.inputs.add(&name, &resolved);
-        if let Some(reason) = unreadable(&resolved, SMALL_FILE_LIMIT) {
-            return self.refuse(&origin(""), Rule::FileReference, format!("the file `{name}` {reason}"));
-        }
-        match fs::read_to_string(&resolved.path) {
-            Ok(text) => {
-                for variable in dotenv::dropped_names(&text) {
-                    self.findings.push(Finding {
-                        file: Some(name.clone()),
-                        key: variable,
-                        rule: Rule::HostEnvironment,
-                        action: Action::Neutralise,
-                        message:
-                            "this variable steers the tools and is not taken from a branch; leave it out"
-                                .to_owned(),
-                    });
-                }
-                self.environment = filtered_env(&text);
-            }
-            Err(error) => self.refuse(
-                &origin(""),
-                Rule::Yaml,
-                format!("the file `{name}` cannot be read as UTF-8 ({error})"),
-            ),
         }
     }
 
