@@ -1,11 +1,11 @@
-//! Files of assignments: the checkout's `.env`.
+//! Files of assignments: the checkout's `.env`, and what `env_file` names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::facts::resolve;
-use super::{Origin, SMALL_FILE_LIMIT, Scanner, dotenv, unreadable};
-use crate::domain::policy::{Action, Finding, Rule};
+use super::super::facts::{Resolved, resolve};
+use super::{Origin, SMALL_FILE_LIMIT, Scanner, dotenv, process, unreadable};
+use crate::domain::policy::{Action, Finding, PathFact, Rule};
 
 impl Scanner<'_> {
     /// The `.env` beside the first compose file, else of the checkout's root.
@@ -36,11 +36,32 @@ impl Scanner<'_> {
                     self.findings.push(dropped(&name, key));
                 }
                 self.environment = found.text;
+                // A name without a value is gone from what is written; what is substituted is not.
+                let text = self.environment.clone();
+                self.taken_in_lines(&origin, &name, &text);
             }
             Err((line, reason)) => {
                 let message = format!("line {line}: {reason}; mend the line, or make a comment of it with #");
                 self.refuse(&origin, Rule::Yaml, message);
             }
+        }
+    }
+
+    /// A file that a service's `env_file` or `label_file` names; what cannot be read has its own refusal.
+    pub(super) fn lines(&mut self, origin: &Origin, name: &str, resolved: &Resolved) {
+        if resolved.fact == PathFact::File
+            && let Ok(bytes) = fs::read(&resolved.path)
+        {
+            self.taken_in_lines(origin, name, &String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    fn taken_in_lines(&mut self, origin: &Origin, name: &str, text: &str) {
+        if let Some((line, variable)) = process::in_lines(text) {
+            let message = format!(
+                "line {line} of `{name}` would take `{variable}` from the process that reads the file; write the value"
+            );
+            self.refuse(origin, Rule::HostEnvironment, message);
         }
     }
 }

@@ -8,6 +8,7 @@ mod assignments;
 mod dotenv;
 mod inputs;
 mod paths;
+mod process;
 mod references;
 mod tree;
 
@@ -200,10 +201,14 @@ impl<'a> Scanner<'a> {
                 message: "drey names the project after the branch; leave it out".to_owned(),
             });
         }
-        for key in references::names_of_the_tool(node) {
+        for process::Taken { key, name: variable } in process::in_file(node) {
             let origin = Origin { file: Some(name.to_owned()), key };
-            let message = "this name without a value would be taken from the process that reads the file; write a value";
-            self.refuse(&origin, Rule::HostEnvironment, message.to_owned());
+            let message = format!(
+                "`{}` would be taken from the process that reads the file; write the value, or `$$` where the container's \
+                 own variable is meant",
+                shown(&variable)
+            );
+            self.refuse(&origin, Rule::HostEnvironment, message);
         }
     }
 
@@ -234,6 +239,9 @@ impl<'a> Scanner<'a> {
         if reference.kind.is_read_by_compose() {
             for (path, resolved) in &found {
                 self.inputs.add(&path.display().to_string(), resolved);
+                if reference.kind == Kind::Lines {
+                    self.lines(&origin, &path.display().to_string(), resolved);
+                }
             }
         }
         if !reference.kind.is_compose_file() {
