@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use drey::adapters::compose::{ComposeCli, ComposeSettings};
 use drey::domain::names::ProjectName;
+use drey::domain::policy::PathFact;
 use drey::ports::{RenderRequest, Rendered, Stacks};
 use serde_json::{Value, json};
 
@@ -104,4 +105,13 @@ async fn settings_come_from_the_files_and_not_from_what_they_include() {
     assert_eq!(rendered.document["x-drey"], json!({ "merge_grace": "5m", "keep": ["a", "b"] }));
     let remark = rendered.remarks.first().unwrap();
     assert_eq!((remark.file.as_deref(), remark.key.as_str()), (Some("more.yaml"), "x-drey"));
+}
+
+#[tokio::test]
+async fn an_escaped_dollar_is_looked_for_on_the_disk_as_one() {
+    let compose = "services: {web: {image: x, volumes: ['./a$$b:/x'], build: './c$$d'}}";
+    let rendered = render(&[("compose.yaml", compose), ("a$b/f", ""), ("c$d/Dockerfile", "")]).await.unwrap();
+    let found = |name: &str| rendered.facts.paths[&rendered.facts.root.join(name)];
+    assert_eq!((found("a$b"), found("c$d")), (PathFact::Directory, PathFact::Directory));
+    assert_eq!(found("c$d/Dockerfile"), PathFact::File);
 }

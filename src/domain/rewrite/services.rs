@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{RewriteContext, services_mut, services_of};
+use crate::domain::dollars::escaped;
 use crate::domain::stack::{Condition, Service};
 
 /// What drey replaces or decides itself, whatever the policy left of it.
@@ -79,11 +80,6 @@ fn set_environment(environment: &mut Value, variables: &BTreeMap<String, String>
     let Some(environment) = environment.as_object_mut() else { return };
     environment.retain(|_, value| !value.is_null());
     environment.extend(variables.iter().map(|(key, value)| (key.clone(), json!(escaped(value)))));
-}
-
-/// Compose interpolates the deployed document once more.
-fn escaped(value: &str) -> String {
-    value.replace('$', "$$")
 }
 
 fn replicas(service: &Value) -> u32 {
