@@ -115,3 +115,21 @@ async fn an_escaped_dollar_is_looked_for_on_the_disk_as_one() {
     assert_eq!((found("a$b"), found("c$d")), (PathFact::Directory, PathFact::Directory));
     assert_eq!(found("c$d/Dockerfile"), PathFact::File);
 }
+
+#[tokio::test]
+async fn files_that_lead_back_to_themselves_are_told_in_a_word() {
+    let web = |more: &str| format!("services: {{web: {{image: x, {more}}}, base: {{image: y}}}}");
+    let to_base = web("extends: {file: ./a/../compose.yaml, service: base}");
+    assert!(render(&[("compose.yaml", &to_base), ("a/f", "")]).await.is_ok());
+    let to_itself = web("extends: {file: ./a/../compose.yaml, service: web}");
+    let refused = render(&[("compose.yaml", &to_itself), ("a/f", "")]).await.unwrap_err();
+    assert!(refused.contains("ircular reference") && refused.len() < 300, "{refused}");
+    let including = format!("include: [a/more.yaml]\n{}", web(""));
+    let back = "include: [../a/../compose.yaml]\nservices: {}\n";
+    let refused = render(&[("compose.yaml", &including), ("a/more.yaml", back)]).await.unwrap_err();
+    assert_eq!(
+        refused,
+        "a/more.yaml: include[0]: refused (YAML): `compose.yaml` includes itself, by way of `a/more.yaml`; take one of \
+         the two out"
+    );
+}

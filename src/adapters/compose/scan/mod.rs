@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use super::facts::{Resolved, resolve};
 use crate::domain::policy::{Action, Finding, PathFact, Rule, Sources};
 use inputs::Inputs;
-use paths::{Folders, both_readings};
+use paths::{Folders, by_text};
 use references::{Kind, Reference};
 use tree::{FILE_LIMIT, Node};
 
@@ -99,6 +99,8 @@ struct Scanner<'a> {
     /// Extended files and the folder they count from: each is looked at once.
     extended: BTreeSet<(PathBuf, PathBuf)>,
     reads: usize,
+    /// The files that are being looked at, each named by the one before it.
+    open: Vec<PathBuf>,
     environment: String,
     services: BTreeSet<String>,
     inputs: Inputs,
@@ -121,6 +123,7 @@ impl<'a> Scanner<'a> {
             files: Vec::new(),
             extended: BTreeSet::new(),
             reads: 0,
+            open: Vec::new(),
             environment: String::new(),
             services: BTreeSet::new(),
             inputs: Inputs::default(),
@@ -157,9 +160,11 @@ impl<'a> Scanner<'a> {
         keys_of(&mut self.sources, &node, "", KEY_DEPTH);
         self.notes(&name, &node, origin.file.is_none());
         let folders = Folders { declared: folder.to_path_buf(), own: own_folder };
+        self.open.push(resolved.path);
         for reference in references::of(&node) {
             self.reference(&name, &reference, &folders);
         }
+        self.open.pop();
     }
 
     fn parsed(&mut self, origin: &Origin, name: &str, resolved: &Resolved) -> Option<Node> {
@@ -225,9 +230,7 @@ impl<'a> Scanner<'a> {
         let found: Vec<(PathBuf, Resolved)> = folders
             .both()
             .into_iter()
-            .map(|folder| folder.join(&reference.path))
-            .flat_map(both_readings)
-            .map(|path| (path.clone(), resolve(self.checkout, &path)))
+            .flat_map(|folder| self.readings(&folder.join(&reference.path)))
             .collect();
         let faults: Vec<&str> =
             found.iter().filter_map(|(_, resolved)| reference.kind.fault(resolved)).collect();
@@ -251,8 +254,26 @@ impl<'a> Scanner<'a> {
             let message = format!("`{}` is not in the repository", shown(&reference.path));
             return self.refuse(&origin, Rule::FileReference, message);
         }
-        for (path, _) in found.iter().filter(|(_, resolved)| resolved.fact == PathFact::File) {
+        for (path, resolved) in found.iter().filter(|(_, resolved)| resolved.fact == PathFact::File) {
+            if matches!(reference.kind, Kind::Include { .. }) && self.open.contains(&resolved.path) {
+                let message = format!(
+                    "`{}` includes itself, by way of `{name}`; take one of the two out",
+                    path.display()
+                );
+                return self.refuse(&origin, Rule::Yaml, message);
+            }
             self.follow(&origin, reference, path, folders);
+        }
+    }
+
+    /// The path as its text says and as its links lead; by its text alone where that is the same.
+    fn readings(&self, path: &Path) -> Vec<(PathBuf, Resolved)> {
+        let text = by_text(path);
+        let (by_links, by_text) = (resolve(self.checkout, path), resolve(self.checkout, &text));
+        if by_links == by_text {
+            vec![(text, by_text)]
+        } else {
+            vec![(path.to_owned(), by_links), (text, by_text)]
         }
     }
 
