@@ -14,7 +14,7 @@ pub(super) fn by_text(path: &Path) -> PathBuf {
                 text.pop();
             }
             Component::Prefix(_) | Component::RootDir | Component::ParentDir | Component::Normal(_) => {
-                text.push(part)
+                text.push(part);
             }
         }
     }
