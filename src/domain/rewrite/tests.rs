@@ -351,3 +351,19 @@ fn the_overlay_wins_and_lists_are_joined() {
     let expected = json!({"services": {"web": {"cap_drop": ["ALL", "MKNOD"], "mem_limit": 2, "labels": {"a": "1", "b": "2"}}}});
     assert_eq!(document, expected);
 }
+
+#[test]
+fn a_service_in_the_network_of_another_is_routed_through_it() {
+    let mut document = document();
+    document["services"]["web"].as_object_mut().unwrap().remove("networks");
+    document["services"]["web"]["network_mode"] = json!("service:db");
+    let stack = Given::default().rewrite(&document).unwrap();
+    let route = &stack.routes[0];
+    assert_eq!((route.service.as_str(), route.host_service.as_deref()), ("web", Some("db")));
+    assert_eq!(route.network, "drey-abc234-1-x_default");
+    document["services"]["db"]["network_mode"] = json!("service:web");
+    assert!(Given::default().rewrite(&document).is_ok(), "what leads in a circle is for Compose to refuse");
+    document["services"]["web"]["network_mode"] = json!("none");
+    let refused = Given::default().rewrite(&document).unwrap_err().to_string();
+    assert!(refused.starts_with("services.web.network_mode: what is in no network"), "{refused}");
+}
