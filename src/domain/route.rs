@@ -52,7 +52,7 @@ pub struct Page {
 pub struct Upstream {
     pub address: SocketAddr,
     pub scheme: Scheme,
-    /// The container that the address belonged to when the route was made.
+    /// The container that listened there when the route was made.
     pub container: String,
 }
 

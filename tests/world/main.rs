@@ -368,3 +368,21 @@ configs:
     world.serves("configured", "two");
     assert_eq!(world.container("configured", "db"), db, "only what sees the file is replaced");
 }
+
+#[test]
+fn a_page_in_the_network_of_another_service_is_reached_through_it() {
+    let compose = r#"
+services:
+  web:
+    build: ./web
+    network_mode: "service:db"
+    labels: {drey.port: "8080"}
+  db:
+    image: drey-demo/tiny:1
+    command: ["serve", "9000", "/"]
+"#;
+    let world = World::new("joined", &shop());
+    world.push("joined", &[("compose.yaml", compose), ("web/index.html", "joined\n")]);
+    world.reaches("joined", "ready");
+    world.serves("joined", "joined");
+}
