@@ -13,6 +13,7 @@ mod house;
 mod images;
 mod intake;
 mod judge;
+mod last_words;
 mod prepare;
 mod recipe;
 mod run;

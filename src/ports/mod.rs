@@ -10,7 +10,7 @@ mod outside;
 mod stacks;
 mod workspace;
 
-pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
+pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
 pub use git::{Git, Remote, TreeLimits};
 pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher};
