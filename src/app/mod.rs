@@ -11,6 +11,7 @@ mod runtime;
 mod scratch;
 mod serve;
 pub mod stack_check;
+mod upkeep;
 mod wiring;
 
 pub use crate::adapters::process::jail::run as jail;

@@ -66,6 +66,7 @@ pub(super) fn ports(
     settings: &Settings,
     instance: &InstanceId,
     proxy: ProxyPorts,
+    git: Arc<GitAdapter>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Ports> {
     let folders = Folders::new(&settings.data_dir);
@@ -75,7 +76,7 @@ pub(super) fn ports(
         engine,
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings)),
-        git: Arc::new(git(settings)?),
+        git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
         archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone())?),
