@@ -279,6 +279,25 @@ async fn the_newest_push_wins_and_the_cut_one_is_superseded() {
 }
 
 #[tokio::test]
+async fn until_a_branch_was_ready_its_services_hosts_wait_with_it() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let gate = house.world.with(|inside| inside.gate.clone());
+        let closed = gate.acquire_many(100).await.unwrap();
+        house.push("feature/x").await;
+        let family = || house.world.with(|inside| inside.table.families.get("feature-x.qa.example").cloned());
+        eventually("its services' hosts wait", || async { family().is_some() }).await;
+        assert!(matches!(family().unwrap().answer, Answer::Page(page) if !page.phase.is_settled()));
+        drop(closed);
+        house.reaches("feature/x", Phase::Ready).await;
+        assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
+        assert!(family().is_none(), "now they are known");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn killed_while_deploying_and_while_ending_it_goes_on_after_the_restart() {
     in_house(|house| async move {
         house.commit('a', "main", &[], document());
