@@ -12,6 +12,7 @@ mod scratch;
 mod serve;
 pub mod stack_check;
 mod unpacking;
+mod upkeep;
 mod wiring;
 
 pub use crate::adapters::process::jail::run as jail;

@@ -57,10 +57,10 @@ impl Folders {
     }
 }
 
-/// What the proxy provides.
 /// Most bytes of one volume's files that an archive takes, holes counted.
 const VOLUME_LIMIT: u64 = 50_000_000_000;
 
+/// What the proxy provides.
 pub(super) struct ProxyPorts {
     pub(super) routes: Arc<dyn RoutePublisher>,
     pub(super) prober: Arc<dyn Prober>,
@@ -70,12 +70,12 @@ pub(super) fn ports(
     settings: &Settings,
     instance: &InstanceId,
     proxy: ProxyPorts,
+    git: Arc<GitAdapter>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Ports> {
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
     let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
-    let git = Arc::new(git(settings)?);
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         engine,

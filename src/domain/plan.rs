@@ -108,6 +108,12 @@ impl Plan {
         self.steps.push(PlannedStep { step, reason: reason.into() });
     }
 
+    /// Whether a step of it removes the container.
+    pub fn removes(&self, container: &str) -> bool {
+        let removes = |step: &Step| matches!(step, Step::RemoveContainer { id, .. } if id == container);
+        self.steps.iter().any(|planned| removes(&planned.step))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }

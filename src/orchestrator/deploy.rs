@@ -15,6 +15,7 @@ use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeReque
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
+use super::last_words::LastWords;
 use super::run::Run;
 use super::start::PROBE_LIMIT;
 
@@ -68,7 +69,7 @@ impl Run<'_> {
     async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
         let applied = self.house.store.stack(self.environment.id).await?;
         Ok(RunFacts {
-            applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack.digest),
+            applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack),
             binds: self.house.ports.workspace.binds(self.environment.id).await?,
             serving: self.environment.serving,
             // A new generation always proves readiness anew.
@@ -89,6 +90,7 @@ impl Run<'_> {
         let (engine, workspace) = (&self.house.ports.engine, &self.house.ports.workspace);
         let id = self.environment.id;
         let within = Duration::from_secs(stack.readiness.within_seconds);
+        let last_words = LastWords::new(self.house, id);
         // One deadline over starting and answering; it runs from the first of the two.
         let mut deadline = None;
         let mut deadline = || *deadline.get_or_insert_with(|| Instant::now() + within);
@@ -113,13 +115,16 @@ impl Run<'_> {
                         stack.binds.iter().map(|bind| bind.content_id.clone()).collect();
                     workspace.prune_binds(id, &keep).await?;
                 }
+                Step::SaveLogs { container, name } if plan.removes(container) => {
+                    last_words.save(container, name).await;
+                }
+                Step::SaveLogs { container, name } => last_words.listen(container, name),
                 Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
                 Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
                 Step::Build { .. }
                 | Step::Pull { .. }
                 | Step::Withdraw
                 | Step::Stop
-                | Step::SaveLogs { .. }
                 | Step::Archive { .. }
                 | Step::RemoveImage { .. }
                 | Step::RemoveFiles
@@ -217,8 +222,11 @@ impl Run<'_> {
     pub(super) async fn clear(&self) -> Result<(), Failure> {
         let engine = &self.house.ports.engine;
         let observed = engine.observe(&self.environment.project).await?;
+        let last_words = LastWords::new(self.house, self.environment.id);
         for planned in reconcile::clear(&observed).steps {
-            if let Step::RemoveContainer { id, .. } = planned.step {
+            if let Step::SaveLogs { container, name } = planned.step {
+                last_words.save(&container, &name).await;
+            } else if let Step::RemoveContainer { id, .. } = planned.step {
                 engine.remove(&Resource::Container(id)).await?;
             } else if let Step::RemoveNetwork { name } = planned.step {
                 engine.remove(&Resource::Network(name)).await?;

@@ -14,6 +14,7 @@ mod images;
 mod intake;
 mod judge;
 mod keep;
+mod last_words;
 mod prepare;
 mod recipe;
 mod restore;

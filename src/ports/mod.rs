@@ -12,7 +12,7 @@ mod stacks;
 mod volumes;
 mod workspace;
 
-pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
+pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
 pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use images::{ByteStream, ImageStore};

@@ -15,8 +15,9 @@ use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
     ArchiveParts, ArchivedVolume, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git,
-    KeptCommits, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Remote,
-    RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits, UpRequest, VolumeRequest,
+    KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
+    Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits, UpRequest,
+    VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -71,6 +72,12 @@ impl Default for Inside {
             now: 1_700_000_000_000,
             gate: Arc::new(Semaphore::new(100)),
         }
+    }
+}
+
+impl Inside {
+    fn has_container(&self, id: &str) -> bool {
+        self.projects.values().flat_map(|observed| &observed.containers).any(|container| container.id == id)
     }
 }
 
@@ -174,7 +181,15 @@ impl Engine for World {
         Ok(())
     }
 
-    async fn logs(&self, _: &str, _: Option<usize>, _: &dyn LogSink) -> PortResult<()> {
+    async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()> {
+        let line = |text: &str| LogLine { source: "fake".into(), text: text.to_owned() };
+        log.line(line(&format!("2026-01-01T00:00:00Z {container} began")));
+        if range == LogRange::UntilItStops {
+            while self.with(|inside| inside.has_container(container)) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            log.line(line(&format!("2026-01-01T00:00:01Z {container} was stopped")));
+        }
         Ok(())
     }
 }
@@ -229,7 +244,8 @@ impl Stacks for World {
                 .services
                 .iter()
                 .map(|(name, service)| {
-                    container(&request.project, name, &service.image, &request.stack.networks[0].name)
+                    let network = &request.stack.networks[0].name;
+                    container(&request.project, name, &service.image, network, inside.ups)
                 })
                 .collect();
         });
@@ -254,10 +270,10 @@ impl Stacks for World {
     }
 }
 
-fn container(project: &ProjectName, service: &str, image: &str, network: &str) -> Container {
+fn container(project: &ProjectName, service: &str, image: &str, network: &str, up: usize) -> Container {
     let name = format!("{project}-{service}-1");
     Container {
-        id: name.clone(),
+        id: format!("{up:02}-{name}"),
         name,
         service: service.to_owned(),
         image: image.to_owned(),

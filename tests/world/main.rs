@@ -4,6 +4,7 @@
 
 mod harness;
 mod images;
+mod logs;
 
 use harness::{World, docker};
 

@@ -20,15 +20,15 @@ const NAMESPACE: &str = "refs/drey/archives/";
 impl KeptCommits for GitAdapter {
     async fn keep_commit(&self, repo: &RepoName, archive: &str, commit: &CommitSha) -> PortResult<()> {
         let (name, commit) = (reference(archive)?, commit.clone());
-        let lock = self.lock_of(repo);
-        let _held = lock.lock().await;
+        let turn = self.turn_of(repo);
+        let _held = turn.take().await;
         self.ask(repo, move |repository| unlocked(repository, || keep(repository, &name, &commit))).await
     }
 
     async fn release_commit(&self, repo: &RepoName, archive: &str) -> PortResult<()> {
         let name = reference(archive)?;
-        let lock = self.lock_of(repo);
-        let _held = lock.lock().await;
+        let turn = self.turn_of(repo);
+        let _held = turn.take().await;
         if !mirror::path(&self.settings.mirrors, repo).exists() {
             return Ok(());
         }
