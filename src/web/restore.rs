@@ -80,7 +80,10 @@ fn until_end(
     let verdict = stream::once(async move {
         match end.await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Err(io::Error::other(error.to_string()))),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a part of an archive was not sent to its end");
+                Some(Err(io::Error::other(error.to_string())))
+            }
             Err(_) => Some(Err(io::Error::other("the archive was not read to its end"))),
         }
     });

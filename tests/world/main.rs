@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
+mod archives;
 mod harness;
 mod images;
 mod logs;

@@ -46,9 +46,11 @@ impl Folder {
     /// Gives the space under the zeros back; a file system that cannot leaves the file as it is.
     pub(super) fn dig(&self, hole: &Hole) -> io::Result<()> {
         let file = self.file(&hole.path, OFlags::RDWR)?;
+        let written = file.metadata()?.modified()?;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match rustix::fs::fallocate(&file, flags, hole.offset, hole.length) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Ok(()) => file.set_modified(written),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -127,7 +127,9 @@ pub(super) fn extract(archive: &Path, wanted: &str, out: Outgoing) -> io::Result
         let link = if meta.kind == Kind::Hardlink { cut(&meta.link) } else { meta.link.clone() };
         Meta { path: cut(&meta.path), link, ..meta.clone() }.append(&mut tar, content)
     })?;
-    let mut writer = tar.into_inner()?;
-    io::Write::flush(&mut writer)?;
+    // Where nothing was found, nothing is sent, not even the end of a tar.
+    if is_found {
+        io::Write::flush(&mut tar.into_inner()?)?;
+    }
     Ok(is_found)
 }

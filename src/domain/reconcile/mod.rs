@@ -89,9 +89,37 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
             );
         }
     }
+    make_volumes(stack, observed, facts, &mut plan);
+    if stack.binds.iter().any(|bind| !facts.binds.contains(&bind.content_id)) {
+        plan.push(Step::WriteBinds, "files of the checkout are bound that are not written out");
+    }
+    let why_up = if replaced.is_empty() {
+        why_up(stack, observed, facts)
+    } else {
+        Some("a network is new".to_owned())
+    };
+    if let Some(reason) = &why_up {
+        if facts.serving && replaced.is_empty() {
+            plan.push(Step::Hold, "containers may be replaced");
+        }
+        if replaced.is_empty() && facts.fill.is_none() {
+            save_replaced(stack, observed, facts, &mut plan);
+        }
+        plan.push(Step::Up { recreate: facts.recreate }, reason.clone());
+    }
+    if why_up.is_some() || !facts.published {
+        let within_seconds = stack.readiness.within_seconds;
+        plan.push(Step::AwaitReady { within_seconds }, "routes change only after readiness is proven");
+        plan.push(Step::Publish, "the stack is ready");
+    }
+    remove_leftovers(stack, observed, facts, &mut plan);
+    Ok(plan)
+}
+
+fn make_volumes(stack: &Stack, observed: &Observed, facts: &RunFacts, plan: &mut Plan) {
     if facts.fill.is_some() {
         // What a try before this one left is half full at best, and a container may hold it.
-        remove_containers(&observed.containers, "the volumes are filled anew", &mut plan);
+        remove_containers(&observed.containers, "the volumes are filled anew", plan);
     }
     for volume in &stack.volumes {
         let is_there = observed.volumes.iter().any(|there| there.name == volume.name);
@@ -108,28 +136,6 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
     if let Some(archive) = &facts.fill {
         plan.push(Step::Fill { archive: archive.clone() }, "the environment comes out of it");
     }
-    if stack.binds.iter().any(|bind| !facts.binds.contains(&bind.content_id)) {
-        plan.push(Step::WriteBinds, "files of the checkout are bound that are not written out");
-    }
-    let why_up = if replaced.is_empty() {
-        why_up(stack, observed, facts)
-    } else {
-        Some("a network is new".to_owned())
-    };
-    if let Some(reason) = &why_up {
-        if facts.serving && replaced.is_empty() {
-            plan.push(Step::Hold, "containers may be replaced");
-        }
-        save_replaced(stack, observed, facts, &mut plan);
-        plan.push(Step::Up { recreate: facts.recreate }, reason.clone());
-    }
-    if why_up.is_some() || !facts.published {
-        let within_seconds = stack.readiness.within_seconds;
-        plan.push(Step::AwaitReady { within_seconds }, "routes change only after readiness is proven");
-        plan.push(Step::Publish, "the stack is ready");
-    }
-    remove_leftovers(stack, observed, facts, &mut plan);
-    Ok(plan)
 }
 
 fn refuse_changed_volumes(stack: &Stack, observed: &Observed) -> Result<(), Blocked> {

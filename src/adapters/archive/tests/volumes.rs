@@ -190,6 +190,7 @@ async fn a_part_is_taken_out() {
     for (path, wanted) in [
         ("volumes/other", vec!["other", "other/sub/ünï"]),
         ("volumes/data/sub/ünï", vec!["ünï"]),
+        ("volumes/data/", vec!["data", "data/sub/ünï", "data/hard", "data/link", "data/pipe", "data/sparse"]),
         ("model.json", vec!["model.json"]),
     ] {
         let (into, mut out) = mpsc::channel(100);
