@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::environment::RemovalReason;
 use super::names::{BranchName, CommitSha, RepoName};
 use super::time::Timestamp;
 
@@ -46,6 +47,8 @@ pub enum EventKind {
     EndDue { branch: BranchName },
     /// The environment's containers are not as they were left: look again.
     Drifted { branch: BranchName },
+    /// An archive of the branch is to go.
+    ArchiveRemoval { branch: BranchName, archive: String, reason: RemovalReason },
     /// Known to be of no interest: a tag, a note.
     Ignored { reference: String },
 }
@@ -62,6 +65,7 @@ impl EventKind {
             Self::EndRequested { .. } => "end_requested",
             Self::EndDue { .. } => "end_due",
             Self::Drifted { .. } => "drifted",
+            Self::ArchiveRemoval { .. } => "archive_removal",
             Self::Ignored { .. } => "ignored",
         }
     }
@@ -74,9 +78,15 @@ impl EventKind {
             | Self::DeployRequested { branch, .. }
             | Self::EndRequested { branch, .. }
             | Self::EndDue { branch }
-            | Self::Drifted { branch } => Some(branch),
+            | Self::Drifted { branch }
+            | Self::ArchiveRemoval { branch, .. } => Some(branch),
             Self::Look | Self::Ignored { .. } => None,
         }
+    }
+
+    /// The id of the archive that it is about.
+    pub fn archive(&self) -> Option<&str> {
+        if let Self::ArchiveRemoval { archive, .. } = self { Some(archive) } else { None }
     }
 
     pub fn commit(&self) -> Option<&CommitSha> {
@@ -88,6 +98,7 @@ impl EventKind {
             | Self::EndRequested { .. }
             | Self::EndDue { .. }
             | Self::Drifted { .. }
+            | Self::ArchiveRemoval { .. }
             | Self::Ignored { .. } => None,
         }
     }

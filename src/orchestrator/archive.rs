@@ -31,6 +31,9 @@ impl Run<'_> {
             created_at: self.house.ports.clock.now(),
             size_bytes: 0,
             verified_at: None,
+            pinned: false,
+            removed_at: None,
+            removed_reason: None,
         };
         let manifest = json!({
             "format": FORMAT_VERSION,
@@ -51,7 +54,8 @@ impl Run<'_> {
         let parts = ArchiveParts { record, manifest, files, documents };
         let written = self.house.ports.archives.write(parts).await?;
         self.say(format!("archive {id}: {} bytes, verified", written.size_bytes));
-        Ok(store.add_archive(&written).await?)
+        store.add_archive(&written).await?;
+        self.shop.hold(id, environment.id).await
     }
 
     async fn events(&self) -> Result<Vec<u8>, Failure> {

@@ -9,6 +9,7 @@ mod builds;
 mod deploy;
 mod dispatch;
 mod failure;
+mod held_images;
 mod house;
 mod images;
 mod intake;
@@ -16,6 +17,8 @@ mod judge;
 mod keep;
 mod prepare;
 mod recipe;
+mod removal;
+mod retention;
 mod run;
 mod stack;
 mod start;
@@ -36,6 +39,7 @@ use crate::store::{NewDelivery, StoreError};
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
+use removal::Removals;
 
 /// The whole core. Clones share it.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub struct Orchestrator {
     board: Arc<Board>,
     dispatch: Arc<Dispatch>,
     judges: Arc<Judges>,
+    shop: Arc<ImageShop>,
+    removals: Arc<Removals>,
     folding: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -52,9 +58,9 @@ impl Orchestrator {
         let house = Arc::new(house);
         let board = Arc::new(Board::new(house.clone()));
         let shop = Arc::new(ImageShop::new(house.clone()));
-        let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop));
+        let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop.clone()));
         let judges = Arc::new(Judges::default());
-        Self { house, board, dispatch, judges, folding: Arc::default() }
+        Self { house, board, dispatch, judges, shop, removals: Arc::default(), folding: Arc::default() }
     }
 
     /// Takes up where the former life ended: routes, unfinished work, unsettled events, one look at every repository.

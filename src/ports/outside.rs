@@ -73,4 +73,11 @@ pub trait Archives: Send + Sync {
     async fn write(&self, parts: ArchiveParts) -> PortResult<ArchiveRecord>;
     /// `manifest.json` of an archive.
     async fn manifest(&self, id: &str) -> PortResult<serde_json::Value>;
+    /// Reads every byte back and compares it with what the archive says of itself. Permanent errors name the damage;
+    /// `NotFound`: the file is gone.
+    async fn verify(&self, id: &str) -> PortResult<()>;
+    /// Removes the file, durably; gone already is success.
+    async fn remove(&self, id: &str) -> PortResult<()>;
+    /// Ids of the files that are there, sorted.
+    async fn ids(&self) -> PortResult<Vec<String>>;
 }

@@ -359,4 +359,20 @@ impl Archives for World {
     async fn manifest(&self, id: &str) -> PortResult<Value> {
         self.with(|inside| inside.archives.get(id).cloned()).ok_or_else(|| PortError::NotFound(id.to_owned()))
     }
+
+    async fn verify(&self, id: &str) -> PortResult<()> {
+        self.manifest(id).await.map(|_| ())
+    }
+
+    async fn remove(&self, id: &str) -> PortResult<()> {
+        if self.with(|inside| inside.archive_fails) {
+            return Err(PortError::Transient("the disk does not answer".into()));
+        }
+        self.with(|inside| inside.archives.remove(id));
+        Ok(())
+    }
+
+    async fn ids(&self) -> PortResult<Vec<String>> {
+        Ok(self.with(|inside| inside.archives.keys().cloned().collect()))
+    }
 }

@@ -10,6 +10,7 @@ use drey::adapters::workspace::DiskWorkspace;
 use drey::domain::environment::{Environment, Phase};
 use drey::domain::event::{EventKind, EventSource, NewEvent};
 use drey::domain::names::{BranchName, CommitSha, RepoName};
+use drey::domain::retention;
 use drey::domain::route::Answer;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
@@ -200,6 +201,8 @@ fn settings() -> Settings {
             cpus: 1.0,
             pids: 100,
         },
+        retention: retention::Rules { keep: None, max_bytes: None, image_bytes: 0 },
+        archive_images: false,
         repositories: BTreeMap::from([(repo(), Arc::new(repository))]),
     }
 }

@@ -3,6 +3,7 @@
 //! `<id>.tar.zst`: `manifest.json` first, then documents and files, `index.json` last with the path, size and
 //! SHA-256 of each entry before it. The name exists only once everything was read back and found equal.
 
+mod files;
 mod index;
 mod read;
 mod write;
@@ -77,6 +78,21 @@ impl Archives for ArchiveAdapter {
         let path = self.path(id)?;
         blocking(move || read::manifest(&path)).await
     }
+
+    async fn verify(&self, id: &str) -> PortResult<()> {
+        let path = self.path(id)?;
+        blocking(move || read::verify(&path)).await
+    }
+
+    async fn remove(&self, id: &str) -> PortResult<()> {
+        let path = self.path(id)?;
+        blocking(move || files::remove(&path)).await
+    }
+
+    async fn ids(&self) -> PortResult<Vec<String>> {
+        let directory = self.directory.clone();
+        blocking(move || files::ids(&directory)).await
+    }
 }
 
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
@@ -96,7 +112,10 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> PortError {
     if error.kind() == io::ErrorKind::NotFound {
         return PortError::NotFound(text);
     }
-    let is_broken = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
+    // What the decoder complains of has no number of the operating system.
+    let is_decoders = error.kind() == io::ErrorKind::Other && error.raw_os_error().is_none();
+    let is_broken =
+        is_decoders || matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
     if is_broken { PortError::Permanent(text) } else { PortError::Transient(text) }
 }
 
