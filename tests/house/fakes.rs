@@ -11,6 +11,8 @@ use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
 use drey::domain::names::{BranchName, CommitSha, ProjectName, RepoName};
 use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Network, Observed, Volume};
+use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
+use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
@@ -44,6 +46,7 @@ pub(crate) struct Inside {
     /// Archive → the commit that is kept for it.
     pub kept_commits: BTreeMap<String, CommitSha>,
     pub archive_fails: bool,
+    pub retention: Rules,
     pub table: RouteTable,
     pub now: i64,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
@@ -64,6 +67,7 @@ impl Default for Inside {
             archives: BTreeMap::new(),
             kept_commits: BTreeMap::new(),
             archive_fails: false,
+            retention: Rules { keep: None, max_bytes: None, image_bytes: 0 },
             table: RouteTable::default(),
             now: 1_700_000_000_000,
             gate: Arc::new(Semaphore::new(100)),
@@ -130,6 +134,7 @@ impl Engine for World {
         Ok(there.then(|| ImageFacts {
             id: reference.into(),
             exposed_ports: vec![80],
+            size_bytes: 10,
             ..ImageFacts::default()
         }))
     }
@@ -199,14 +204,20 @@ impl Stacks for World {
 
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
         let text = std::fs::read_to_string(request.checkout.join("compose.json")).unwrap();
+        let text = text.replace("/checkout/", &format!("{}/", request.checkout.display()));
         let document: Value = serde_json::from_str(&text).unwrap();
         if let Some(error) = document.get("x-broken") {
             return Err(PortError::Permanent(error.as_str().unwrap_or_default().to_owned()));
         }
+        let fact = |path: PathBuf| {
+            let is_file = path.ends_with("Dockerfile");
+            (path, if is_file { PathFact::File } else { PathFact::Directory })
+        };
+        let paths = paths_used(&document).into_iter().map(fact).collect();
         Ok(Rendered {
             document,
             files: vec![PathBuf::from("compose.json")],
-            facts: Default::default(),
+            facts: CheckoutFacts { root: request.checkout.clone(), paths },
             remarks: Vec::new(),
             sources: Default::default(),
         })

@@ -10,7 +10,6 @@ use drey::adapters::workspace::DiskWorkspace;
 use drey::domain::environment::{Environment, Phase};
 use drey::domain::event::{EventKind, EventSource, NewEvent};
 use drey::domain::names::{BranchName, CommitSha, RepoName};
-use drey::domain::retention;
 use drey::domain::route::Answer;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
@@ -90,7 +89,7 @@ impl TestHouse {
             prober: shared.clone(),
             clock: shared,
         };
-        let house = House { store, ports, settings: settings(), supervisor: supervisor.clone() };
+        let house = House { store, ports, settings: settings(&world), supervisor: supervisor.clone() };
         let orchestrator = Orchestrator::new(house);
         orchestrator.start().await.unwrap();
         *newest.lock().unwrap() = Some((orchestrator.clone(), supervisor.clone()));
@@ -179,7 +178,7 @@ impl TestHouse {
     }
 }
 
-fn settings() -> Settings {
+fn settings(world: &World) -> Settings {
     let repository = Repository {
         remote: Remote { repo: repo(), url: "/srv/git/shop.git".into() },
         main: branch("main"),
@@ -201,7 +200,7 @@ fn settings() -> Settings {
             cpus: 1.0,
             pids: 100,
         },
-        retention: retention::Rules { keep: None, max_bytes: None, image_bytes: 0 },
+        retention: world.with(|inside| inside.retention),
         archive_images: false,
         repositories: BTreeMap::from([(repo(), Arc::new(repository))]),
     }
