@@ -71,6 +71,9 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
     if !faulty("data_dir") {
         disk(settings, &mut findings);
     }
+    if !faulty("data_dir") && !faulty("archive") {
+        archives(settings, &mut findings);
+    }
     not_yet(settings, &mut findings);
     findings.0
 }
@@ -228,6 +231,29 @@ fn disk(settings: &Settings, findings: &mut Findings) {
     }
 }
 
+/// The daemon keeps to `max_size` by itself, each hour: what is larger for longer may not be removed.
+fn archives(settings: &Settings, findings: &mut Findings) {
+    let files = std::fs::read_dir(settings.data_dir.join("archives")).into_iter().flatten().flatten();
+    let sizes: Vec<u64> = files
+        .filter(|file| file.file_name().to_string_lossy().ends_with(".tar.zst"))
+        .filter_map(|file| file.metadata().ok().filter(std::fs::Metadata::is_file))
+        .map(|facts| facts.len())
+        .collect();
+    let sum = sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size));
+    let found = format!("{} archives, {} MB", sizes.len(), sum / 1_000_000);
+    match settings.archive.max_size {
+        Some(most) if sum > most => {
+            let message = format!(
+                "{found}, more than [archive] max_size ({} MB): if it stays so for an hour, those that are left are \
+                 pinned or in use; unpin or remove some (drey archive list), or raise it",
+                most / 1_000_000
+            );
+            findings.add(Level::Warn, "archives", message);
+        }
+        Some(_) | None => findings.add(Level::Ok, "archives", found),
+    }
+}
+
 /// Settings that this version reads and does not act on: better said than found out.
 fn not_yet(settings: &Settings, findings: &mut Findings) {
     if settings.limits.environments.is_some() {
@@ -268,6 +294,29 @@ mod tests {
         assert_eq!(level("git"), [Level::Ok]);
         assert_eq!(level("dns"), [Level::Ok]);
         assert_eq!(level("tls"), []);
+        assert_eq!(level("archives"), [Level::Ok]);
         assert!(!folder.path().join("state").exists());
+    }
+
+    #[test]
+    fn archives_that_are_too_much_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("drey.toml");
+        let text = "data_dir = \"state\"\n[archive]\nmax_size = \"10B\"\n[proxy]\ndomain = \"qa.localhost\"\n\
+                    http = \"127.0.0.1:80\"\n";
+        std::fs::write(&file, text).unwrap();
+        let settings = Settings::examine(Some(&file)).0;
+        let folder = folder.path().join("state/archives");
+        std::fs::create_dir_all(&folder).unwrap();
+        let found = || {
+            let mut findings = Findings::default();
+            archives(&settings, &mut findings);
+            findings.0.remove(0).level
+        };
+        std::fs::write(folder.join("a-1-1.tar.zst"), "ten bytes.").unwrap();
+        std::fs::write(folder.join("a-2-1.tar.zst.unfinished"), "ten bytes.").unwrap();
+        assert_eq!(found(), Level::Ok);
+        std::fs::write(folder.join("a-3-1.tar.zst"), "x").unwrap();
+        assert_eq!(found(), Level::Warn);
     }
 }

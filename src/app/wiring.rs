@@ -19,6 +19,7 @@ use crate::adapters::workspace::DiskWorkspace;
 use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
+use crate::domain::retention;
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits};
 use crate::proxy::{ProxySettings, TlsSettings};
@@ -180,6 +181,12 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
             cpus: limits.cpus,
             pids: limits.pids,
         },
+        retention: retention::Rules {
+            keep: settings.archive.keep,
+            max_bytes: settings.archive.max_size,
+            image_bytes: settings.archive.image_budget,
+        },
+        archive_images: settings.archive.images,
         repositories: repositories.collect::<anyhow::Result<BTreeMap<RepoName, _>>>()?,
     })
 }

@@ -148,6 +148,9 @@ pub(super) enum ArchiveCommand {
         /// Only older ones than this: the next page
         #[arg(long, value_name = "ID")]
         before: Option<String>,
+        /// Removed ones too
+        #[arg(long)]
+        all: bool,
     },
     /// One, with its manifest by --json
     Show { id: String },
@@ -167,6 +170,20 @@ pub(super) enum ArchiveCommand {
         #[arg(value_name = "DEST")]
         destination: PathBuf,
     },
+    /// Read every byte back: is it whole?
+    Verify {
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Each archive that there is
+        #[arg(long)]
+        all: bool,
+    },
+    /// Keep it, however old it gets and however much there is
+    Pin { id: String },
+    /// Let it go when its time comes
+    Unpin { id: String },
+    /// Remove it, with its commit and its images
+    Remove { id: String },
 }
 
 #[derive(Debug, Subcommand)]

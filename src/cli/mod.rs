@@ -1,5 +1,6 @@
 //! The command line: thin; what it does lies in `app` or behind the daemon's socket.
 
+mod archives;
 mod arguments;
 mod client;
 mod environments;

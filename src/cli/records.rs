@@ -4,39 +4,60 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::archives;
 use super::arguments::{ArchiveCommand, EventCommand};
 use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
 use super::output::{fields, note, plain, print, print_json, table, text};
 use super::restore;
 
+/// What is shown of one archive, where it is there.
+const ARCHIVE_KEYS: [&str; 12] = [
+    "id",
+    "repo",
+    "branch",
+    "slug",
+    "commit",
+    "outcome",
+    "created_at",
+    "size_bytes",
+    "verified_at",
+    "pinned",
+    "removed_at",
+    "removed_reason",
+];
+
 pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> Outcome {
     match command {
-        ArchiveCommand::List { repo, before } => {
-            let query = query(&[("repo", repo.as_deref()), ("before", before.as_deref())]);
-            let keys = ["id", "repo", "branch", "outcome", "created_at", "size_bytes"];
+        ArchiveCommand::List { repo, before, all } => {
+            let query = query(&[
+                ("repo", repo.as_deref()),
+                ("before", before.as_deref()),
+                ("all", all.then_some("true")),
+            ]);
+            let mut keys = vec!["id", "repo", "branch", "outcome", "created_at", "size_bytes", "pinned"];
+            keys.extend(all.then_some("removed_at"));
             list(&client.get(&format!("/api/v1/archives{query}"))?, &keys, json)
         }
         ArchiveCommand::Show { id } => {
             let item = client.get(&format!("/api/v1/archives/{}", encoded(id)))?;
-            let keys = [
-                "id",
-                "repo",
-                "branch",
-                "slug",
-                "commit",
-                "outcome",
-                "created_at",
-                "size_bytes",
-                "verified_at",
-            ];
-            show(&item, &keys, json)
+            show(&item, &ARCHIVE_KEYS, json)
         }
         ArchiveCommand::Restore { id, wait } => restore::restore(client, id, *wait, json),
         ArchiveCommand::Extract { id, path, destination } => {
             restore::extract(client, id, path, destination, json)
         }
+        ArchiveCommand::Verify { id, all: _ } => archives::verify(client, id.as_deref(), json),
+        ArchiveCommand::Pin { id } => asked(client, id, "pin", json),
+        ArchiveCommand::Unpin { id } => asked(client, id, "unpin", json),
+        ArchiveCommand::Remove { id } => asked(client, id, "remove", json),
     }
+}
+
+/// The archive as it is after what was asked for.
+fn asked(client: &Client, id: &str, what: &str, json: bool) -> Outcome {
+    let item = client.post(&format!("/api/v1/archives/{}/{what}", encoded(id)), &json!({}))?;
+    show(&item, &ARCHIVE_KEYS, json)
 }
 
 pub(super) fn event(client: &Client, command: &EventCommand, json: bool) -> Outcome {

@@ -1,5 +1,6 @@
 //! Settings of the daemon: flag > environment > file > default; all faults are reported at once.
 
+mod archive;
 mod error;
 mod reader;
 mod repository;
@@ -14,6 +15,7 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
+pub use archive::Archive;
 pub use error::{ConfigErrors, Fault};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
@@ -35,6 +37,7 @@ pub struct Settings {
     pub engine: Engine,
     pub registries: Vec<RegistryCredential>,
     pub limits: Limits,
+    pub archive: Archive,
     pub templates: Templates,
     pub repositories: Vec<Repository>,
     /// The file that was read, if any.
@@ -99,6 +102,7 @@ impl Settings {
             proxy: Proxy::read(&mut top.section("proxy")),
             engine: Engine::read(&mut top.section("engine")),
             limits: Limits::read(&mut top.section("limits")),
+            archive: Archive::read(&mut top.section("archive")),
             templates: Templates::read(&mut top.section("templates")),
             registries: top.sections("registry").iter_mut().map(RegistryCredential::read).collect(),
             repositories: top

@@ -149,6 +149,23 @@ impl<'a> Section<'a> {
         })
     }
 
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        self.read(key, |value| value.to_bool().ok_or_else(|| "must be true or false".to_owned()))
+    }
+
+    /// A key that has a word for "none": `Some(None)` when it is given.
+    pub(super) fn unless<T>(
+        &mut self,
+        key: &'static str,
+        none: &str,
+        read: impl FnOnce(&mut Self, &'static str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if self.values.get(key).and_then(Value::as_str) == Some(none) {
+            return self.take(key).map(|_| None);
+        }
+        read(self, key).map(Some)
+    }
+
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         self.read(key, |value| {
             let text = text(value)?;

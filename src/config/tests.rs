@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::time::Duration;
 
 use super::*;
 use crate::domain::names::BranchName;
@@ -34,6 +35,37 @@ fn what_is_not_said_has_its_default_and_the_environment_wins_over_the_file() {
     assert_eq!(read.engine.subnets, "10.213.0.0/16");
     assert_eq!(read.repositories[0].defaults.merge_grace.as_secs(), 600);
     assert!(read.repositories[0].keeps(&branch("release/1/2")) && !read.repositories[0].keeps(&branch("x")));
+}
+
+#[test]
+fn archives_are_kept_for_ninety_days_unless_it_is_said_otherwise() {
+    let archive = |text: &str| settings(&format!("{SMALL}\n[archive]\n{text}"), &[]).map(|read| read.archive);
+    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+    let default = Archive { keep: days(90), max_size: Some(50_000_000_000), images: false, image_budget: 0 };
+    assert_eq!(archive("").unwrap(), default);
+    let given =
+        archive("keep = \"7d\"\nmax_size = \"2GiB\"\nimages = true\nimage_budget = \"10GB\"").unwrap();
+    let read = Archive { keep: days(7), max_size: Some(2 << 30), images: true, image_budget: 10_000_000_000 };
+    assert_eq!(given, read);
+    let given = archive("keep = \"forever\"\nmax_size = \"unlimited\"").unwrap();
+    assert_eq!((given.keep, given.max_size), (None, None));
+    let given =
+        settings(SMALL, &[("DREY__ARCHIVE__KEEP", "30d"), ("DREY__ARCHIVE__IMAGES", "true")]).unwrap();
+    assert_eq!((given.archive.keep, given.archive.images), (days(30), true));
+}
+
+#[test]
+fn an_archive_that_could_not_live_is_a_fault() {
+    let text =
+        "[archive]\nkeep = \"0s\"\nmax_size = 0\nimages = \"yes\"\nimage_budget = \"much\"\nkeeep = 1\n";
+    assert_eq!(
+        faults(&format!("{SMALL}\n{text}")),
+        ["archive.keep", "archive.max_size", "archive.images", "archive.image_budget", "archive.keeep"]
+    );
+    assert_eq!(
+        faults(&format!("{SMALL}\n[archive]\nkeep = \"for ever\"\nmax_size = -1\n")),
+        ["archive.keep", "archive.max_size"]
+    );
 }
 
 #[test]

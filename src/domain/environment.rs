@@ -247,8 +247,40 @@ pub struct ArchiveRecord {
     pub outcome: Outcome,
     pub created_at: Timestamp,
     pub size_bytes: u64,
+    /// When it was last read back and found whole; none when it was found damaged since.
     pub verified_at: Option<Timestamp>,
     /// Of the file, in lower-case hexadecimal digits.
     #[serde(default)]
     pub sha256: Option<String>,
+    /// Neither age nor the sum of all removes it.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Since when it is gone: the row stays, the file does not.
+    #[serde(default)]
+    pub removed_at: Option<Timestamp>,
+    #[serde(default)]
+    pub removed_reason: Option<RemovalReason>,
+}
+
+/// Why an archive is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalReason {
+    /// Somebody wants it gone.
+    Asked,
+    /// It is older than archives are kept.
+    Expired,
+    /// All together are larger than they may be, and this is the oldest.
+    OverBudget,
+}
+
+impl RemovalReason {
+    /// As part of a sentence: `archive x is removed: …`.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Asked => "somebody asked for it",
+            Self::Expired => "it is older than [archive] keep",
+            Self::OverBudget => "archives were larger than [archive] max_size, and it was the oldest",
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::environment::RemovalReason;
 use super::names::{BranchName, CommitSha, RepoName};
 use super::time::Timestamp;
 
@@ -49,6 +50,8 @@ pub enum EventKind {
     EndDue { branch: BranchName },
     /// The environment's containers are not as they were left: look again.
     Drifted { branch: BranchName },
+    /// An archive of the branch is to go.
+    ArchiveRemoval { branch: BranchName, archive: String, reason: RemovalReason },
     /// Known to be of no interest: a tag, a note.
     Ignored { reference: String },
 }
@@ -66,6 +69,7 @@ impl EventKind {
             Self::EndRequested { .. } => "end_requested",
             Self::EndDue { .. } => "end_due",
             Self::Drifted { .. } => "drifted",
+            Self::ArchiveRemoval { .. } => "archive_removal",
             Self::Ignored { .. } => "ignored",
         }
     }
@@ -79,7 +83,8 @@ impl EventKind {
             | Self::RestoreRequested { branch, .. }
             | Self::EndRequested { branch, .. }
             | Self::EndDue { branch }
-            | Self::Drifted { branch } => Some(branch),
+            | Self::Drifted { branch }
+            | Self::ArchiveRemoval { branch, .. } => Some(branch),
             Self::Look | Self::Ignored { .. } => None,
         }
     }
@@ -87,6 +92,11 @@ impl EventKind {
     /// The branch itself moved.
     pub const fn is_push(&self) -> bool {
         matches!(self, Self::BranchCreated { .. } | Self::BranchPushed { .. })
+    }
+
+    /// The id of the archive that it is about.
+    pub fn archive(&self) -> Option<&str> {
+        if let Self::ArchiveRemoval { archive, .. } = self { Some(archive) } else { None }
     }
 
     pub fn commit(&self) -> Option<&CommitSha> {
@@ -100,6 +110,7 @@ impl EventKind {
             | Self::EndRequested { .. }
             | Self::EndDue { .. }
             | Self::Drifted { .. }
+            | Self::ArchiveRemoval { .. }
             | Self::Ignored { .. } => None,
         }
     }

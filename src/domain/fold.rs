@@ -64,6 +64,7 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
             None => nothing("the branch moved on"),
         },
         EventKind::Drifted { .. } => nothing("the routes are made anew"),
+        EventKind::ArchiveRemoval { .. } => nothing("the branch is not concerned"),
         EventKind::Ignored { .. } => nothing("not a branch"),
     }
 }

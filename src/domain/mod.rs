@@ -16,6 +16,7 @@ pub mod plan;
 pub mod policy;
 pub mod readiness;
 pub mod reconcile;
+pub mod retention;
 pub mod rewrite;
 pub mod route;
 pub mod settings;

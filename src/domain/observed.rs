@@ -79,4 +79,7 @@ pub struct ImageFacts {
     /// `VOLUME` paths, sorted.
     pub volumes: Vec<String>,
     pub has_health_check: bool,
+    /// What it takes on the engine, layers that it shares with others among it.
+    #[serde(default)]
+    pub size_bytes: u64,
 }

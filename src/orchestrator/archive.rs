@@ -32,6 +32,9 @@ impl Run<'_> {
             size_bytes: 0,
             verified_at: None,
             sha256: None,
+            pinned: false,
+            removed_at: None,
+            removed_reason: None,
         };
         let volumes = self.volumes().await?;
         let manifest = json!({
@@ -56,7 +59,8 @@ impl Run<'_> {
         let parts = ArchiveParts { record, manifest, files, documents, project, volumes };
         let written = self.house.ports.archives.write(parts).await?;
         self.say(format!("archive {id}: {} bytes, verified", written.size_bytes));
-        Ok(store.add_archive(&written).await?)
+        store.add_archive(&written).await?;
+        self.shop.hold(id, environment.id).await
     }
 
     /// Those that are there: an environment that never ran may have some too.

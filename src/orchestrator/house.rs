@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
+use crate::domain::retention;
 use crate::ports::{
     Archives, Builder, Clock, Engine, EngineWatch, Git, KeptCommits, Logs, Prober, Remote, RoutePublisher,
     Stacks, TreeLimits, Workspace,
@@ -46,6 +47,9 @@ pub struct Settings {
     /// CIDR from which each network gets its subnet.
     pub subnets: String,
     pub limits: Limits,
+    pub retention: retention::Rules,
+    /// The images that drey built go into archives.
+    pub archive_images: bool,
     pub repositories: BTreeMap<RepoName, Arc<Repository>>,
 }
 

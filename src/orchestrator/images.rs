@@ -14,12 +14,12 @@ use super::house::House;
 
 /// Where images come from.
 pub(super) struct ImageShop {
-    house: Arc<House>,
+    pub(super) house: Arc<House>,
     builds: Semaphore,
     /// One lock per image reference that is being made.
     making: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Held while what is used is written down, and from the look at who uses an image to its removal.
-    shelf: tokio::sync::Mutex<()>,
+    pub(super) shelf: tokio::sync::Mutex<()>,
 }
 
 impl ImageShop {
@@ -44,11 +44,12 @@ impl ImageShop {
         Ok(self.house.store.set_images(environment, tags).await?)
     }
 
-    /// The environment uses these no longer; those that no other one uses go. Of several that end at the same time the
+    /// The environment uses these no longer; those that neither another one nor an archive needs go. Of several that end at the same time the
     /// last removes what they shared.
     pub(super) async fn remove(&self, environment: EnvironmentId, tags: &[String]) -> Result<(), Failure> {
         let _alone = self.shelf.lock().await;
-        let others = self.house.store.images_used_by_others(environment, tags).await?;
+        let mut others = self.house.store.images_used_by_others(environment, tags).await?;
+        others.extend(self.house.store.held_images().await?.into_iter().map(|image| image.tag));
         for tag in tags.iter().filter(|tag| !others.contains(tag)) {
             self.house.ports.engine.remove(&Resource::Image(tag.clone())).await?;
         }

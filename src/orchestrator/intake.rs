@@ -14,7 +14,7 @@ pub struct Submitted {
     pub event: Event,
     /// The environment of the event's branch, if it has one now.
     pub environment: Option<Environment>,
-    /// `deploying`, `ending`, `checking`, `ignored` or `unchanged`.
+    /// `deploying`, `ending`, `checking`, `removing`, `ignored` or `unchanged`.
     pub action: &'static str,
     pub message: Option<String>,
 }
@@ -28,6 +28,10 @@ impl Orchestrator {
         if event.state != EventState::Pending {
             let message = event.reason.clone();
             return Ok(Submitted { event, environment, action: "unchanged", message });
+        }
+        if matches!(event.kind, EventKind::ArchiveRemoval { .. }) {
+            self.spawn_removal(event.clone());
+            return Ok(Submitted { event, environment, action: "removing", message: None });
         }
         let Some(repository) = self.house.settings.repositories.get(&event.repo) else {
             return self.settle(event, environment, "ignored", "the repository is not configured").await;

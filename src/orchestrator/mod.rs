@@ -9,6 +9,7 @@ mod builds;
 mod deploy;
 mod dispatch;
 mod failure;
+mod held_images;
 mod house;
 mod images;
 mod intake;
@@ -17,7 +18,9 @@ mod keep;
 mod last_words;
 mod prepare;
 mod recipe;
+mod removal;
 mod restore;
+mod retention;
 mod run;
 mod stack;
 mod start;
@@ -39,6 +42,7 @@ use crate::store::{NewDelivery, StoreError};
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
+use removal::Removals;
 
 /// The whole core. Clones share it.
 #[derive(Clone)]
@@ -47,6 +51,8 @@ pub struct Orchestrator {
     board: Arc<Board>,
     dispatch: Arc<Dispatch>,
     judges: Arc<Judges>,
+    shop: Arc<ImageShop>,
+    removals: Arc<Removals>,
     folding: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -55,9 +61,9 @@ impl Orchestrator {
         let house = Arc::new(house);
         let board = Arc::new(Board::new(house.clone()));
         let shop = Arc::new(ImageShop::new(house.clone()));
-        let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop));
+        let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop.clone()));
         let judges = Arc::new(Judges::default());
-        Self { house, board, dispatch, judges, folding: Arc::default() }
+        Self { house, board, dispatch, judges, shop, removals: Arc::default(), folding: Arc::default() }
     }
 
     /// Takes up where the former life ended: routes, unfinished work, unsettled events, one look at every repository.

@@ -33,7 +33,7 @@ impl Run<'_> {
         let store = &self.house.store;
         let archive = archive.then(|| self.environment.archive_id());
         let archived = match &archive {
-            Some(archive) => store.archive(archive).await?.is_some(),
+            Some(archive) => store.archive(archive).await?.is_some_and(|record| record.removed_at.is_none()),
             None => false,
         };
         Ok(EndFacts {

@@ -17,6 +17,8 @@ const DUE_EVERY: Duration = Duration::from_secs(1);
 const PENDING_EVERY: Duration = Duration::from_secs(15);
 /// How often an end that failed is tried again: nothing is removed before it is archived, so it has to get through.
 const STUCK_EVERY: Duration = Duration::from_secs(60);
+/// How often archives are looked through for what is too old or too much.
+const RETAIN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Pause before the engine's event stream is opened again after it ended.
 const STREAM_PAUSE: Duration = Duration::from_secs(2);
 /// Messages of the engine that wait while one is looked into.
@@ -37,6 +39,10 @@ impl Orchestrator {
         let this = self.clone();
         self.house.supervisor.spawn("stuck", async move {
             this.every(STUCK_EVERY, |orchestrator| async move { orchestrator.try_ends_again().await }).await;
+        });
+        let this = self.clone();
+        self.house.supervisor.spawn("retention", async move {
+            this.every(RETAIN_EVERY, |orchestrator| async move { orchestrator.retain().await }).await;
         });
         let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });

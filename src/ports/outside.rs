@@ -88,7 +88,8 @@ pub trait Archives: Send + Sync {
     async fn write(&self, parts: ArchiveParts) -> PortResult<ArchiveRecord>;
     /// `manifest.json` of an archive.
     async fn manifest(&self, id: &str) -> PortResult<serde_json::Value>;
-    /// Reads every byte and compares it with the archive's index.
+    /// Reads every byte back and compares it with what the archive says of itself. Permanent errors name the damage;
+    /// `NotFound`: the file is gone.
     async fn verify(&self, id: &str) -> PortResult<()>;
     /// Compares the whole file with the digest of its record; an older record without one gets [`Self::verify`].
     async fn check(&self, record: &ArchiveRecord) -> PortResult<()>;
@@ -97,4 +98,8 @@ pub trait Archives: Send + Sync {
     async fn restore(&self, id: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()>;
     /// Sends what lies at `path` and below it as a tar stream whose paths begin with the last part of `path`.
     async fn extract(&self, id: &str, path: &str, into: Outgoing) -> PortResult<()>;
+    /// Removes the file, durably; gone already is success.
+    async fn remove(&self, id: &str) -> PortResult<()>;
+    /// Ids of the files that are there, sorted.
+    async fn ids(&self) -> PortResult<Vec<String>>;
 }

@@ -259,6 +259,7 @@ impl TryFrom<EventRow> for Event {
 mod tests {
     use super::super::testing::{branch, commit, home, moment, repo};
     use super::*;
+    use crate::domain::environment::RemovalReason;
     use crate::domain::event::EventKind;
 
     fn delivery(id: &str) -> NewDelivery {
@@ -285,8 +286,9 @@ mod tests {
             EventKind::DeployRequested { branch: branch.clone(), rebuild: true, pull: false },
             EventKind::EndRequested { branch: branch.clone(), archive: true },
             EventKind::EndDue { branch: branch.clone() },
-            EventKind::Drifted { branch },
+            EventKind::Drifted { branch: branch.clone() },
             EventKind::Ignored { reference: "refs/tags/v1".to_owned() },
+            EventKind::ArchiveRemoval { branch, archive: "a-1-1".to_owned(), reason: RemovalReason::Expired },
         ]
         .map(event)
         .to_vec()
@@ -352,13 +354,13 @@ mod tests {
     async fn lists_are_newest_first_and_paged() {
         let (_folder, store) = home().await;
         let accepted = store.accept(None, &all_kinds(), moment(9)).await.unwrap();
-        let newest = accepted[8].event.id;
+        let newest = accepted[9].event.id;
         let page = EventFilter { before: Some(newest), limit: 2, ..EventFilter::default() };
         let ids: Vec<EventId> = store.events(&page).await.unwrap().iter().map(|event| event.id).collect();
-        assert_eq!(ids, [accepted[7].event.id, accepted[6].event.id]);
+        assert_eq!(ids, [accepted[8].event.id, accepted[7].event.id]);
 
         let of_branch = EventFilter { branch: Some(branch("a`b/$(rm)")), ..EventFilter::default() };
-        assert_eq!(store.events(&of_branch).await.unwrap().len(), 7);
+        assert_eq!(store.events(&of_branch).await.unwrap().len(), 8);
         let other = EventFilter { repo: RepoName::parse("other").ok(), ..EventFilter::default() };
         assert_eq!(store.events(&other).await.unwrap(), []);
     }

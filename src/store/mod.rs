@@ -4,6 +4,7 @@
 //! read followed by a write never fails for want of the lock. Knows no clock: times come in as values.
 
 mod archive;
+mod archive_image;
 mod backup;
 mod codec;
 mod deployment;

@@ -14,6 +14,7 @@ use crate::store::ArchiveFilter;
 use super::Web;
 use super::error::ApiError;
 use super::extract::{JsonBody, Path, Query};
+use super::keeping;
 use super::view::List;
 
 /// Most archives of one answer.
@@ -23,6 +24,9 @@ const PAGE: u32 = 100;
 pub(super) struct ListQuery {
     repo: Option<String>,
     before: Option<String>,
+    /// Removed ones too.
+    #[serde(default)]
+    all: bool,
 }
 
 pub(super) async fn list(
@@ -30,19 +34,20 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<ArchiveRecord>>, ApiError> {
     let repo = query.repo.as_deref().map(RepoName::parse).transpose()?;
-    let filter = ArchiveFilter { repo, before: query.before, limit: PAGE };
+    let filter = ArchiveFilter { repo, before: query.before, removed: query.all, limit: PAGE };
     let items = web.inner.orchestrator.house().store.archives(&filter).await?;
     let full = u32::try_from(items.len()).is_ok_and(|count| count == PAGE);
     let next = items.last().filter(|_| full).map(|last| last.id.clone());
     Ok(Json(List { items, next }))
 }
 
-/// The record, and the manifest out of the file.
+/// The record, and the manifest out of the file; none when the archive was removed.
 pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let house = web.inner.orchestrator.house();
-    let record = house.store.archive(&id).await?;
-    let record = record.ok_or_else(|| ApiError::not_found(format!("no archive has the id {id}")))?;
-    let manifest = house.ports.archives.manifest(&record.id).await?;
+    let record = keeping::find(&web, &id).await?;
+    let manifest = match record.removed_at {
+        None => web.inner.orchestrator.house().ports.archives.manifest(&record.id).await?,
+        Some(_) => Value::Null,
+    };
     let mut shown = json!(record);
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("manifest".to_owned(), manifest);

@@ -11,6 +11,7 @@ mod extract;
 mod follow;
 mod health;
 mod hooks;
+mod keeping;
 mod log;
 mod openapi;
 mod restore;
@@ -99,6 +100,10 @@ fn api(web: Web) -> Router {
         .route("/api/v1/archives/{id}", get(archives::show))
         .route("/api/v1/archives/{id}/restore", post(restore::restore))
         .route("/api/v1/archives/{id}/files", get(restore::files))
+        .route("/api/v1/archives/{id}/verify", post(keeping::verify))
+        .route("/api/v1/archives/{id}/pin", post(keeping::pin))
+        .route("/api/v1/archives/{id}/unpin", post(keeping::unpin))
+        .route("/api/v1/archives/{id}/remove", post(keeping::remove))
         .route("/api/v1/events", get(events::list))
         .route("/api/v1/events/{id}", get(events::show))
         .route("/api/v1/events/{id}/replay", post(events::replay))

@@ -18,10 +18,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::error::ApiError;
+    use super::super::keeping::Verification;
     use super::super::view::{EventView, List};
     use super::super::{EnvironmentView, error};
     use super::*;
-    use crate::domain::environment::{ArchiveRecord, Deployment, DeploymentState, Ending, Outcome, Phase};
+    use crate::domain::environment::{
+        ArchiveRecord, Deployment, DeploymentState, Ending, Outcome, Phase, RemovalReason,
+    };
     use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState};
     use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, RepoName, Slug};
     use crate::domain::time::Timestamp;
@@ -151,8 +154,14 @@ mod tests {
             size_bytes: 1,
             sha256: None,
             verified_at: Some(NOW),
+            pinned: false,
+            removed_at: Some(NOW),
+            removed_reason: Some(RemovalReason::Expired),
         };
         fits("ArchiveList", &json!(List { items: vec![archive], next: None }));
+        for (whole, reason, verified_at) in [(true, None, Some(NOW)), (false, Some("x".to_owned()), None)] {
+            fits("Verification", &json!(Verification { id: "x-1-1".to_owned(), whole, reason, verified_at }));
+        }
         for state in [EventState::Pending, EventState::Done, EventState::Ignored, EventState::Failed] {
             let event = Event {
                 id: EventId(1),

@@ -11,6 +11,8 @@ use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
 use drey::domain::names::{BranchName, CommitSha, ProjectName, RepoName};
 use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Network, Observed, Volume};
+use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
+use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
@@ -47,6 +49,7 @@ pub(crate) struct Inside {
     /// Archive → the commit that is kept for it.
     pub kept_commits: BTreeMap<String, CommitSha>,
     pub archive_fails: bool,
+    pub retention: Rules,
     pub table: RouteTable,
     pub now: i64,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
@@ -68,6 +71,7 @@ impl Default for Inside {
             filled: Vec::new(),
             kept_commits: BTreeMap::new(),
             archive_fails: false,
+            retention: Rules { keep: None, max_bytes: None, image_bytes: 0 },
             table: RouteTable::default(),
             now: 1_700_000_000_000,
             gate: Arc::new(Semaphore::new(100)),
@@ -140,6 +144,7 @@ impl Engine for World {
         Ok(there.then(|| ImageFacts {
             id: reference.into(),
             exposed_ports: vec![80],
+            size_bytes: 10,
             ..ImageFacts::default()
         }))
     }
@@ -217,14 +222,20 @@ impl Stacks for World {
 
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
         let text = std::fs::read_to_string(request.checkout.join("compose.json")).unwrap();
+        let text = text.replace("/checkout/", &format!("{}/", request.checkout.display()));
         let document: Value = serde_json::from_str(&text).unwrap();
         if let Some(error) = document.get("x-broken") {
             return Err(PortError::Permanent(error.as_str().unwrap_or_default().to_owned()));
         }
+        let fact = |path: PathBuf| {
+            let is_file = path.ends_with("Dockerfile");
+            (path, if is_file { PathFact::File } else { PathFact::Directory })
+        };
+        let paths = paths_used(&document).into_iter().map(fact).collect();
         Ok(Rendered {
             document,
             files: vec![PathBuf::from("compose.json")],
-            facts: Default::default(),
+            facts: CheckoutFacts { root: request.checkout.clone(), paths },
             remarks: Vec::new(),
             sources: Default::default(),
         })
@@ -380,7 +391,7 @@ impl Archives for World {
     }
 
     async fn verify(&self, id: &str) -> PortResult<()> {
-        self.manifest(id).await.map(drop)
+        self.manifest(id).await.map(|_| ())
     }
 
     async fn check(&self, record: &ArchiveRecord) -> PortResult<()> {
@@ -395,5 +406,17 @@ impl Archives for World {
 
     async fn extract(&self, id: &str, _: &str, _: Outgoing) -> PortResult<()> {
         self.verify(id).await
+    }
+
+    async fn remove(&self, id: &str) -> PortResult<()> {
+        if self.with(|inside| inside.archive_fails) {
+            return Err(PortError::Transient("the disk does not answer".into()));
+        }
+        self.with(|inside| inside.archives.remove(id));
+        Ok(())
+    }
+
+    async fn ids(&self) -> PortResult<Vec<String>> {
+        Ok(self.with(|inside| inside.archives.keys().cloned().collect()))
     }
 }

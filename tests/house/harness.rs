@@ -89,7 +89,7 @@ impl TestHouse {
             prober: shared.clone(),
             clock: shared,
         };
-        let house = House { store, ports, settings: settings(), supervisor: supervisor.clone() };
+        let house = House { store, ports, settings: settings(&world), supervisor: supervisor.clone() };
         let orchestrator = Orchestrator::new(house);
         orchestrator.start().await.unwrap();
         *newest.lock().unwrap() = Some((orchestrator.clone(), supervisor.clone()));
@@ -178,7 +178,7 @@ impl TestHouse {
     }
 }
 
-fn settings() -> Settings {
+fn settings(world: &World) -> Settings {
     let repository = Repository {
         remote: Remote { repo: repo(), url: "/srv/git/shop.git".into() },
         main: branch("main"),
@@ -200,6 +200,8 @@ fn settings() -> Settings {
             cpus: 1.0,
             pids: 100,
         },
+        retention: world.with(|inside| inside.retention),
+        archive_images: false,
         repositories: BTreeMap::from([(repo(), Arc::new(repository))]),
     }
 }

@@ -6,6 +6,7 @@
 
 mod channel;
 mod entry;
+mod files;
 mod folder;
 mod index;
 mod read;
@@ -119,6 +120,16 @@ impl Archives for ArchiveAdapter {
     async fn verify(&self, id: &str) -> PortResult<()> {
         let path = self.path(id)?;
         blocking(move || read::verify(&path)).await
+    }
+
+    async fn remove(&self, id: &str) -> PortResult<()> {
+        let path = self.path(id)?;
+        blocking(move || files::remove(&path)).await
+    }
+
+    async fn ids(&self) -> PortResult<Vec<String>> {
+        let directory = self.directory.clone();
+        blocking(move || files::ids(&directory)).await
     }
 
     async fn check(&self, record: &ArchiveRecord) -> PortResult<()> {

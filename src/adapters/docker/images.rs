@@ -81,6 +81,7 @@ fn facts_of(inspected: ImageInspect) -> ImageFacts {
     ImageFacts {
         id: inspected.id.unwrap_or_default(),
         digests,
+        size_bytes: inspected.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
         exposed_ports,
         volumes,
         has_health_check: test.first().is_some_and(|kind| kind != "NONE"),
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn facts_hold_what_routing_needs() {
-        let answer = json!({ "Id": "sha256:00", "Config": {
+        let answer = json!({ "Id": "sha256:00", "Size": 5, "Config": {
             "ExposedPorts": { "8080/tcp": {}, "53/udp": {}, "80/tcp": {} },
             "Volumes": { "/var/lib/b": {}, "/a": {} },
             "Healthcheck": { "Test": ["CMD", "true"] }
@@ -173,6 +174,7 @@ mod tests {
         assert_eq!(facts.exposed_ports, [80, 8080]);
         assert_eq!(facts.volumes, ["/a", "/var/lib/b"]);
         assert!(facts.has_health_check);
+        assert_eq!(facts.size_bytes, 5);
         let answer = json!({ "Id": "x", "Config": { "Healthcheck": { "Test": ["NONE"] } } });
         assert!(!facts_of(serde_json::from_value(answer).unwrap()).has_health_check);
     }

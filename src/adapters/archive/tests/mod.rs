@@ -68,6 +68,9 @@ fn parts(files: Vec<(String, PathBuf)>) -> ArchiveParts {
             size_bytes: 0,
             verified_at: None,
             sha256: None,
+            pinned: false,
+            removed_at: None,
+            removed_reason: None,
         },
         manifest: json!({"version": 1}),
         files,
@@ -159,4 +162,34 @@ async fn only_ids_are_paths_and_crashes_are_swept() {
     fs::write(folder.path().join("archives/x.tar.zst.unfinished"), "half").unwrap();
     adapter(&folder);
     assert!(names(&folder).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_verified_listed_and_removed_is_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter(&folder);
+    assert_eq!(adapter.ids().await.unwrap(), Vec::<String>::new());
+    let id = adapter.write(parts(Vec::new())).await.unwrap().id;
+    for other in ["x.tar.zst.unfinished", "README", ".tar.zst.keep"] {
+        fs::write(folder.path().join("archives").join(other), "").unwrap();
+    }
+    fs::create_dir(folder.path().join("archives/folder.tar.zst")).unwrap();
+    assert_eq!(adapter.ids().await.unwrap(), std::slice::from_ref(&id));
+    adapter.verify(&id).await.unwrap();
+
+    let path = adapter.path(&id).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    fs::write(&path, bytes).unwrap();
+    let error = adapter.verify(&id).await.unwrap_err();
+    assert!(matches!(error, PortError::Permanent(_)), "{error:?}");
+
+    for _ in 0..2 {
+        adapter.remove(&id).await.unwrap();
+    }
+    assert_eq!(adapter.ids().await.unwrap(), Vec::<String>::new());
+    assert_eq!(names(&folder).len(), 4, "nothing else was touched");
+    assert!(matches!(adapter.verify(&id).await.unwrap_err(), PortError::NotFound(_)));
+    assert!(adapter.remove("../README").await.is_err());
 }
