@@ -50,6 +50,8 @@ pub(crate) struct Inside {
     pub kept_commits: BTreeMap<String, CommitSha>,
     pub archive_fails: bool,
     pub retention: Rules,
+    /// How many lines each container wrote.
+    pub log_lines: usize,
     pub table: RouteTable,
     pub now: i64,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
@@ -72,6 +74,7 @@ impl Default for Inside {
             kept_commits: BTreeMap::new(),
             archive_fails: false,
             retention: Rules { keep: None, max_bytes: None, image_bytes: 0 },
+            log_lines: 0,
             table: RouteTable::default(),
             now: 1_700_000_000_000,
             gate: Arc::new(Semaphore::new(100)),
@@ -189,6 +192,10 @@ impl Engine for World {
     async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()> {
         let line = |text: &str| LogLine { source: "fake".into(), text: text.to_owned() };
         log.line(line(&format!("2026-01-01T00:00:00Z {container} began")));
+        for number in 0..self.with(|inside| inside.log_lines) {
+            log.line(line(&format!("2026-01-01T00:00:00Z line {number}")));
+            tokio::task::yield_now().await;
+        }
         if range == LogRange::UntilItStops {
             while self.with(|inside| inside.has_container(container)) {
                 tokio::time::sleep(Duration::from_millis(2)).await;

@@ -168,6 +168,35 @@ async fn the_logs_of_each_replaced_container_are_kept() {
 }
 
 #[tokio::test]
+async fn a_long_log_waits_until_the_update_is_done() {
+    in_house(|house| async move {
+        house.begin().await;
+        let id = house.environment("feature/x").await.unwrap().id;
+        let gate = house.world.with(|inside| {
+            inside.log_lines = 5000;
+            inside.gate.clone()
+        });
+        let closed = gate.acquire_many(100).await.unwrap();
+        let mut changed = document();
+        changed["services"]["web"]["command"] = json!(["second"]);
+        house.commit('c', "feature/x", &['b'], changed);
+        house.push("feature/x").await;
+        let saved = || async {
+            let files = house.orchestrator.house().ports.logs.files(id).await.unwrap();
+            let container = files.into_iter().find(|(name, _)| name.starts_with("logs/containers/"));
+            container.map_or(String::new(), |(_, path)| std::fs::read_to_string(path).unwrap())
+        };
+        eventually("its beginning is saved", || async { saved().await.lines().count() > 500 }).await;
+        assert!(saved().await.lines().count() < 5000, "the rest can wait");
+        drop(closed);
+        house.reaches("feature/x", Phase::Ready).await;
+        eventually("its end is saved too", || async { saved().await.contains("was stopped") }).await;
+        assert_eq!(saved().await.lines().count(), 5002);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn going_back_to_the_former_commit_replaces_what_a_failed_update_left() {
     in_house(|house| async move {
         house.begin().await;

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,6 +17,8 @@ const SECRET: &str = "a secret of the world tests";
 /// Each daemon has its own part of the address space: they run side by side.
 static NEXT_PART: AtomicU16 = AtomicU16::new(0);
 static SWEEP: Once = Once::new();
+/// Locked by the run that is on the engine; another one waits.
+static ALONE: OnceLock<File> = OnceLock::new();
 
 pub(crate) struct World {
     name: &'static str,
@@ -288,6 +290,10 @@ impl Drop for World {
 
 /// Removes what a run that was killed left on the engine.
 fn sweep() {
+    // Held to the end of the process: the sweep would take another run's environments for leftovers.
+    let alone = File::create(std::env::temp_dir().join("drey-world.lock")).unwrap();
+    alone.lock().unwrap();
+    ALONE.set(alone).unwrap();
     let filter = format!("label=drey.repo={REPO}");
     for (list, remove) in [
         (&["ps", "-aq"][..], &["rm", "-f"][..]),
