@@ -106,7 +106,7 @@ async fn examine(
     };
     match judged {
         Ok(judged) => Ok(judged),
-        Err(PortError::Permanent(reason) | PortError::NotFound(reason)) => {
+        Err(PortError::Permanent(reason) | PortError::Refused(reason) | PortError::NotFound(reason)) => {
             let file = (!named.is_empty()).then(|| shown(&named));
             Ok((Verdict::from_scan(vec![refusal(file, String::new(), reason)]), Vec::new()))
         }

@@ -55,7 +55,7 @@ async fn resolve(
         .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))?;
     match key_with(&document, &folder.path.to_string_lossy(), "") {
         None => Ok(document),
-        Some(key) => Err(PortError::Permanent(format!(
+        Some(key) => Err(PortError::Refused(format!(
             "{key}: takes a value of the process that reads the files; write the value"
         ))),
     }
