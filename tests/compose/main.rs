@@ -83,6 +83,15 @@ async fn what_the_tool_runs_with_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn keys_for_a_build_are_refused_in_our_words() {
+    let compose = "services: {web: {build: {context: ., ssh: ['default=/root/.ssh/id']}}}";
+    let refused = render(&[("compose.yaml", compose)]).await.unwrap_err();
+    assert!(refused.starts_with("compose.yaml: services.web.build.ssh: refused (BUILD): "), "{refused}");
+    let none = "services: {web: {build: {context: ., ssh: []}}}";
+    assert!(render(&[("compose.yaml", none)]).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_dotenv_means_what_it_means_to_compose() {
     let compose = "services: {web: {image: x, environment: {A: '$A', B: '$B', C: '$C', D: '$D'}}}";
     let dotenv = "A=\"C:\\\\\"\nB='it\\'s'\nexport C = \"x \\\" y\" D=z # note\n";

@@ -206,6 +206,12 @@ impl<'a> Scanner<'a> {
                 message: "drey names the project after the branch; leave it out".to_owned(),
             });
         }
+        // Compose cannot render one with a path, and says so in words of its own.
+        for key in references::keys_for_builds(node) {
+            let origin = Origin { file: Some(name.to_owned()), key };
+            let message = "it hands over the host's agent or keys; leave it out";
+            self.refuse(&origin, Rule::Build, message.to_owned());
+        }
         for process::Taken { key, name: variable } in process::in_file(node) {
             let origin = Origin { file: Some(name.to_owned()), key };
             let message = format!(
