@@ -1,6 +1,7 @@
 //! The compose tool itself on small checkouts: what is rendered of them, and what is refused before and after. Needs
 //! the plugin, no engine.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the program that a user would start")]
 
 use std::path::PathBuf;
 
@@ -141,4 +142,25 @@ async fn files_that_lead_back_to_themselves_are_told_in_a_word() {
         "a/more.yaml: include[0]: refused (YAML): `compose.yaml` includes itself, by way of `a/more.yaml`; take one of \
          the two out"
     );
+}
+
+#[test]
+fn a_check_leaves_what_lies_beside_the_checkout_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (checkout, beside) = (folder.path().join("shop"), folder.path().join("shop.render"));
+    for (path, text) in
+        [(checkout.join("compose.yaml"), "services: {web: {image: x}}"), (beside.join("a"), "")]
+    {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let drey = std::process::Command::new(env!("CARGO_BIN_EXE_drey"))
+        .args(["stack", "check", "--json"])
+        .arg(&checkout)
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&drey.stdout).unwrap();
+    assert_eq!((drey.status.code(), &said["verdict"]), (Some(0), &json!("accept")), "{said}");
+    assert!(beside.join("a").exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }

@@ -33,11 +33,21 @@ pub struct ComposeCli {
     /// Asked once: an older tool speaks plainer.
     version: OnceCell<Version>,
     memory: memory::Memory,
+    /// A folder for renderings; without one, each has its own beside its checkout.
+    scratch: Option<PathBuf>,
 }
 
 impl ComposeCli {
     pub fn new(settings: ComposeSettings) -> Self {
-        Self { settings, version: OnceCell::new(), memory: memory::Memory::default() }
+        Self { settings, version: OnceCell::new(), memory: memory::Memory::default(), scratch: None }
+    }
+
+    /// With a folder of the caller's for what is needed while a checkout is rendered: nothing is put beside a checkout
+    /// that is not drey's own. One rendering at a time.
+    #[must_use]
+    pub fn with_scratch(mut self, folder: PathBuf) -> Self {
+        self.scratch = Some(folder);
+        self
     }
 
     /// The version, for instance `2.40.3`; an error when the tool is missing or older than 2.24.
@@ -58,7 +68,8 @@ impl Stacks for ComposeCli {
     }
 
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
-        render::render(&self.settings, &self.memory, request).await
+        let folder = self.scratch.as_ref().map(|scratch| scratch.join("render"));
+        render::render((&self.settings, &self.memory), request, folder).await
     }
 
     async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
