@@ -62,19 +62,9 @@ async fn examine(
 ) -> anyhow::Result<(Verdict, Vec<DiscoveredService>)> {
     let checkout = dir.canonicalize().with_context(|| format!("{}: no such folder", dir.display()))?;
     let work = WorkFolder::create()?;
-    let compose = ComposeCli::new(ComposeSettings {
-        engine_host: "unix:///nonexistent".to_owned(),
-        drey: Some(std::env::current_exe()?),
-        home: std::env::home_dir(),
-        empty_folder: work.0.join("empty"),
-        overlay: None,
-    });
+    let compose = tool(&work.0)?;
     compose.version().await?;
     let repository = configured.map(|(_, repository)| repository);
-    let permissions = match configured {
-        Some((settings, repository)) => wiring::permissions(settings, repository)?,
-        None => Permissions::new(&[], &["*".to_owned()])?,
-    };
     let mut files = repository.map(|it| it.compose.clone()).unwrap_or_default();
     let copy;
     let checkout = match repository.and_then(|it| it.stack.as_deref()) {
@@ -92,26 +82,50 @@ async fn examine(
     {
         return Ok((Verdict::from_scan(findings), Vec::new()));
     }
-    let judged = match compose.services(checkout, &files) {
-        Ok(services) => {
-            let request = RenderRequest {
-                checkout: checkout.to_owned(),
-                project: project()?,
-                files,
-                variables: variables(repository, &services)?,
-            };
-            compose.render(&request).await.map(|rendered| judge(&rendered, repository, &permissions))
-        }
-        Err(error) => Err(error),
-    };
-    match judged {
-        Ok(judged) => Ok(judged),
-        Err(PortError::Permanent(reason) | PortError::NotFound(reason)) => {
+    match render(&compose, checkout, files, repository).await {
+        Ok(rendered) => Ok(judge(&rendered, repository, &permissions(configured)?)),
+        Err(PortError::Permanent(reason) | PortError::Refused(reason) | PortError::NotFound(reason)) => {
             let file = (!named.is_empty()).then(|| shown(&named));
             Ok((Verdict::from_scan(vec![refusal(file, String::new(), reason)]), Vec::new()))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The compose tool, with all that it writes in a folder of ours.
+fn tool(work: &Path) -> anyhow::Result<ComposeCli> {
+    let settings = ComposeSettings {
+        engine_host: "unix:///nonexistent".to_owned(),
+        drey: Some(std::env::current_exe()?),
+        home: std::env::home_dir(),
+        empty_folder: work.join("empty"),
+        overlay: None,
+    };
+    Ok(ComposeCli::new(settings).with_scratch(work.to_owned()))
+}
+
+fn permissions(configured: Option<(&Settings, &Repository)>) -> anyhow::Result<Permissions> {
+    match configured {
+        Some((settings, repository)) => Ok(wiring::permissions(settings, repository)?),
+        None => Ok(Permissions::new(&[], &["*".to_owned()])?),
+    }
+}
+
+async fn render(
+    compose: &ComposeCli,
+    checkout: &Path,
+    files: Vec<PathBuf>,
+    repository: Option<&Repository>,
+) -> Result<Rendered, PortError> {
+    let services = compose.services(checkout, &files)?;
+    let failed = |error: anyhow::Error| PortError::Permanent(error.to_string());
+    let request = RenderRequest {
+        checkout: checkout.to_owned(),
+        project: project().map_err(failed)?,
+        files,
+        variables: variables(repository, &services).map_err(failed)?,
+    };
+    compose.render(&request).await
 }
 
 /// A starter stack is written into a folder of our own, never into the developer's. The names of the top level are

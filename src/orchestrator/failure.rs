@@ -30,6 +30,7 @@ impl From<PortError> for Failure {
         match error {
             PortError::Transient(reason) => Self::Transient(reason),
             PortError::Permanent(reason) | PortError::NotFound(reason) => Self::Failed(reason),
+            PortError::Refused(reason) => Self::Blocked(reason),
             PortError::Cancelled => Self::Superseded,
         }
     }
@@ -38,5 +39,18 @@ impl From<PortError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Transient(format!("database: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_branch_may_not_have_blocks_it() {
+        let of = |error: PortError| Failure::from(error);
+        assert!(matches!(of(PortError::Refused(String::new())), Failure::Blocked(_)));
+        assert!(matches!(of(PortError::Permanent(String::new())), Failure::Failed(_)));
+        assert!(matches!(of(PortError::Transient(String::new())), Failure::Transient(_)));
     }
 }

@@ -11,6 +11,9 @@ pub enum PortError {
     /// Will not work without a change of the input: a broken file, a failing build.
     #[error("{0}")]
     Permanent(String),
+    /// The branch asks for something that it may not have.
+    #[error("{0}")]
+    Refused(String),
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),

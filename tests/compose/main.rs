@@ -1,6 +1,7 @@
 //! The compose tool itself on small checkouts: what is rendered of them, and what is refused before and after. Needs
 //! the plugin, no engine.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![allow(clippy::disallowed_methods, reason = "a test starts the program that a user would start")]
 
 use std::path::PathBuf;
 
@@ -83,6 +84,15 @@ async fn what_the_tool_runs_with_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn keys_for_a_build_are_refused_in_our_words() {
+    let compose = "services: {web: {build: {context: ., ssh: ['default=/root/.ssh/id']}}}";
+    let refused = render(&[("compose.yaml", compose)]).await.unwrap_err();
+    assert!(refused.starts_with("compose.yaml: services.web.build.ssh: refused (BUILD): "), "{refused}");
+    let none = "services: {web: {build: {context: ., ssh: []}}}";
+    assert!(render(&[("compose.yaml", none)]).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_dotenv_means_what_it_means_to_compose() {
     let compose = "services: {web: {image: x, environment: {A: '$A', B: '$B', C: '$C', D: '$D'}}}";
     let dotenv = "A=\"C:\\\\\"\nB='it\\'s'\nexport C = \"x \\\" y\" D=z # note\n";
@@ -132,4 +142,25 @@ async fn files_that_lead_back_to_themselves_are_told_in_a_word() {
         "a/more.yaml: include[0]: refused (YAML): `compose.yaml` includes itself, by way of `a/more.yaml`; take one of \
          the two out"
     );
+}
+
+#[test]
+fn a_check_leaves_what_lies_beside_the_checkout_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (checkout, beside) = (folder.path().join("shop"), folder.path().join("shop.render"));
+    for (path, text) in
+        [(checkout.join("compose.yaml"), "services: {web: {image: x}}"), (beside.join("a"), "")]
+    {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let drey = std::process::Command::new(env!("CARGO_BIN_EXE_drey"))
+        .args(["stack", "check", "--json"])
+        .arg(&checkout)
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&drey.stdout).unwrap();
+    assert_eq!((drey.status.code(), &said["verdict"]), (Some(0), &json!("accept")), "{said}");
+    assert!(beside.join("a").exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }

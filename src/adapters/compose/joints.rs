@@ -49,5 +49,5 @@ pub(super) fn scan(checkout: &Path, files: &[PathBuf]) -> PortResult<ScannedFile
 
 fn refused(findings: &[Finding]) -> PortError {
     let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    PortError::Permanent(texts.join("\n"))
+    PortError::Refused(texts.join("\n"))
 }

@@ -33,6 +33,8 @@ pub struct ComposeCli {
     version: OnceCell<Version>,
     memory: memory::Memory,
     waiting: up::Waiting,
+    /// A folder for renderings; without one, each has its own beside its checkout.
+    scratch: Option<PathBuf>,
 }
 
 impl ComposeCli {
@@ -41,8 +43,17 @@ impl ComposeCli {
             settings,
             version: OnceCell::new(),
             memory: memory::Memory::default(),
+            scratch: None,
             waiting: up::Waiting::default(),
         }
+    }
+
+    /// With a folder of the caller's for what is needed while a checkout is rendered: nothing is put beside a checkout
+    /// that is not drey's own. One rendering at a time.
+    #[must_use]
+    pub fn with_scratch(mut self, folder: PathBuf) -> Self {
+        self.scratch = Some(folder);
+        self
     }
 
     /// The version, for instance `2.40.3`; an error when the tool is missing or older than 2.24.
@@ -63,7 +74,8 @@ impl Stacks for ComposeCli {
     }
 
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered> {
-        render::render(&self.settings, &self.memory, request).await
+        let folder = self.scratch.as_ref().map(|scratch| scratch.join("render"));
+        render::render((&self.settings, &self.memory), request, folder).await
     }
 
     fn expect_up(&self, project: &ProjectName, directory: &Path) -> Expectation {

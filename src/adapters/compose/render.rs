@@ -14,17 +14,19 @@ use crate::domain::policy::paths_used;
 use crate::ports::{PortError, PortResult, RenderRequest, Rendered};
 
 /// Scans the raw files, then resolves them, unless that was done before. Nothing of a file is believed before the scan.
+/// `folder` is where the tool's own files are put for the while, if not beside the checkout.
 pub(super) async fn render(
-    settings: &ComposeSettings,
-    memory: &Memory,
+    (settings, memory): (&ComposeSettings, &Memory),
     request: &RenderRequest,
+    folder: Option<PathBuf>,
 ) -> PortResult<Rendered> {
     let scanned = joints::scan(&request.checkout, &request.files)?;
     let key = memory::key(request, &scanned);
     let document = match memory.recall(&request.project, &key) {
         Some(document) => document,
         None => {
-            let document = resolve(settings, request, &scanned).await?;
+            let folder = folder.unwrap_or_else(|| beside(&request.checkout));
+            let document = resolve(settings, request, &scanned, folder).await?;
             memory.keep(&request.project, key, &document);
             document
         }
@@ -38,8 +40,9 @@ async fn resolve(
     settings: &ComposeSettings,
     request: &RenderRequest,
     ScannedFiles { files, env_text, .. }: &ScannedFiles,
+    folder: PathBuf,
 ) -> PortResult<Value> {
-    let folder = WorkFolder::create(&request.checkout)?;
+    let folder = WorkFolder::create(folder)?;
     let env_file = folder.write_env_file(env_text)?;
     let arguments = config_arguments(request, files, &env_file);
     let output = tool::resolve(settings, request, arguments, &folder.path).await?;
@@ -55,7 +58,7 @@ async fn resolve(
         .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))?;
     match key_with(&document, &folder.path.to_string_lossy(), "") {
         None => Ok(document),
-        Some(key) => Err(PortError::Permanent(format!(
+        Some(key) => Err(PortError::Refused(format!(
             "{key}: takes a value of the process that reads the files; write the value"
         ))),
     }
@@ -75,6 +78,12 @@ fn key_with(value: &Value, text: &str, key: &str) -> Option<String> {
     }
 }
 
+fn beside(checkout: &Path) -> PathBuf {
+    let mut name = checkout.file_name().unwrap_or_default().to_owned();
+    name.push(".render");
+    checkout.with_file_name(name)
+}
+
 fn config_arguments(request: &RenderRequest, files: &[PathBuf], env_file: &Path) -> Vec<OsString> {
     let mut arguments = tool::project_arguments(request.project.as_str());
     // Where paths in the files count from: the scan looked there.
@@ -89,7 +98,7 @@ fn config_arguments(request: &RenderRequest, files: &[PathBuf], env_file: &Path)
     arguments
 }
 
-/// The tool's configuration folder and env file, beside the checkout under a name of its own; removed when dropped.
+/// The tool's configuration folder and env file; removed when dropped.
 #[derive(Debug)]
 struct WorkFolder {
     path: PathBuf,
@@ -97,10 +106,7 @@ struct WorkFolder {
 
 impl WorkFolder {
     /// One that an earlier run left behind is replaced: nobody else renders this checkout.
-    fn create(checkout: &Path) -> PortResult<Self> {
-        let mut name = checkout.file_name().unwrap_or_default().to_owned();
-        name.push(".render");
-        let path = checkout.with_file_name(name);
+    fn create(path: PathBuf) -> PortResult<Self> {
         let failed = |error: std::io::Error| {
             PortError::Transient(format!("cannot make the folder {}: {error}", path.display()))
         };
@@ -176,7 +182,8 @@ mod tests {
         let checkout = parent.path().join("co");
         let path = parent.path().join("co.render");
         std::fs::create_dir_all(path.join("old")).unwrap();
-        let folder = WorkFolder::create(&checkout).unwrap();
+        assert_eq!(beside(&checkout), path);
+        let folder = WorkFolder::create(path.clone()).unwrap();
         assert!(!path.join("old").exists());
         assert_eq!(std::fs::read_to_string(folder.write_env_file("A=1\n").unwrap()).unwrap(), "A=1\n");
         drop(folder);

@@ -224,6 +224,7 @@ impl Connection {
         result.map_err(|error| match error {
             PortError::Transient(text) => PortError::Transient(self.named(&text)),
             PortError::Permanent(text) => PortError::Permanent(self.named(&text)),
+            PortError::Refused(text) => PortError::Refused(self.named(&text)),
             PortError::NotFound(text) => PortError::NotFound(self.named(&text)),
             PortError::Cancelled => PortError::Cancelled,
         })

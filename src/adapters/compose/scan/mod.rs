@@ -206,6 +206,12 @@ impl<'a> Scanner<'a> {
                 message: "drey names the project after the branch; leave it out".to_owned(),
             });
         }
+        // Compose cannot render one with a path, and says so in words of its own.
+        for key in references::keys_for_builds(node) {
+            let origin = Origin { file: Some(name.to_owned()), key };
+            let message = "it hands over the host's agent or keys; leave it out";
+            self.refuse(&origin, Rule::Build, message.to_owned());
+        }
         for process::Taken { key, name: variable } in process::in_file(node) {
             let origin = Origin { file: Some(name.to_owned()), key };
             let message = format!(
@@ -247,22 +253,33 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-        if !reference.kind.is_compose_file() {
-            return;
+        if reference.kind.is_compose_file() {
+            self.compose_files(&origin, reference, &found, folders);
         }
+    }
+
+    /// Goes on with what an include or an extension has found.
+    fn compose_files(
+        &mut self,
+        origin: &Origin,
+        reference: &Reference,
+        found: &[(PathBuf, Resolved)],
+        folders: &Folders,
+    ) {
         if found.iter().all(|(_, resolved)| resolved.fact == PathFact::Missing) {
             let message = format!("`{}` is not in the repository", shown(&reference.path));
-            return self.refuse(&origin, Rule::FileReference, message);
+            return self.refuse(origin, Rule::FileReference, message);
         }
         for (path, resolved) in found.iter().filter(|(_, resolved)| resolved.fact == PathFact::File) {
             if matches!(reference.kind, Kind::Include { .. }) && self.open.contains(&resolved.path) {
                 let message = format!(
-                    "`{}` includes itself, by way of `{name}`; take one of the two out",
-                    path.display()
+                    "`{}` includes itself, by way of `{}`; take one of the two out",
+                    path.display(),
+                    origin.file.as_deref().unwrap_or_default()
                 );
-                return self.refuse(&origin, Rule::Yaml, message);
+                return self.refuse(origin, Rule::Yaml, message);
             }
-            self.follow(&origin, reference, path, folders);
+            self.follow(origin, reference, path, folders);
         }
     }
 

@@ -88,6 +88,16 @@ pub(super) fn of(file: &Node) -> Vec<Reference> {
     found
 }
 
+/// Where a build asks for keys of the host.
+pub(super) fn keys_for_builds(file: &Node) -> Vec<String> {
+    let services = file.all("services").flat_map(Node::members);
+    let asks = |build: &Node| build.all("ssh").any(|keys| !listed("", keys).is_empty());
+    services
+        .filter(|(_, service)| service.all("build").any(asks))
+        .map(|(name, _)| format!("services.{name}.build.ssh"))
+        .collect()
+}
+
 /// Sources in the network, in every form that Compose, git and the builder know.
 pub(super) fn is_remote(path: &str) -> bool {
     let lower = path.trim().to_ascii_lowercase();
