@@ -72,6 +72,7 @@ pub(super) fn ports(
     let engine = Arc::new(engine(settings));
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
+        jobs: engine.clone(),
         engine,
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, Logs, Prober, Remote, RoutePublisher, Stacks,
+    Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, Logs, Prober, Remote, RoutePublisher, Stacks,
     TreeLimits, Workspace,
 };
 use crate::store::Store;
@@ -19,6 +19,7 @@ use crate::supervisor::Supervisor;
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
     pub watch: Arc<dyn EngineWatch>,
+    pub jobs: Arc<dyn Jobs>,
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,
     pub git: Arc<dyn Git>,

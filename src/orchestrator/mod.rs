@@ -12,6 +12,7 @@ mod failure;
 mod house;
 mod images;
 mod intake;
+mod jobs;
 mod judge;
 mod prepare;
 mod recipe;

@@ -6,6 +6,7 @@
 mod engine;
 mod error;
 mod git;
+mod jobs;
 mod outside;
 mod stacks;
 mod workspace;
@@ -13,6 +14,7 @@ mod workspace;
 pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
 pub use git::{Git, Remote, TreeLimits};
+pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher};
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use workspace::{Logs, Workspace};

@@ -3,6 +3,7 @@
 
 mod fakes;
 mod harness;
+mod jobs;
 
 use drey::domain::environment::{Outcome, Phase};
 use drey::domain::event::EventKind;

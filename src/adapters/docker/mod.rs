@@ -8,6 +8,8 @@ mod credentials;
 mod error;
 mod events;
 mod images;
+mod jobs;
+mod lines;
 mod logs;
 mod networks;
 mod observe;

@@ -8,6 +8,10 @@ use super::observed::{Container, ContainerState, Health, Observed};
 use super::route::{Scheme, Upstream};
 use super::stack::{RouteSpec, Service, Stack};
 
+mod jobs;
+
+pub use jobs::{JobPlace, job_place, running};
+
 /// Restarts of a container that are borne before its service counts as failed.
 const RESTARTS_BORNE: u64 = 3;
 /// Pause before the second probe.
