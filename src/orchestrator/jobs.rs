@@ -44,15 +44,17 @@ impl Run<'_> {
         Ok(begun.elapsed())
     }
 
-    /// Runs a job where the containers are to be stopped next; it waits for nothing.
+    /// Runs a job where the containers are to be stopped next; it waits for nothing, and nothing waits for it when
+    /// the archive is not wanted any more.
     pub(super) async fn run_last_job(&self, job: &Job) -> Result<(), Failure> {
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
-        match readiness::running(&observed, &job.service) {
-            Some(container) => self.in_container(job, container.id.clone()).await,
-            None => {
-                self.say(format!("job {job} is skipped: {} does not run any more", job.service));
-                Ok(())
-            }
+        let Some(container) = readiness::running(&observed, &job.service) else {
+            self.say(format!("job {job} is skipped: {} does not run any more", job.service));
+            return Ok(());
+        };
+        tokio::select! {
+            result = self.in_container(job, container.id.clone()) => result,
+            () = self.until_destroy() => Err(Failure::Superseded),
         }
     }
 
@@ -106,20 +108,23 @@ impl Run<'_> {
             return;
         }
         self.say("something newer is wanted; it waits until the job has ended");
-        let ended = self.job.lock();
-        tokio::pin!(ended);
-        loop {
-            tokio::select! {
-                _ = &mut ended => return,
-                () = sleep(DESTROY_EVERY) => if self.is_to_be_destroyed().await { return },
-            }
+        tokio::select! {
+            _ended = self.job.lock() => {}
+            () = self.until_destroy() => {}
         }
     }
 
-    async fn is_to_be_destroyed(&self) -> bool {
-        let environment = self.house.store.environment(self.environment.id).await;
+    /// Until the environment is to be destroyed.
+    async fn until_destroy(&self) {
+        let id = self.environment.id;
         let is_destroyed = |intent| matches!(intent, Intent::End { archive: false, .. });
-        environment.is_ok_and(|found| found.is_some_and(|found| is_destroyed(found.intent)))
+        loop {
+            let found = self.house.store.environment(id).await;
+            if found.is_ok_and(|found| found.is_some_and(|found| is_destroyed(found.intent))) {
+                return;
+            }
+            sleep(DESTROY_EVERY).await;
+        }
     }
 }
 

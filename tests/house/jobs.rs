@@ -185,6 +185,26 @@ async fn jobs_before_the_archive_run_in_running_containers_and_keep_the_environm
 }
 
 #[tokio::test]
+async fn a_last_job_that_hangs_does_not_keep_the_environment_from_being_destroyed() {
+    in_house(|house| async move {
+        let dump = json!({"before_archive": [{"service": "web", "run": "dump"}]});
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], with(dump, "1"));
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        let gate = house.world.with(|inside| inside.job_gate.clone());
+        let closed = gate.acquire_many(100).await.unwrap();
+        end(&house, true).await;
+        runs(&house, "web: dump").await;
+        end(&house, false).await;
+        house.reaches("feature/x", Phase::Destroyed).await;
+        drop(closed);
+        assert!(house.world.with(|inside| inside.archives.is_empty()));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_end_that_keeps_nothing_or_finds_nothing_running_has_no_last_jobs() {
     in_house(|house| async move {
         let dump = || json!({"before_archive": [{"service": "web", "run": "dump"}]});

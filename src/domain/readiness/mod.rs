@@ -79,7 +79,7 @@ fn judge_container(service: &Service, container: &Container) -> Verdict {
     }
 }
 
-/// A service that was ready `before` and has ended since, and why; jobs that ended well are as they should be, and
+/// A service that was ready `before` and has ended since, and why; what ended well and may is as it should be, and
 /// restarts on the way to readiness are forgiven.
 pub fn crashed(stack: &Stack, before: &Observed, observed: &Observed) -> Option<(String, String)> {
     let restarts_before = |container: &Container| {
