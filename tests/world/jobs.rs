@@ -73,7 +73,10 @@ fn migrations_run_before_anybody_is_let_in_seeds_once_and_failures_are_told() {
     world.push("jobs-one", &[("compose.yaml", &compose(missing, "2"))]);
     let failed = world.reaches("jobs-one", "failed");
     let reason = failed["reason"].as_str().unwrap();
-    assert!(reason.contains("job web: /no/such/program ended") && reason.contains("no such file"), "{reason}");
+    assert!(
+        reason.contains("job web: /no/such/program ended") && reason.contains("no such file"),
+        "{reason}"
+    );
 
     let slow =
         "  after_start: [{service: web, within: 1s, run: 'trap \"\" TERM; busybox sleep 300 & wait; wait'}]";
