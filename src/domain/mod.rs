@@ -3,6 +3,7 @@
 //! Nothing here knows a clock, a file, a socket or a task; time and ids come in as values.
 
 pub mod branches;
+pub mod dollars;
 pub mod duration;
 pub mod environment;
 pub mod event;

@@ -99,6 +99,9 @@ pub struct RouteSpec {
     pub label: String,
     /// Engine name of the network through which the proxy reaches the service.
     pub network: String,
+    /// The service whose container has the address, where it is not this one: `network_mode: service:NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_service: Option<String>,
 }
 
 /// How the start is judged.

@@ -15,6 +15,7 @@ use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeReque
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
+use super::last_words::LastWords;
 use super::run::Run;
 use super::start::PROBE_LIMIT;
 
@@ -68,13 +69,14 @@ impl Run<'_> {
     async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
         let applied = self.house.store.stack(self.environment.id).await?;
         Ok(RunFacts {
-            applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack.digest),
+            applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack),
             binds: self.house.ports.workspace.binds(self.environment.id).await?,
             serving: self.environment.serving,
             // A new generation always proves readiness anew.
             published: false,
             recreate: force.rebuild,
             jobs: self.jobs_done().await?,
+            fill: self.environment.to_fill().map(str::to_owned),
         })
     }
 
@@ -89,6 +91,7 @@ impl Run<'_> {
         let (engine, workspace) = (&self.house.ports.engine, &self.house.ports.workspace);
         let id = self.environment.id;
         let within = Duration::from_secs(stack.readiness.within_seconds);
+        let last_words = LastWords::new(self.house, id);
         let mut deadline = Deadline { within, at: None };
         let touches = |step: &Step| {
             matches!(step, Step::Up { .. } | Step::RunJob { .. } | Step::RemoveContainer { .. })
@@ -100,6 +103,8 @@ impl Run<'_> {
             match &planned.step {
                 Step::CreateNetwork { name } => self.create_network(stack, name).await?,
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,
+                Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
+                Step::Fill { archive } => self.fill(archive, stack).await?,
                 Step::WriteBinds => workspace.write_binds(id, checkout, &stack.binds).await?,
                 Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
                 Step::Up { recreate } => self.up(stack, *recreate, deadline.get()).await?,
@@ -111,6 +116,10 @@ impl Run<'_> {
                 // Readiness and publishing are one: `await_ready` publishes what it saw.
                 Step::Publish => {}
                 Step::PruneBinds => workspace.prune_binds(id, &bound(stack)).await?,
+                Step::SaveLogs { container, name } if plan.removes(container) => {
+                    last_words.save(container, name).await;
+                }
+                Step::SaveLogs { container, name } => last_words.listen(container, name),
                 Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
                 Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
                 Step::Build { .. }
@@ -118,9 +127,7 @@ impl Run<'_> {
                 | Step::Withdraw
                 | Step::SkipJob { .. }
                 | Step::Stop
-                | Step::SaveLogs { .. }
                 | Step::Archive { .. }
-                | Step::RemoveVolume { .. }
                 | Step::RemoveImage { .. }
                 | Step::RemoveFiles
                 | Step::Release => {
@@ -219,8 +226,11 @@ impl Run<'_> {
     pub(super) async fn clear(&self) -> Result<(), Failure> {
         let engine = &self.house.ports.engine;
         let observed = engine.observe(&self.environment.project).await?;
+        let last_words = LastWords::new(self.house, self.environment.id);
         for planned in reconcile::clear(&observed).steps {
-            if let Step::RemoveContainer { id, .. } = planned.step {
+            if let Step::SaveLogs { container, name } = planned.step {
+                last_words.save(&container, &name).await;
+            } else if let Step::RemoveContainer { id, .. } = planned.step {
                 engine.remove(&Resource::Container(id)).await?;
             } else if let Step::RemoveNetwork { name } = planned.step {
                 engine.remove(&Resource::Network(name)).await?;

@@ -28,6 +28,9 @@ const DESTROY_EVERY: Duration = Duration::from_secs(1);
 impl Run<'_> {
     pub(super) async fn jobs_done(&self) -> Result<JobsDone, Failure> {
         let environment = &self.environment;
+        if let Some(archive) = environment.to_fill() {
+            self.house.store.inherit_jobs(archive, environment.id).await?;
+        }
         Ok(self.house.store.jobs_done(environment.id, environment.run_generation).await?)
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::domain::dollars::unescaped;
 use crate::domain::images::{BuildRecipe, BuildSources};
 use crate::domain::names::InstanceId;
 use crate::ports::BuildRequest;
@@ -133,11 +134,6 @@ fn args(build: &Value) -> BTreeMap<String, String> {
         }
     })
     .collect()
-}
-
-/// The canonical document doubles each `$`, because Compose reads it once more; the builder does not.
-fn unescaped(text: &str) -> String {
-    text.replace("$$", "$")
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ mod tests {
             outcome: Outcome::Manual,
             created_at: moment(3),
             size_bytes: 1,
+            sha256: None,
             verified_at: Some(moment(3)),
         };
         store.add_archive(&record).await.unwrap();

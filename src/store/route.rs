@@ -95,6 +95,7 @@ mod tests {
             scheme: Scheme::H2c,
             label: service.to_owned(),
             network: "p_default".to_owned(),
+            host_service: None,
         };
         StoredRoute { host: host.to_owned(), route }
     }

@@ -161,6 +161,7 @@ mod tests {
             scheme: Scheme::Http,
             label: String::new(),
             network: "default".to_owned(),
+            host_service: None,
         };
         StoredRoute { host: host.to_owned(), route }
     }

@@ -1,12 +1,31 @@
 //! Jobs of a stack, as they are run, remembered and never cut.
 
+use async_trait::async_trait;
 use drey::domain::environment::{DeploymentState, Phase};
 use drey::domain::event::EventKind;
 use drey::domain::route::Answer;
-use drey::ports::JobEnd;
+use drey::ports::{JobEnd, JobRequest, Jobs, LogLine, LogSink, PortResult};
 use serde_json::{Value, json};
 
+use crate::fakes::World;
 use crate::harness::{TestHouse, branch, document, eventually, in_house, sha};
+
+#[async_trait]
+impl Jobs for World {
+    async fn run(&self, request: &JobRequest, log: &dyn LogSink) -> PortResult<JobEnd> {
+        let command = request.command.last().cloned().unwrap_or_default();
+        let gate = self.with(|inside| {
+            inside.jobs.push(format!("{}: {command}", request.service));
+            inside.job_gate.clone()
+        });
+        let _place = gate.acquire().await.unwrap();
+        log.line(LogLine { source: request.service.clone(), text: format!("output of {command}") });
+        Ok(self.with(|inside| {
+            let end = inside.job_ends.iter().find(|(text, _)| command.contains(*text));
+            end.map_or(JobEnd::Exited(0), |(_, end)| *end)
+        }))
+    }
+}
 
 /// The usual stack with these jobs; `variant` makes stacks differ.
 fn with(jobs: Value, variant: &str) -> Value {
@@ -231,6 +250,30 @@ async fn an_end_that_keeps_nothing_or_finds_nothing_running_has_no_last_jobs() {
             "{}",
             deployments[0].plan
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restored_environment_is_migrated_and_not_seeded_again() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], with(seed_and_migrate(), "1"));
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+        end(&house, true).await;
+        house.reaches("feature/x", Phase::Archived).await;
+        let archive = house.world.with(|inside| inside.archives.keys().next().unwrap().clone());
+        house.orchestrator.restore(&archive).await.unwrap();
+        house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(jobs(&house), ["web: seed", "web: migrate", "web: migrate"]);
+
+        let mut more = seed_and_migrate();
+        more["after_start"][0]["run"] = json!("seed more");
+        house.commit('c', "feature/x", &['b'], with(more, "1"));
+        house.push("feature/x").await;
+        eventually("another seed is another job", || async { jobs(&house)[3..] == ["web: seed more"] }).await;
+        house.reaches("feature/x", Phase::Ready).await;
     })
     .await;
 }

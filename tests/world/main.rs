@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod harness;
+mod images;
 mod jobs;
+mod logs;
 
 use harness::{World, docker};
 
@@ -367,4 +369,22 @@ configs:
     world.reaches("configured", "ready");
     world.serves("configured", "two");
     assert_eq!(world.container("configured", "db"), db, "only what sees the file is replaced");
+}
+
+#[test]
+fn a_page_in_the_network_of_another_service_is_reached_through_it() {
+    let compose = r#"
+services:
+  web:
+    build: ./web
+    network_mode: "service:db"
+    labels: {drey.port: "8080"}
+  db:
+    image: drey-demo/tiny:1
+    command: ["serve", "9000", "/"]
+"#;
+    let world = World::new("joined", &shop());
+    world.push("joined", &[("compose.yaml", compose), ("web/index.html", "joined\n")]);
+    world.reaches("joined", "ready");
+    world.serves("joined", "joined");
 }

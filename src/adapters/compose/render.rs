@@ -51,8 +51,28 @@ async fn resolve(
             "compose: the resolved compose files are larger than 16 MiB".to_owned(),
         ));
     }
-    serde_json::from_slice(&output.stdout)
-        .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))
+    let document = serde_json::from_slice(&output.stdout)
+        .map_err(|error| PortError::Permanent(format!("compose gave a document that is no JSON: {error}")))?;
+    match key_with(&document, &folder.path.to_string_lossy(), "") {
+        None => Ok(document),
+        Some(key) => Err(PortError::Permanent(format!(
+            "{key}: takes a value of the process that reads the files; write the value"
+        ))),
+    }
+}
+
+/// The key of the first text that contains this one: whatever the scan has overlooked, the tool's own folder is not
+/// given away.
+fn key_with(value: &Value, text: &str, key: &str) -> Option<String> {
+    match value {
+        Value::String(found) => found.contains(text).then(|| key.to_owned()),
+        Value::Array(items) => items.iter().find_map(|item| key_with(item, text, key)),
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            let below = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+            if name.contains(text) { Some(below) } else { key_with(value, text, &below) }
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 fn config_arguments(request: &RenderRequest, files: &[PathBuf], env_file: &Path) -> Vec<OsString> {
@@ -141,6 +161,13 @@ mod tests {
         let arguments = config_arguments(&request(Path::new("/co")), &files, Path::new("/env"));
         let at = arguments.iter().position(|argument| argument == "--project-directory").unwrap();
         assert_eq!(arguments[at + 1], "/co/ops");
+    }
+
+    #[test]
+    fn the_tools_own_folder_is_found_in_a_document() {
+        let document = serde_json::json!({ "services": { "web": { "command": ["a", "x=/co.render/"] } } });
+        assert_eq!(key_with(&document, "/co.render", "").as_deref(), Some("services.web.command"));
+        assert_eq!(key_with(&document, "/cp.render", ""), None);
     }
 
     #[test]

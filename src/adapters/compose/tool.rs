@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adapters::docker::{find_plugin, plugin_folders};
-use crate::adapters::process::{Command, GARBAGE_COLLECTION, Jail, Output};
+use crate::adapters::process::{Command, DEFAULT_PATH, GARBAGE_COLLECTION, Jail, Output};
 use crate::ports::{PortError, PortResult, RenderRequest};
 
 /// The plugin's name in the folders of the docker command.
@@ -25,6 +25,14 @@ const RUN_LIMIT: Duration = Duration::from_secs(60 * 60);
 const DOCUMENT_LIMIT: usize = 16 * 1024 * 1024;
 /// Name prefixes of variables that would steer the tool itself.
 const STEERING: [&str; 4] = ["COMPOSE_", "DOCKER_", "LD_", "PATH"];
+
+/// What the tool runs with besides a request's variables, and the value where it is always the same. The scan refuses
+/// files that name one.
+pub(super) const OWN_VARIABLES: [(&str, Option<&str>); 3] = [
+    ("DOCKER_CONFIG", None),
+    ("COMPOSE_EXPERIMENTAL_GIT_REMOTE", Some("0")),
+    ("COMPOSE_EXPERIMENTAL_OCI_REMOTE", Some("0")),
+];
 
 /// First version with `--progress json`; before it the plain lines are read.
 const JSON_PROGRESS: (u32, u32) = (2, 29);
@@ -59,15 +67,14 @@ pub(super) fn project_arguments(project: &str) -> Vec<OsString> {
     ["--ansi", "never", "--project-name", project].map(OsString::from).to_vec()
 }
 
-/// The command with everything that it gets to see of an environment, besides a request's variables. No HOME: a
-/// service with `environment: [HOME]` would get it.
+/// The command with everything that it gets to see of an environment. No PATH and no HOME: what `config` runs with
+/// can be named in the files.
 fn prepared(command: Command, configuration: &Path) -> Command {
-    command
-        .env("DOCKER_CONFIG", configuration)
-        .env("COMPOSE_DISABLE_ENV_FILE", "1")
-        .env("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "0")
-        .env("COMPOSE_EXPERIMENTAL_OCI_REMOTE", "0")
-        .env("COMPOSE_MENU", "0")
+    let command = command.without("PATH").env("DOCKER_CONFIG", configuration);
+    OWN_VARIABLES
+        .iter()
+        .filter_map(|(name, value)| Some((name, (*value)?)))
+        .fold(command, |command, (name, value)| command.env(name, value))
 }
 
 /// Variables of the process beat those of the env file; what would steer the tool is dropped.
@@ -83,6 +90,9 @@ pub(super) fn command(settings: &ComposeSettings, arguments: &[OsString]) -> Por
     make_folder(&settings.empty_folder)?;
     let command = Command::new(binary(settings)?).args(arguments);
     Ok(prepared(command, &settings.empty_folder)
+        .env("PATH", DEFAULT_PATH)
+        .env("COMPOSE_DISABLE_ENV_FILE", "1")
+        .env("COMPOSE_MENU", "0")
         .env("GOGC", GARBAGE_COLLECTION)
         .current_dir(&settings.empty_folder)
         .time_limit(RUN_LIMIT))

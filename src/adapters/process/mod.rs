@@ -112,6 +112,12 @@ impl Command {
         self
     }
 
+    /// Without a variable that it would have by default.
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.remove(OsStr::new(name));
+        self
+    }
+
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self

@@ -1,9 +1,11 @@
 //! What the judge must know of the checkout's files, and which files it must know of.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
+
+use crate::domain::dollars::unescaped;
 
 /// What a path leads to after every symlink of every part is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct CheckoutFacts {
     pub paths: BTreeMap<PathBuf, PathFact>,
 }
 
-/// Every path of the host that the document names, as it is written there (parts like `..` not resolved).
+/// Every path of the host that the document names, as it is on the disk (parts like `..` not resolved).
 pub fn paths_used(document: &Value) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for service in entries(document.get("services")) {
@@ -56,17 +58,22 @@ pub fn paths_used(document: &Value) -> Vec<PathBuf> {
     paths
 }
 
+/// The path on the disk that a text of the document means.
+pub(super) fn real_path(text: &str) -> PathBuf {
+    PathBuf::from(unescaped(text))
+}
+
 /// Where the Dockerfile of a build is: relative ones count from the context.
 pub(super) fn dockerfile_path(build: &Value) -> Option<PathBuf> {
     let context = absolute(build, "context")?;
-    text(build, "dockerfile").map(|dockerfile| context.join(dockerfile))
+    text(build, "dockerfile").map(|dockerfile| context.join(real_path(dockerfile)))
 }
 
 /// The files of `env_file` or `label_file`: a text, or a list of texts and of objects with `path`.
 pub(super) fn files_of(value: Option<&Value>) -> Vec<PathBuf> {
     let one = |value: &Value| {
         let path = value.as_str().or_else(|| text(value, "path"))?;
-        Some(PathBuf::from(path))
+        Some(real_path(path))
     };
     match value {
         Some(Value::Array(list)) => list.iter().filter_map(one).collect(),
@@ -83,7 +90,7 @@ fn build_paths(build: &Value) -> Vec<PathBuf> {
         contexts
             .filter_map(|(_, value)| value.as_str())
             .filter(|value| value.starts_with('/'))
-            .map(PathBuf::from),
+            .map(real_path),
     );
     paths
 }
@@ -93,7 +100,7 @@ fn entries(map: Option<&Value>) -> impl Iterator<Item = &Value> {
 }
 
 fn absolute(object: &Value, key: &str) -> Option<PathBuf> {
-    text(object, key).map(Path::new).filter(|path| path.is_absolute()).map(Path::to_path_buf)
+    text(object, key).map(real_path).filter(|path| path.is_absolute())
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {

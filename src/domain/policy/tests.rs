@@ -20,6 +20,9 @@ fn facts() -> CheckoutFacts {
         ("/socket", PathFact::Special),
         ("/Dockerfile", PathFact::File),
         ("/data/../out", PathFact::Outside),
+        ("/a$b", PathFact::Directory),
+        ("/c$$d", PathFact::Directory),
+        ("/c$d", PathFact::Outside),
     ];
     CheckoutFacts {
         root: PathBuf::from(ROOT),
@@ -574,4 +577,18 @@ fn paths_used_lists_every_path_of_the_host() {
     let expected =
         ["/checkout", "/checkout/Dockerfile", "/checkout/conf", "/checkout/data"].map(PathBuf::from);
     assert_eq!(used, expected);
+}
+
+#[test]
+fn a_doubled_dollar_is_one_of_the_path_on_the_disk() {
+    let bind = |source: &str| {
+        json!({"volumes": [{"type": "bind", "source": source, "target": "/x", "read_only": true}],
+               "build": {"context": source}})
+    };
+    accepted(&bind("/checkout/a$$b"));
+    accepted(&bind("/checkout/c$$$$d"));
+    refused("FILEREF", &json!({"build": {"context": "/checkout/c$$d"}}));
+    refused("BIND", &json!({"volumes": [{"type": "bind", "source": "/checkout/c$$d", "target": "/x"}]}));
+    let used = paths_used(&with_service(&bind("/checkout/a$$b")));
+    assert!(used.contains(&PathBuf::from("/checkout/a$b")), "{used:?}");
 }

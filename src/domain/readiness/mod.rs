@@ -158,23 +158,29 @@ pub fn serving(stack: &Stack, observed: &Observed, service: &str) -> bool {
     true
 }
 
-/// Where the route's service is reached: its first running container in the route's network.
+/// Where the route's service is reached: its first running container in the route's network, at the address of the
+/// service whose network it shares.
 pub fn upstream(route: &RouteSpec, observed: &Observed) -> Option<Upstream> {
     (route.scheme != Scheme::Tcp).then(|| probe_target(route, observed)).flatten()
 }
 
 /// Like [`upstream`], also for services that are probed and never routed.
 pub fn probe_target(route: &RouteSpec, observed: &Observed) -> Option<Upstream> {
-    containers_of(observed, &route.service)
-        .filter(|container| container.state == ContainerState::Running)
-        .find_map(|container| {
-            let address = container.addresses.get(&route.network)?;
-            Some(Upstream {
-                address: SocketAddr::new(*address, route.port),
-                scheme: route.scheme,
-                container: container.id.clone(),
-            })
+    let running = |service| {
+        containers_of(observed, service).filter(|container| container.state == ContainerState::Running)
+    };
+    let address = |container: &Container| container.addresses.get(&route.network).copied();
+    running(&route.service).find_map(|container| {
+        let address = match &route.host_service {
+            None => address(container)?,
+            Some(host) => running(host).find_map(address)?,
+        };
+        Some(Upstream {
+            address: SocketAddr::new(address, route.port),
+            scheme: route.scheme,
+            container: container.id.clone(),
         })
+    })
 }
 
 /// What a probe saw, judged: HTTP below 500; for TCP a connection is enough.

@@ -118,6 +118,7 @@ fn tcp_services_are_probed_and_never_routed() {
         scheme: Scheme::Http,
         label: String::new(),
         network: "p_default".into(),
+        host_service: None,
     };
     assert_eq!(upstream(&route, &sound()).map(|it| it.address.to_string()), Some("10.0.0.2:80".into()));
     route.scheme = Scheme::Tcp;
@@ -148,6 +149,7 @@ fn what_may_come_back_is_waited_for_and_what_will_not_is_told() {
         scheme: Scheme::Http,
         label: String::new(),
         network: "p_default".into(),
+        host_service: None,
     };
     let mut observed = sound();
     assert_eq!(why_down(&route, &observed), None);
@@ -159,4 +161,28 @@ fn what_may_come_back_is_waited_for_and_what_will_not_is_told() {
     assert!(why_down(&route, &observed).unwrap().contains("code 0"));
     observed.containers.pop();
     assert_eq!(why_down(&route, &observed).unwrap(), "web has no container");
+}
+
+#[test]
+fn a_service_in_the_network_of_another_is_reached_at_the_others_address() {
+    let mut observed = sound();
+    let addresses = std::mem::take(&mut observed.containers[3].addresses);
+    observed.containers[2].addresses = addresses;
+    let mut route = RouteSpec {
+        service: "web".into(),
+        port: 80,
+        scheme: Scheme::Http,
+        label: String::new(),
+        network: "p_default".into(),
+        host_service: None,
+    };
+    assert_eq!(upstream(&route, &observed), None);
+    route.host_service = Some(observed.containers[2].service.clone());
+    let found = upstream(&route, &observed).unwrap();
+    assert_eq!(
+        (found.address.to_string().as_str(), &found.container),
+        ("10.0.0.2:80", &observed.containers[3].id)
+    );
+    observed.containers[2].state = ContainerState::Exited(0);
+    assert_eq!(upstream(&route, &observed), None);
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::RewriteError;
 use super::{RewriteContext, services_mut, services_of};
+use crate::domain::dollars::{escaped, unescaped};
 use crate::domain::stack::{BOUND_FILE, BindSpec};
 
 /// What lies at a bound path of the commit.
@@ -89,12 +90,12 @@ fn moved(
     if content.is_file {
         target.push(BOUND_FILE);
     }
-    Ok(target.to_string_lossy().into_owned())
+    Ok(escaped(&target.to_string_lossy()))
 }
 
-/// Path below the checkout, `/`-separated; `None` when it lies elsewhere. Undoes the `$$` of Compose.
+/// Path below the checkout, `/`-separated; `None` when it lies elsewhere.
 fn relative(path: &Value, checkout: &Path) -> Option<String> {
-    let path = path.as_str()?.replace("$$", "$");
+    let path = unescaped(path.as_str()?);
     let inside = Path::new(&path).strip_prefix(checkout).ok()?;
     Some(inside.to_string_lossy().into_owned())
 }

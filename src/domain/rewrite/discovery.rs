@@ -1,6 +1,6 @@
 //! Which service is the primary, which ports are routed, under which names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -41,12 +41,16 @@ impl Discovered {
     pub(super) fn routes(&self, networks: &[NetworkSpec], document: &Value) -> Vec<RouteSpec> {
         self.services
             .iter()
-            .map(|found| RouteSpec {
-                service: found.service.clone(),
-                port: found.port,
-                scheme: found.scheme,
-                label: found.label.clone(),
-                network: route_network(document, &found.service, networks),
+            .map(|found| {
+                let host = host_service(document, &found.service);
+                RouteSpec {
+                    service: found.service.clone(),
+                    port: found.port,
+                    scheme: found.scheme,
+                    label: found.label.clone(),
+                    network: route_network(document, host, networks),
+                    host_service: (host != found.service).then(|| host.to_owned()),
+                }
             })
             .collect()
     }
@@ -58,10 +62,14 @@ impl Discovered {
 /// When no primary can be told, its port is unknown, or a label's value is no good.
 pub fn discover(document: &Value, images: &BTreeMap<String, ImageFacts>) -> Result<Discovered, RewriteError> {
     let primary = primary(document, images)?;
+    if network_mode(document, host_service(document, &primary)) == Some("none") {
+        return Err(RewriteError::NoNetwork(primary));
+    }
     let mut services = vec![found(document, images, &primary, true)?];
     let others: Vec<&str> = services_of(document)
         .filter(|(name, service)| {
             **name != primary
+                && network_mode(document, host_service(document, name)) != Some("none")
                 && (label(service, "drey.port").is_some() || !ports_of(service, None).is_empty())
         })
         .map(|(name, _)| name.as_str())
@@ -239,6 +247,23 @@ fn readiness(document: &Value, primary: &str) -> Result<ReadinessSpec, RewriteEr
     }
     spec.within_seconds = longest.unwrap_or(spec.within_seconds);
     Ok(spec)
+}
+
+/// The service in whose network name space this one lives; mostly itself.
+fn host_service<'a>(document: &'a Value, service: &'a str) -> &'a str {
+    let mut seen = BTreeSet::new();
+    let mut host = service;
+    while seen.insert(host) {
+        match network_mode(document, host).and_then(|mode| mode.strip_prefix("service:")) {
+            Some(next) => host = next,
+            None => break,
+        }
+    }
+    host
+}
+
+fn network_mode<'a>(document: &'a Value, service: &str) -> Option<&'a str> {
+    document.get("services")?.get(service)?.get("network_mode")?.as_str()
 }
 
 /// The network through which the proxy reaches a service: `default`, else the first that leads out, else the first.

@@ -18,6 +18,8 @@ pub enum RewriteError {
         "services.{0}: no port is known; write `ports` or `expose`, or put the label `drey.port` on the service"
     )]
     NoPort(String),
+    #[error("services.{0}.network_mode: what is in no network cannot be reached; leave `network_mode` out")]
+    NoNetwork(String),
     #[error("services.{service}.labels.{label}: {value:?} {reason}")]
     Label { service: String, label: String, value: String, reason: &'static str },
     #[error("services.{two}.labels.drey.host: {host:?} is the host of {one} too; give one of them another")]
@@ -36,6 +38,7 @@ impl RewriteError {
         match self {
             Self::NoPrimary { .. } => "services".to_owned(),
             Self::SeveralPrimaries(service) | Self::NoPort(service) => format!("services.{service}"),
+            Self::NoNetwork(service) => format!("services.{service}.network_mode"),
             Self::Label { service, label, .. } => format!("services.{service}.labels.{label}"),
             Self::SameHost { two, .. } => format!("services.{two}.labels.drey.host"),
             Self::InactiveDependency { service, .. } => format!("services.{service}.depends_on"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{RewriteContext, services_mut, services_of};
+use crate::domain::dollars::escaped;
 use crate::domain::stack::{Condition, Service};
 
 /// What drey replaces or decides itself, whatever the policy left of it.
@@ -81,12 +82,7 @@ fn set_environment(environment: &mut Value, variables: &BTreeMap<String, String>
     environment.extend(variables.iter().map(|(key, value)| (key.clone(), json!(escaped(value)))));
 }
 
-/// Compose interpolates the deployed document once more.
-fn escaped(value: &str) -> String {
-    value.replace('$', "$$")
-}
-
-fn replicas(service: &Value) -> u32 {
+pub(super) fn replicas(service: &Value) -> u32 {
     let from_deploy = service.get("deploy").and_then(|deploy| deploy.get("replicas"));
     let number = service.get("scale").or(from_deploy).and_then(Value::as_u64);
     number.and_then(|number| u32::try_from(number).ok()).unwrap_or(1)

@@ -188,6 +188,45 @@ fn the_digest_changes_with_the_content_and_only_with_it() {
     assert_ne!(digest(&document()), digest(&changed));
 }
 
+fn targets(stack: &Stack, service: &str) -> Vec<String> {
+    let mounts = stack.document["services"][service]["volumes"].as_array().cloned().unwrap_or_default();
+    mounts.iter().map(|mount| mount["target"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_path_of_volumes_from_is_left_to_it_however_far_it_comes() {
+    let volumes = |paths: &[&str]| ImageFacts {
+        volumes: paths.iter().map(|path| (*path).to_owned()).collect(),
+        ..ImageFacts::default()
+    };
+    let mut given = Given::default();
+    given.facts.insert("web".into(), volumes(&["/data", "/own", "/deep", "/a$b"]));
+    given.facts.insert("db".into(), volumes(&["/data/"]));
+    let mut document = document();
+    document["services"]["web"]["volumes"] = json!([]);
+    document["services"]["web"]["volumes_from"] = json!(["db:ro"]);
+    document["services"]["db"]["volumes_from"] = json!(["far"]);
+    document["services"]["far"] =
+        json!({"image": "x", "volumes": [{"type": "volume", "source": "data", "target": "/deep"}]});
+    let stack = given.rewrite(&document).unwrap();
+    assert_eq!(targets(&stack, "web"), ["/own", "/a$$b"]);
+    assert_eq!(targets(&stack, "db"), ["/data/"]);
+    assert_eq!(targets(&stack, "far"), ["/deep"]);
+}
+
+#[test]
+fn several_containers_of_a_service_have_nameless_volumes_of_their_own() {
+    let mut given = Given::default();
+    given.facts.insert("web".into(), ImageFacts { volumes: vec!["/image".into()], ..ImageFacts::default() });
+    let mut document = document();
+    document["services"]["web"]["deploy"] = json!({"replicas": 2});
+    let stack = given.rewrite(&document).unwrap();
+    let names: Vec<&str> = stack.volumes.iter().map(|volume| volume.key.as_str()).collect();
+    assert_eq!(names, ["data"]);
+    assert_eq!(targets(&stack, "web"), ["/etc/conf", "/data", "/anonymous"]);
+    assert_eq!(stack.document["services"]["web"]["volumes"][2].get("source"), None);
+}
+
 #[test]
 fn a_volume_of_the_image_gets_a_stable_name_unless_something_is_mounted_there() {
     let mut given = Given::default();
@@ -311,4 +350,20 @@ fn the_overlay_wins_and_lists_are_joined() {
     overlay::merge(&mut document, &overlay);
     let expected = json!({"services": {"web": {"cap_drop": ["ALL", "MKNOD"], "mem_limit": 2, "labels": {"a": "1", "b": "2"}}}});
     assert_eq!(document, expected);
+}
+
+#[test]
+fn a_service_in_the_network_of_another_is_routed_through_it() {
+    let mut document = document();
+    document["services"]["web"].as_object_mut().unwrap().remove("networks");
+    document["services"]["web"]["network_mode"] = json!("service:db");
+    let stack = Given::default().rewrite(&document).unwrap();
+    let route = &stack.routes[0];
+    assert_eq!((route.service.as_str(), route.host_service.as_deref()), ("web", Some("db")));
+    assert_eq!(route.network, "drey-abc234-1-x_default");
+    document["services"]["db"]["network_mode"] = json!("service:web");
+    assert!(Given::default().rewrite(&document).is_ok(), "what leads in a circle is for Compose to refuse");
+    document["services"]["web"]["network_mode"] = json!("none");
+    let refused = Given::default().rewrite(&document).unwrap_err().to_string();
+    assert!(refused.starts_with("services.web.network_mode: what is in no network"), "{refused}");
 }

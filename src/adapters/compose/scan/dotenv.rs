@@ -1,7 +1,8 @@
 //! The checkout's `.env`, cut down to plain assignments that cannot steer the compose CLI.
 //!
-//! Written anew from what is understood, not filtered by line: the format allows two assignments on one line and
-//! line breaks inside quotes, so that a line is not what it seems.
+//! Read as Compose reads it (compose-go, package `dotenv`) and written anew, not filtered by line: the format allows
+//! two assignments on one line and line breaks inside quotes, so that a line is not what it seems. What Compose would
+//! not take is refused, never passed over.
 
 /// Variables that name engines, folders and programs; `${…}` gets nothing from them.
 const STEERING: [&str; 14] = [
@@ -21,18 +22,29 @@ const STEERING: [&str; 14] = [
     "SSH_AUTH_SOCK",
 ];
 
-/// The text without any `COMPOSE_*` assignment, and without the few others that steer the tools.
-pub fn filtered_env(text: &str) -> String {
-    assignments(text)
-        .into_iter()
-        .filter(|(name, _)| !is_steering(name))
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect()
+/// What is taken of a `.env`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dotenv {
+    /// Written anew, without any `COMPOSE_*` assignment and the few others that steer the tools.
+    pub(super) text: String,
+    /// The names that were left out.
+    pub(super) dropped: Vec<String>,
 }
 
-/// The names that [`filtered_env`] leaves out.
-pub(super) fn dropped_names(text: &str) -> Vec<String> {
-    assignments(text).into_iter().map(|(name, _)| name.to_owned()).filter(|name| is_steering(name)).collect()
+/// Reads a `.env` as Compose does.
+///
+/// # Errors
+/// The line (from 1) that Compose does not take either, and why.
+pub(super) fn read(text: &str) -> Result<Dotenv, (usize, String)> {
+    let mut found = Dotenv::default();
+    for (name, value) in assignments(text)? {
+        if is_steering(name) {
+            found.dropped.push(name.to_owned());
+        } else {
+            found.text.push_str(&format!("{name}={value}\n"));
+        }
+    }
+    Ok(found)
 }
 
 fn is_steering(name: &str) -> bool {
@@ -40,62 +52,70 @@ fn is_steering(name: &str) -> bool {
     upper.starts_with("COMPOSE_") || STEERING.contains(&upper.as_str())
 }
 
-/// Names and values as written, quotes included. Stops at the first thing that could be read in two ways.
-fn assignments(text: &str) -> Vec<(&str, &str)> {
+/// Names and values as written, quotes included. A name without a value is passed over: it would be taken from the
+/// process that reads the file.
+fn assignments(text: &str) -> Result<Vec<(&str, &str)>, (usize, String)> {
     let mut found = Vec::new();
     let mut rest = text.trim_start_matches('\u{feff}');
     loop {
         rest = rest.trim_start();
         if rest.is_empty() {
-            return found;
+            return Ok(found);
         }
-        let Some((name, after)) = name(rest) else {
+        if rest.starts_with('#') {
             rest = after_line(rest);
             continue;
+        }
+        let fault = |reason: String| (text[..text.len() - rest.len()].matches('\n').count() + 1, reason);
+        let end = rest.find(['=', ':', '\n']).unwrap_or(rest.len());
+        let (before, after) = rest.split_at(end);
+        let name = name(before).map_err(fault)?;
+        let Some(value) = after.strip_prefix(['=', ':']) else {
+            rest = after;
+            continue;
         };
-        let value = after.trim_start_matches([' ', '\t']);
-        match value.chars().next() {
+        let value = value.trim_start_matches(|c: char| c.is_whitespace() && c != '\n');
+        let (value, after) = match value.chars().next() {
             Some(quote @ ('"' | '\'')) => {
-                let Some(end) = closing(value, quote) else { return found };
-                let (quoted, after) = value.split_at(end);
-                found.push((name, quoted));
-                rest = after;
+                let end = closing(value, quote).ok_or_else(|| {
+                    fault(format!("the quote {quote} before the value of {name} is not closed"))
+                })?;
+                value.split_at(end)
             }
             _ => {
                 let line = value.split('\n').next().unwrap_or_default();
-                found.push((name, line.trim_end()));
-                rest = after_line(value);
+                (line.trim_end(), after_line(value))
             }
+        };
+        if !name.is_empty() {
+            found.push((name, value));
         }
+        rest = after;
     }
 }
 
-/// A name with `=` or `:` behind it, with or without `export`.
-fn name(text: &str) -> Option<(&str, &str)> {
+/// What stands before `=` or `:`, with or without `export`.
+fn name(text: &str) -> Result<&str, String> {
     let text = match text.strip_prefix("export") {
         Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start_matches([' ', '\t']),
         _ => text,
     };
-    let end = text
-        .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.' | '-'))
-        .unwrap_or(text.len());
-    let (name, rest) = text.split_at(end);
-    let rest = rest.trim_start_matches([' ', '\t']).strip_prefix(['=', ':'])?;
-    (!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then_some((name, rest))
+    let text = text.trim_end();
+    match text.chars().find(|c| !c.is_alphanumeric() && !matches!(c, '_' | '.' | '-' | '[' | ']')) {
+        None => Ok(text),
+        Some(_) => Err(format!("{:?} is no name of a variable", text.chars().take(40).collect::<String>())),
+    }
 }
 
-/// The position behind the closing quote; nothing when there is none, or when parsers differ about which it is.
+/// The position behind the closing quote: the next that has no backslash of its own before it, in both kinds of
+/// quotes.
 fn closing(text: &str, quote: char) -> Option<usize> {
-    let mut backslashes = 0;
+    let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
-        if c == quote {
-            match (quote, backslashes) {
-                (_, 0) => return Some(at + 1),
-                ('"', 1) => {}
-                _ => return None,
-            }
+        if c == quote && !escaped {
+            return Some(at + 1);
         }
-        backslashes = if c == '\\' { backslashes + 1 } else { 0 };
+        escaped = c == '\\' && !escaped;
     }
     None
 }
@@ -108,10 +128,35 @@ fn after_line(text: &str) -> &str {
 mod tests {
     use super::*;
 
+    fn kept(text: &str) -> String {
+        read(text).map(|found| found.text).unwrap_or_default()
+    }
+
     #[test]
     fn plain_assignments_stay_as_they_are() {
-        let text = "# note\nA=1\nB='x y' # note\nexport C=\"two\nlines\"\nD: yaml\nE=${A:-x}\nBARE\n";
-        assert_eq!(filtered_env(text), "A=1\nB='x y'\nC=\"two\nlines\"\nD=yaml\nE=${A:-x}\n");
+        let text = "# note\nA=1\nB='x y' # note\nexport C=\"two\nlines\"\nD: yaml\nE=${A:-x}\nBARE\n=x\n";
+        assert_eq!(kept(text), "A=1\nB='x y'\nC=\"two\nlines\"\nD=yaml\nE=${A:-x}\n");
+    }
+
+    #[test]
+    fn a_backslash_takes_the_quote_behind_it_and_nothing_is_lost() {
+        for text in [
+            "A=\"x\\\"y\"\nB=1\n",
+            "A=\"C:\\\\\"\nB=1\n",
+            "A='it\\'s'\nB=1\n",
+            "A='x\\\\'\nB=1\n",
+            "A=it's\nB=1\n",
+        ] {
+            assert_eq!(kept(text), text, "{text}");
+        }
+        for (text, line, reason) in [
+            ("A=1\n\nB='x\\'\nC=1\n", 3, "the quote ' before the value of B is not closed"),
+            ("A=\"x\nB=1\n", 1, "the quote \" before the value of A is not closed"),
+            ("A=1\nB C=1\n", 2, "\"B C\" is no name of a variable"),
+            ("A=\"x\" {y\n", 1, "\"{y\" is no name of a variable"),
+        ] {
+            assert_eq!(read(text), Err((line, reason.to_owned())), "{text}");
+        }
     }
 
     #[test]
@@ -121,6 +166,8 @@ mod tests {
             "  export   COMPOSE_FILE=x",
             "export\tCOMPOSE_FILE = x",
             "COMPOSE_FILE: x",
+            "A=\u{a0}\"x\nB=\"\nCOMPOSE_FILE=x\n\"",
+            "A=\r\"x\nB=\"\nCOMPOSE_FILE=x\n\"",
             "\u{feff}COMPOSE_FILE=x",
             "\u{a0}COMPOSE_FILE=x",
             "A='x' COMPOSE_FILE=y",
@@ -131,10 +178,13 @@ mod tests {
             "DOCKER_HOST=tcp://x",
             "compose_file=x",
         ] {
-            let kept = filtered_env(text);
+            let kept = kept(text);
+            // Inside of a quoted value the words mean nothing.
             let lines = kept.lines().filter(|line| line.contains("COMPOSE") || line.contains("DOCKER"));
-            assert_eq!(lines.count(), 0, "{text:?} → {kept:?}");
+            let quoted = kept.contains("B=\"\n");
+            assert!(quoted || lines.count() == 0, "{text:?} → {kept:?}");
         }
-        assert_eq!(dropped_names("A=1\nCOMPOSE_FILE=x\n"), ["COMPOSE_FILE"]);
+        let found = read("A=1\nCOMPOSE_FILE=x\n").unwrap();
+        assert_eq!((found.text.as_str(), found.dropped), ("A=1\n", vec!["COMPOSE_FILE".to_owned()]));
     }
 }

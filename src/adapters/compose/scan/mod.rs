@@ -4,9 +4,11 @@
 //! file of the checkout, and nothing in it may be a bomb. What the stack may do is judged later, on the rendered
 //! document: this here decides only what may be read.
 
+mod assignments;
 mod dotenv;
 mod inputs;
 mod paths;
+mod process;
 mod references;
 mod tree;
 
@@ -17,11 +19,9 @@ use std::path::{Path, PathBuf};
 use super::facts::{Resolved, resolve};
 use crate::domain::policy::{Action, Finding, PathFact, Rule, Sources};
 use inputs::Inputs;
-use paths::{Folders, both_readings};
+use paths::{Folders, by_text};
 use references::{Kind, Reference};
 use tree::{FILE_LIMIT, Node};
-
-pub use dotenv::filtered_env;
 
 /// The names that Compose looks for, in its order; the first that is there counts.
 const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -99,6 +99,8 @@ struct Scanner<'a> {
     /// Extended files and the folder they count from: each is looked at once.
     extended: BTreeSet<(PathBuf, PathBuf)>,
     reads: usize,
+    /// The files that are being looked at, each named by the one before it.
+    open: Vec<PathBuf>,
     environment: String,
     services: BTreeSet<String>,
     inputs: Inputs,
@@ -121,6 +123,7 @@ impl<'a> Scanner<'a> {
             files: Vec::new(),
             extended: BTreeSet::new(),
             reads: 0,
+            open: Vec::new(),
             environment: String::new(),
             services: BTreeSet::new(),
             inputs: Inputs::default(),
@@ -157,9 +160,11 @@ impl<'a> Scanner<'a> {
         keys_of(&mut self.sources, &node, "", KEY_DEPTH);
         self.notes(&name, &node, origin.file.is_none());
         let folders = Folders { declared: folder.to_path_buf(), own: own_folder };
+        self.open.push(resolved.path);
         for reference in references::of(&node) {
             self.reference(&name, &reference, &folders);
         }
+        self.open.pop();
     }
 
     fn parsed(&mut self, origin: &Origin, name: &str, resolved: &Resolved) -> Option<Node> {
@@ -201,10 +206,14 @@ impl<'a> Scanner<'a> {
                 message: "drey names the project after the branch; leave it out".to_owned(),
             });
         }
-        for key in references::names_of_the_tool(node) {
+        for process::Taken { key, name: variable } in process::in_file(node) {
             let origin = Origin { file: Some(name.to_owned()), key };
-            let message = "this name without a value would be taken from the process that reads the file; write a value";
-            self.refuse(&origin, Rule::HostEnvironment, message.to_owned());
+            let message = format!(
+                "`{}` would be taken from the process that reads the file; write the value, or `$$` where the container's \
+                 own variable is meant",
+                shown(&variable)
+            );
+            self.refuse(&origin, Rule::HostEnvironment, message);
         }
     }
 
@@ -221,9 +230,7 @@ impl<'a> Scanner<'a> {
         let found: Vec<(PathBuf, Resolved)> = folders
             .both()
             .into_iter()
-            .map(|folder| folder.join(&reference.path))
-            .flat_map(both_readings)
-            .map(|path| (path.clone(), resolve(self.checkout, &path)))
+            .flat_map(|folder| self.readings(&folder.join(&reference.path)))
             .collect();
         let faults: Vec<&str> =
             found.iter().filter_map(|(_, resolved)| reference.kind.fault(resolved)).collect();
@@ -235,6 +242,9 @@ impl<'a> Scanner<'a> {
         if reference.kind.is_read_by_compose() {
             for (path, resolved) in &found {
                 self.inputs.add(&path.display().to_string(), resolved);
+                if reference.kind == Kind::Lines {
+                    self.lines(&origin, &path.display().to_string(), resolved);
+                }
             }
         }
         if !reference.kind.is_compose_file() {
@@ -244,8 +254,26 @@ impl<'a> Scanner<'a> {
             let message = format!("`{}` is not in the repository", shown(&reference.path));
             return self.refuse(&origin, Rule::FileReference, message);
         }
-        for (path, _) in found.iter().filter(|(_, resolved)| resolved.fact == PathFact::File) {
+        for (path, resolved) in found.iter().filter(|(_, resolved)| resolved.fact == PathFact::File) {
+            if matches!(reference.kind, Kind::Include { .. }) && self.open.contains(&resolved.path) {
+                let message = format!(
+                    "`{}` includes itself, by way of `{name}`; take one of the two out",
+                    path.display()
+                );
+                return self.refuse(&origin, Rule::Yaml, message);
+            }
             self.follow(&origin, reference, path, folders);
+        }
+    }
+
+    /// The path as its text says and as its links lead; by its text alone where that is the same.
+    fn readings(&self, path: &Path) -> Vec<(PathBuf, Resolved)> {
+        let text = by_text(path);
+        let (by_links, by_text) = (resolve(self.checkout, path), resolve(self.checkout, &text));
+        if by_links == by_text {
+            vec![(text, by_text)]
+        } else {
+            vec![(path.to_owned(), by_links), (text, by_text)]
         }
     }
 
@@ -271,44 +299,6 @@ impl<'a> Scanner<'a> {
                 }
             }
             Kind::Lines | Kind::ProjectFolder | Kind::Mounted | Kind::Folder | Kind::Dockerfile => {}
-        }
-    }
-
-    /// The `.env` beside the first compose file, else of the checkout's root.
-    fn dotenv(&mut self, folder: &Path) {
-        let candidates = [folder.join(".env"), PathBuf::from(".env")];
-        let Some(file) =
-            candidates.iter().find(|file| fs::symlink_metadata(self.checkout.join(file)).is_ok())
-        else {
-            return;
-        };
-        let name = file.display().to_string();
-        let origin = |key: &str| Origin { file: Some(name.clone()), key: key.to_owned() };
-        let resolved = resolve(self.checkout, file);
-        self.inputs.add(&name, &resolved);
-        if let Some(reason) = unreadable(&resolved, SMALL_FILE_LIMIT) {
-            return self.refuse(&origin(""), Rule::FileReference, format!("the file `{name}` {reason}"));
-        }
-        match fs::read_to_string(&resolved.path) {
-            Ok(text) => {
-                for variable in dotenv::dropped_names(&text) {
-                    self.findings.push(Finding {
-                        file: Some(name.clone()),
-                        key: variable,
-                        rule: Rule::HostEnvironment,
-                        action: Action::Neutralise,
-                        message:
-                            "this variable steers the tools and is not taken from a branch; leave it out"
-                                .to_owned(),
-                    });
-                }
-                self.environment = filtered_env(&text);
-            }
-            Err(error) => self.refuse(
-                &origin(""),
-                Rule::Yaml,
-                format!("the file `{name}` cannot be read as UTF-8 ({error})"),
-            ),
         }
     }
 

@@ -2,18 +2,23 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// Compose takes `..` off the text, the system goes up from where the links before it lead: both must hold.
-pub(super) fn both_readings(path: PathBuf) -> Vec<PathBuf> {
+/// The path as Compose reads it: `..` is taken off the text. The system goes up from where the links before it lead; so
+/// both must hold.
+pub(super) fn by_text(path: &Path) -> PathBuf {
     let mut text = PathBuf::new();
     for part in path.components() {
         let after_a_name = matches!(text.components().next_back(), Some(Component::Normal(_)));
-        if part == Component::ParentDir && after_a_name {
-            text.pop();
-        } else {
-            text.push(part);
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if after_a_name => {
+                text.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::ParentDir | Component::Normal(_) => {
+                text.push(part);
+            }
         }
     }
-    if text == path { vec![path] } else { vec![path, text] }
+    text
 }
 
 /// The folders that a relative path may count from.
@@ -33,10 +38,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_holds_by_its_text_and_by_its_links() {
-        let read = |path: &str| both_readings(PathBuf::from(path));
-        assert_eq!(read("a/b"), [PathBuf::from("a/b")]);
-        assert_eq!(read("link/../../secret")[1], PathBuf::from("../secret"));
-        assert_eq!(read("a/../../../x")[1], PathBuf::from("../../x"));
+    fn a_path_is_read_by_its_text() {
+        for (path, text) in [
+            ("a/b", "a/b"),
+            ("./a/./b", "a/b"),
+            ("./a/../compose.yaml", "compose.yaml"),
+            ("link/../../secret", "../secret"),
+            ("a/../../../x", "../../x"),
+        ] {
+            assert_eq!(by_text(Path::new(path)), PathBuf::from(text), "{path}");
+        }
     }
 }

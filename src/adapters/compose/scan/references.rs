@@ -88,29 +88,6 @@ pub(super) fn of(file: &Node) -> Vec<Reference> {
     found
 }
 
-/// `environment` entries without a value whose name is one of the variables that the tool itself runs with.
-pub(super) fn names_of_the_tool(file: &Node) -> Vec<String> {
-    let mut found = Vec::new();
-    for (service, node) in file.all("services").flat_map(Node::members) {
-        let bare = node.all("environment").flat_map(|environment| match environment {
-            Node::Sequence(items) => {
-                items.iter().filter_map(Node::text).filter(|text| !text.contains('=')).collect()
-            }
-            Node::Mapping(_) => environment
-                .members()
-                .into_iter()
-                .filter(|(_, value)| **value == Node::Null)
-                .map(|(name, _)| name)
-                .collect(),
-            Node::Null | Node::Scalar(_) => Vec::new(),
-        });
-        for name in bare.filter(|name| is_of_the_tool(name)) {
-            found.push(format!("services.{service}.environment.{name}"));
-        }
-    }
-    found
-}
-
 /// Sources in the network, in every form that Compose, git and the builder know.
 pub(super) fn is_remote(path: &str) -> bool {
     let lower = path.trim().to_ascii_lowercase();
@@ -120,13 +97,6 @@ pub(super) fn is_remote(path: &str) -> bool {
         || ["git@", "github.com/", "github.com:", "oci:", "ssh:", "oci-layout:"]
             .iter()
             .any(|form| lower.starts_with(form))
-}
-
-fn is_of_the_tool(name: &str) -> bool {
-    let name = name.trim().to_ascii_uppercase();
-    ["PATH", "HOME", "PWD"].contains(&name.as_str())
-        || name.starts_with("COMPOSE_")
-        || name.starts_with("DOCKER_")
 }
 
 fn included(found: &mut Vec<Reference>, key: &str, entry: &Node) {

@@ -1,10 +1,8 @@
 //! What a build takes: contexts, Dockerfile, caches.
 
-use std::path::Path;
-
 use serde_json::Value;
 
-use super::super::facts::{PathFact, dockerfile_path};
+use super::super::facts::{PathFact, dockerfile_path, real_path};
 use super::super::inspection::{Inspection, Place};
 use super::super::rule::Rule;
 use super::super::table::Row;
@@ -92,7 +90,7 @@ fn folder(inspection: &mut Inspection<'_>, place: &Place, row: &Row, text: &str)
         let message = format!("{value} is not a folder of the repository; {}", row.instead);
         return inspection.reject_as(place, Rule::Remote, &message);
     }
-    let reason = match inspection.fact(Path::new(text)) {
+    let reason = match inspection.fact(&real_path(text)) {
         PathFact::Directory | PathFact::Root | PathFact::Missing => return,
         PathFact::Outside => "leads out of the repository",
         PathFact::Git => "leads into the git data",

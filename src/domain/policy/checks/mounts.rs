@@ -1,11 +1,9 @@
 //! Files, folders and volumes that a service sees.
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use super::super::bytes::parse_bytes;
-use super::super::facts::{PathFact, files_of};
+use super::super::facts::{PathFact, files_of, real_path};
 use super::super::inspection::{Inspection, Place};
 use super::super::limits::bytes;
 use super::super::rule::Rule;
@@ -39,7 +37,7 @@ pub(super) fn mount(inspection: &mut Inspection<'_>, place: &Place, row: &Row, m
 /// A bind is always of the checkout, always there, and read-only unless the operator granted `bind-rw`.
 fn bind(inspection: &mut Inspection<'_>, place: &Place, row: &Row, mount: &Map<String, Value>) {
     let source = mount.get("source").and_then(Value::as_str).unwrap_or_default();
-    let fact = if source.starts_with('/') { inspection.fact(Path::new(source)) } else { PathFact::Outside };
+    let fact = if source.starts_with('/') { inspection.fact(&real_path(source)) } else { PathFact::Outside };
     let reason = match fact {
         PathFact::File | PathFact::Directory | PathFact::Root => None,
         PathFact::Outside => Some("leads out of the repository"),
@@ -172,7 +170,7 @@ pub(super) fn volume_options(inspection: &mut Inspection<'_>, place: &Place, row
 pub(super) fn resource_file(inspection: &mut Inspection<'_>, place: &Place, row: &Row, value: &Value) {
     files_to_read(inspection, place, row, value);
     let path = value.as_str().unwrap_or_default();
-    if path.starts_with('/') && inspection.fact(Path::new(path)) == PathFact::Missing {
+    if path.starts_with('/') && inspection.fact(&real_path(path)) == PathFact::Missing {
         inspection.reject(place, row, &format!("{} is not in the repository", shown(value)));
     }
 }
