@@ -79,6 +79,7 @@ pub(super) fn ports(
     let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
+        jobs: engine.clone(),
         engine,
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings)),

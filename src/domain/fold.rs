@@ -123,7 +123,7 @@ fn restored(archive: &str, commit: &CommitSha, situation: Situation<'_>) -> Chan
 fn ended(outcome: Outcome, archive: bool, situation: Situation<'_>) -> Consequence {
     match situation.environment {
         None => nothing("the branch has no environment"),
-        Some(environment) if environment.has_work() && matches!(environment.intent, Intent::End { .. }) => {
+        Some(environment) if environment.has_work() && ends_so(&environment.intent, archive) => {
             nothing("it is ending already")
         }
         Some(environment) => Consequence {
@@ -133,6 +133,14 @@ fn ended(outcome: Outcome, archive: bool, situation: Situation<'_>) -> Consequen
                 commit: environment.commit.clone(),
             },
         },
+    }
+}
+
+/// Whoever wants nothing kept need not wait for an archive that is being made.
+fn ends_so(intent: &Intent, archive: bool) -> bool {
+    match intent {
+        Intent::Run { .. } => false,
+        Intent::End { archive: kept, .. } => archive || !kept,
     }
 }
 
@@ -290,6 +298,23 @@ mod tests {
         assert_eq!(asked(true), Change::Intend { intent, commit: Some(sha('a')) });
         let nothing_kept = Intent::End { outcome: Outcome::Merged, archive: false };
         assert_eq!(asked(false), Change::Intend { intent: nothing_kept, commit: Some(sha('a')) });
+    }
+
+    #[test]
+    fn an_end_under_way_is_not_begun_again_unless_nothing_is_to_be_kept_any_more() {
+        let asked = |kept, archive| {
+            let intent = Intent::End { outcome: Outcome::Merged, archive: kept };
+            let present = ready(sha('a'));
+            let generation = Generation(present.generation.0 + 1);
+            let ending = Environment { intent, phase: Phase::Archiving, generation, ..present };
+            let event = event(EventKind::EndRequested { branch: branch(), archive });
+            fold(&event, situation(Some(&ending))).change
+        };
+        for (kept, archive) in [(true, true), (false, true), (false, false)] {
+            assert!(matches!(asked(kept, archive), Change::Nothing { .. }), "{kept} {archive}");
+        }
+        let destroy = Intent::End { outcome: Outcome::Merged, archive: false };
+        assert_eq!(asked(true, false), Change::Intend { intent: destroy, commit: Some(sha('a')) });
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod event;
 pub mod fold;
 pub mod hook_body;
 pub mod images;
+pub mod jobs;
 pub mod names;
 pub mod observed;
 pub mod plan;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::jobs::Job;
+
 /// One outside action. Each can run twice: "already there" and "already gone" are success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -27,6 +29,14 @@ pub enum Step {
     Hold,
     Up {
         recreate: bool,
+    },
+    /// As soon as what the job needs is sound; awaits its end.
+    RunJob {
+        job: Job,
+    },
+    /// Its service does not run, and nothing is started for an end.
+    SkipJob {
+        job: Job,
     },
     AwaitReady {
         within_seconds: u64,
@@ -73,6 +83,8 @@ impl fmt::Display for Step {
             Self::Hold => write!(f, "hold requests"),
             Self::Up { recreate: false } => write!(f, "up"),
             Self::Up { recreate: true } => write!(f, "up, all containers anew"),
+            Self::RunJob { job } => write!(f, "run job {job}"),
+            Self::SkipJob { job } => write!(f, "skip job {job}"),
             Self::AwaitReady { within_seconds } => write!(f, "wait until ready, {within_seconds} s at most"),
             Self::Publish => write!(f, "publish the routes"),
             Self::PruneBinds => write!(f, "remove bound files of former deployments"),

@@ -75,6 +75,7 @@ impl Run<'_> {
             // A new generation always proves readiness anew.
             published: false,
             recreate: force.rebuild,
+            jobs: self.jobs_done().await?,
             fill: self.environment.to_fill().map(str::to_owned),
         })
     }
@@ -91,10 +92,10 @@ impl Run<'_> {
         let id = self.environment.id;
         let within = Duration::from_secs(stack.readiness.within_seconds);
         let last_words = LastWords::new(self.house, id);
-        // One deadline over starting and answering; it runs from the first of the two.
-        let mut deadline = None;
-        let mut deadline = || *deadline.get_or_insert_with(|| Instant::now() + within);
-        let touches = |step: &Step| matches!(step, Step::Up { .. } | Step::RemoveContainer { .. });
+        let mut deadline = Deadline { within, at: None };
+        let touches = |step: &Step| {
+            matches!(step, Step::Up { .. } | Step::RunJob { .. } | Step::RemoveContainer { .. })
+        };
         for planned in &plan.steps {
             if touches(&planned.step) {
                 self.house.store.disturb_stack(id).await?;
@@ -106,15 +107,15 @@ impl Run<'_> {
                 Step::Fill { archive } => self.fill(archive, stack).await?,
                 Step::WriteBinds => workspace.write_binds(id, checkout, &stack.binds).await?,
                 Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
-                Step::Up { recreate } => self.up(stack, *recreate, deadline()).await?,
-                Step::AwaitReady { .. } => self.await_ready(stack, commit, deadline()).await?,
+                Step::Up { recreate } => self.up(stack, *recreate, deadline.get()).await?,
+                Step::RunJob { job } => {
+                    let took = self.run_job(stack, job, deadline.get()).await?;
+                    deadline.extend(took);
+                }
+                Step::AwaitReady { .. } => self.await_ready(stack, commit, deadline.get()).await?,
                 // Readiness and publishing are one: `await_ready` publishes what it saw.
                 Step::Publish => {}
-                Step::PruneBinds => {
-                    let keep: BTreeSet<String> =
-                        stack.binds.iter().map(|bind| bind.content_id.clone()).collect();
-                    workspace.prune_binds(id, &keep).await?;
-                }
+                Step::PruneBinds => workspace.prune_binds(id, &bound(stack)).await?,
                 Step::SaveLogs { container, name } if plan.removes(container) => {
                     last_words.save(container, name).await;
                 }
@@ -124,6 +125,7 @@ impl Run<'_> {
                 Step::Build { .. }
                 | Step::Pull { .. }
                 | Step::Withdraw
+                | Step::SkipJob { .. }
                 | Step::Stop
                 | Step::Archive { .. }
                 | Step::RemoveImage { .. }
@@ -196,7 +198,9 @@ impl Run<'_> {
 
     /// Before `up` nothing was touched. After it the branch is routed where all that a route needs is sound.
     async fn after_failure(&self, failure: Failure, stack: &Stack) -> Result<Failure, Failure> {
-        let (Failure::Failed(_) | Failure::Blocked(_)) = &failure else { return Ok(failure) };
+        let (Failure::Failed(_) | Failure::Job(_) | Failure::Blocked(_)) = &failure else {
+            return Ok(failure);
+        };
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
         let failure = self.with_culprit(failure, stack, &observed).await;
         let applied = self.house.store.stack(self.environment.id).await?;
@@ -233,5 +237,26 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Content ids of all that the stack binds.
+fn bound(stack: &Stack) -> BTreeSet<String> {
+    stack.binds.iter().map(|bind| bind.content_id.clone()).collect()
+}
+
+/// One deadline over starting and answering; it runs from the first of the two, and jobs have time of their own.
+struct Deadline {
+    within: Duration,
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    fn get(&mut self) -> Instant {
+        *self.at.get_or_insert_with(|| Instant::now() + self.within)
+    }
+
+    fn extend(&mut self, by: Duration) {
+        self.at = Some(self.get() + by);
     }
 }

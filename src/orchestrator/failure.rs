@@ -14,6 +14,9 @@ pub(super) enum Failure {
     /// The branch does not come up: phase `failed`.
     #[error("{0}")]
     Failed(String),
+    /// A job did not do its work: phase `failed`, and the text has the last of its output.
+    #[error("{0}")]
+    Job(String),
     /// The outside was away; worth another try.
     #[error("{0}")]
     Transient(String),

@@ -9,8 +9,8 @@ use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::retention;
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, KeptCommits, Logs, Prober, Remote, RoutePublisher,
-    Stacks, TreeLimits, Workspace,
+    Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, Prober, Remote,
+    RoutePublisher, Stacks, TreeLimits, Workspace,
 };
 use crate::store::Store;
 use crate::supervisor::Supervisor;
@@ -20,6 +20,7 @@ use crate::supervisor::Supervisor;
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
     pub watch: Arc<dyn EngineWatch>,
+    pub jobs: Arc<dyn Jobs>,
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,
     pub git: Arc<dyn Git>,

@@ -13,6 +13,7 @@ mod held_images;
 mod house;
 mod images;
 mod intake;
+mod jobs;
 mod judge;
 mod keep;
 mod last_words;

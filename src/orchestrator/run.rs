@@ -29,10 +29,12 @@ pub(super) struct Run<'a> {
     pub(super) environment: Environment,
     pub(super) deployment: i64,
     pub(super) log: Arc<dyn LogSink>,
+    /// Held while a job runs.
+    pub(super) job: tokio::sync::Mutex<()>,
 }
 
 /// Brings the environment to its newest intent, or says why not. Cancelling `newer` gives the run up, unless it
-/// tears down: that is never cut.
+/// tears down: that is never cut, nor is a job that runs.
 pub(super) async fn one_generation(
     house: &Arc<House>,
     board: &Arc<Board>,
@@ -52,7 +54,7 @@ pub(super) async fn one_generation(
     let result = match run.environment.intent.clone() {
         Intent::Run { rebuild, pull, .. } => tokio::select! {
             biased;
-            () = newer.cancelled() => Err(Failure::Superseded),
+            () = run.given_up(newer) => Err(Failure::Superseded),
             result = run.with_retries(|| run.deploy(rebuild, pull)) => result,
         },
         Intent::End { outcome, archive } => run.with_retries(|| run.end(outcome, archive)).await,
@@ -80,7 +82,7 @@ async fn begin<'a>(
         environment.generation = environment.generation.0,
         "a run begins"
     );
-    Ok(Some(Run { house, board, shop, environment, deployment, log }))
+    Ok(Some(Run { house, board, shop, environment, deployment, log, job: tokio::sync::Mutex::default() }))
 }
 
 impl Run<'_> {
@@ -151,7 +153,9 @@ impl Run<'_> {
             // The run itself wrote its last phase.
             Ok(()) | Err(Failure::Superseded) => return Ok(()),
             Err(Failure::Blocked(_)) => Phase::Blocked,
-            Err(Failure::Failed(_) | Failure::Transient(_) | Failure::Gone) => Phase::Failed,
+            Err(Failure::Failed(_) | Failure::Job(_) | Failure::Transient(_) | Failure::Gone) => {
+                Phase::Failed
+            }
         };
         if matches!(self.environment.intent, Intent::Run { .. })
             && self.environment.running_commit.is_none()

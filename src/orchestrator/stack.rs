@@ -87,7 +87,7 @@ impl Run<'_> {
             variables: &variables,
             overlay: &overlay,
             names: &container_names(&prepared.rendered),
-            jobs: &jobs(&prepared.rendered),
+            completing: &completing(&prepared.rendered),
         };
         rewrite::rewrite(document, &context).map_err(failed)
     }
@@ -124,10 +124,10 @@ fn container_names(rendered: &Value) -> BTreeMap<String, String> {
     rewrite::services_of(rendered).filter_map(named).collect()
 }
 
-fn jobs(rendered: &Value) -> Vec<String> {
+fn completing(rendered: &Value) -> Vec<String> {
     rewrite::services_of(rendered)
         .map(|(name, _)| name.clone())
-        .filter(|name| rewrite::is_job(rendered, name))
+        .filter(|name| rewrite::may_complete(rendered, name))
         .collect()
 }
 

@@ -43,6 +43,8 @@ impl Run<'_> {
             images: store.images_of(id).await?,
             has_files: true,
             is_over: false,
+            before_archive: store.stack_settings(id).await?.before_archive,
+            jobs: self.jobs_done().await?,
         })
     }
 
@@ -51,6 +53,9 @@ impl Run<'_> {
         let id = self.environment.id;
         match step {
             Step::Withdraw => self.withdraw(archive).await?,
+            Step::RunJob { job } => self.run_last_job(job).await?,
+            // The plan in the log says it all.
+            Step::SkipJob { .. } => {}
             Step::Stop => {
                 self.house.ports.stacks.stop(&self.environment.project, STOP_TIMEOUT, &*self.log).await?;
             }

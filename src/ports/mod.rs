@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod git;
 mod images;
+mod jobs;
 mod outside;
 mod stacks;
 mod volumes;
@@ -16,6 +17,7 @@ pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, Resour
 pub use error::{PortError, PortResult};
 pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use images::{ByteStream, ImageStore};
+pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
     RoutePublisher,

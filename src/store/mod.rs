@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod event;
 mod image;
+mod job;
 mod lifecycle;
 mod route;
 mod slug;

@@ -59,7 +59,7 @@ impl From<PortError> for ApiError {
     fn from(error: PortError) -> Self {
         match error {
             PortError::NotFound(message) => Self::not_found(message),
-            PortError::Permanent(message) => Self::conflict(message),
+            PortError::Permanent(message) | PortError::Refused(message) => Self::conflict(message),
             PortError::Transient(_) | PortError::Cancelled => Self::unavailable(error.to_string()),
         }
     }

@@ -31,7 +31,9 @@ pub(super) async fn verify(
     kept(&web, &id).await?;
     let reason = match house.ports.archives.verify(&id).await {
         Ok(()) => None,
-        Err(error @ (PortError::Permanent(_) | PortError::NotFound(_))) => Some(error.to_string()),
+        Err(error @ (PortError::Permanent(_) | PortError::Refused(_) | PortError::NotFound(_))) => {
+            Some(error.to_string())
+        }
         Err(error @ (PortError::Transient(_) | PortError::Cancelled)) => return Err(error.into()),
     };
     if let Some(reason) = &reason {

@@ -16,7 +16,7 @@ use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
-    ArchiveParts, ArchivedVolume, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git,
+    ArchiveParts, ArchivedVolume, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, JobEnd,
     KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
     Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits, UpRequest,
     VolumeRequest,
@@ -54,6 +54,12 @@ pub(crate) struct Inside {
     pub log_lines: usize,
     pub table: RouteTable,
     pub now: i64,
+    /// Jobs that ran, `<service>: <command>`.
+    pub jobs: Vec<String>,
+    /// What a job that holds this text ends with, instead of exit code 0; it says so on its output.
+    pub job_ends: BTreeMap<String, JobEnd>,
+    /// A place in it is needed for each job.
+    pub job_gate: Arc<Semaphore>,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
     pub gate: Arc<Semaphore>,
 }
@@ -77,6 +83,9 @@ impl Default for Inside {
             log_lines: 0,
             table: RouteTable::default(),
             now: 1_700_000_000_000,
+            jobs: Vec::new(),
+            job_ends: BTreeMap::new(),
+            job_gate: Arc::new(Semaphore::new(100)),
             gate: Arc::new(Semaphore::new(100)),
         }
     }

@@ -78,6 +78,7 @@ impl TestHouse {
         let ports = Ports {
             engine: shared.clone(),
             watch: shared.clone(),
+            jobs: shared.clone(),
             stacks: shared.clone(),
             builder: shared.clone(),
             git: shared.clone(),

@@ -5,6 +5,7 @@
 mod archives;
 mod harness;
 mod images;
+mod jobs;
 mod logs;
 
 use harness::{World, docker};

@@ -9,6 +9,8 @@ mod error;
 mod events;
 mod image_files;
 mod images;
+mod jobs;
+mod lines;
 mod logs;
 mod networks;
 mod observe;

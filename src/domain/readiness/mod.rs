@@ -8,6 +8,10 @@ use super::observed::{Container, ContainerState, Health, Observed};
 use super::route::{Scheme, Upstream};
 use super::stack::{RouteSpec, Service, Stack};
 
+mod jobs;
+
+pub use jobs::{JobPlace, job_place, running};
+
 /// Restarts of a container that are borne before its service counts as failed.
 const RESTARTS_BORNE: u64 = 3;
 /// Pause before the second probe.
@@ -75,7 +79,7 @@ fn judge_container(service: &Service, container: &Container) -> Verdict {
     }
 }
 
-/// A service that was ready `before` and has ended since, and why; jobs that ended well are as they should be, and
+/// A service that was ready `before` and has ended since, and why; what ended well and may is as it should be, and
 /// restarts on the way to readiness are forgiven.
 pub fn crashed(stack: &Stack, before: &Observed, observed: &Observed) -> Option<(String, String)> {
     let restarts_before = |container: &Container| {

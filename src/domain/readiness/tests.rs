@@ -15,7 +15,7 @@ fn service(may_complete: bool, depends_on: &[(&str, Condition)]) -> Service {
     }
 }
 
-fn stack() -> Stack {
+pub(super) fn stack() -> Stack {
     Stack {
         document: json!({}),
         digest: String::new(),
@@ -48,7 +48,7 @@ fn container(service: &str, state: ContainerState, health: Health) -> Container 
     }
 }
 
-fn sound() -> Observed {
+pub(super) fn sound() -> Observed {
     Observed {
         containers: vec![
             container("db", ContainerState::Running, Health::Healthy),

@@ -4,8 +4,10 @@ mod replaced;
 
 use std::collections::BTreeSet;
 
+use super::jobs::{Job, JobsDone};
 use super::observed::{Container, ContainerState, Network, Observed};
 use super::plan::{Plan, Step};
+use super::readiness;
 use super::stack::{NetworkSpec, Stack};
 
 /// An image that a service needs.
@@ -63,6 +65,7 @@ pub struct RunFacts {
     pub published: bool,
     /// Recreate every container once more.
     pub recreate: bool,
+    pub jobs: JobsDone,
     /// The archive from which the volumes are still to be filled.
     pub fill: Option<String>,
 }
@@ -107,7 +110,8 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
         }
         plan.push(Step::Up { recreate: facts.recreate }, reason.clone());
     }
-    if why_up.is_some() || !facts.published {
+    let has_jobs = run_jobs(stack, facts, why_up.is_some(), &mut plan);
+    if why_up.is_some() || has_jobs || !facts.published {
         let within_seconds = stack.readiness.within_seconds;
         plan.push(Step::AwaitReady { within_seconds }, "routes change only after readiness is proven");
         plan.push(Step::Publish, "the stack is ready");
@@ -136,6 +140,20 @@ fn make_volumes(stack: &Stack, observed: &Observed, facts: &RunFacts, plan: &mut
     if let Some(archive) = &facts.fill {
         plan.push(Step::Fill { archive: archive.clone() }, "the environment comes out of it");
     }
+}
+
+/// The jobs that are due, between the start and the proof that the stack is ready. Says whether there are any.
+fn run_jobs(stack: &Stack, facts: &RunFacts, goes_up: bool, plan: &mut Plan) -> bool {
+    let due = |job: &Job| facts.jobs.why_run(job, goes_up).map(|reason| (job.clone(), reason));
+    let due: Vec<_> = stack.settings.after_start.iter().filter_map(due).collect();
+    if !due.is_empty() && !goes_up && facts.serving {
+        plan.push(Step::Hold, "nobody is let in while a job runs");
+    }
+    let any = !due.is_empty();
+    for (job, reason) in due {
+        plan.push(Step::RunJob { job }, reason);
+    }
+    any
 }
 
 fn refuse_changed_volumes(stack: &Stack, observed: &Observed) -> Result<(), Blocked> {
@@ -242,6 +260,9 @@ pub struct EndFacts {
     pub has_files: bool,
     /// Its row already says that it is over.
     pub is_over: bool,
+    /// What its stack wants done before the archive.
+    pub before_archive: Vec<Job>,
+    pub jobs: JobsDone,
 }
 
 /// Plan for ending an environment: route first, then the containers; nothing goes before it is archived.
@@ -250,6 +271,9 @@ pub fn end(observed: &Observed, facts: &EndFacts) -> Plan {
     let mut plan = Plan::default();
     if facts.serving {
         plan.push(Step::Withdraw, "the route goes first");
+    }
+    if facts.archive.is_some() && !facts.archived {
+        run_last_jobs(observed, facts, &mut plan);
     }
     if observed.containers.iter().any(|container| is_active(container.state)) {
         plan.push(Step::Stop, "containers run");
@@ -275,6 +299,19 @@ pub fn end(observed: &Observed, facts: &EndFacts) -> Plan {
         plan.push(Step::Release, "nothing of it is left");
     }
     plan
+}
+
+fn run_last_jobs(observed: &Observed, facts: &EndFacts, plan: &mut Plan) {
+    for job in &facts.before_archive {
+        let Some(reason) = facts.jobs.why_run(job, false) else { continue };
+        let job = job.clone();
+        if readiness::running(observed, &job.service).is_some() {
+            plan.push(Step::RunJob { job }, reason);
+        } else {
+            let reason = format!("{} does not run, and is not started to be ended", job.service);
+            plan.push(Step::SkipJob { job }, reason);
+        }
+    }
 }
 
 /// Plan for taking back a first deployment that failed: containers and networks go, volumes stay.

@@ -4,6 +4,8 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::*;
+use crate::domain::jobs::{Command, DEFAULT_WITHIN, OncePer, When};
+use crate::domain::names::Generation;
 use crate::domain::observed::{Health, Volume};
 use crate::domain::stack::{BindSpec, ReadinessSpec, Service, VolumeSpec};
 
@@ -68,6 +70,7 @@ fn applied() -> (Observed, RunFacts) {
         serving: true,
         published: true,
         recreate: false,
+        jobs: JobsDone::default(),
         fill: None,
     };
     (observed, facts)
@@ -240,4 +243,97 @@ fn images_are_built_once_and_again_only_by_force() {
     let both = BTreeSet::from(["drey/shop/web:1".to_owned(), "redis:7".to_owned()]);
     assert!(images(&needs, &both, Force::default()).is_empty());
     assert_eq!(images(&needs, &both, Force { rebuild: true, pull: true }).steps.len(), 2);
+}
+
+fn job(service: &str, run: &str, when: When) -> Job {
+    Job { service: service.into(), run: Command::Shell(run.into()), when, within: DEFAULT_WITHIN }
+}
+
+/// [`stack`] with a seed for the environment and a migration for each deployment.
+fn stack_with_jobs() -> Stack {
+    let mut stack = stack();
+    stack.settings.after_start = vec![
+        job("web", "./seed", When::AfterStart(OncePer::Environment)),
+        job("web", "./migrate", When::AfterStart(OncePer::Deployment)),
+    ];
+    stack
+}
+
+/// The jobs of [`stack_with_jobs`] succeeded in that generation; the present one is 3.
+fn done_in(generation: i64) -> JobsDone {
+    let keys = stack_with_jobs().settings.after_start.into_iter().map(|job| job.key());
+    JobsDone { done: keys.map(|key| (key, Generation(generation))).collect(), present: Some(Generation(3)) }
+}
+
+#[test]
+fn jobs_run_when_the_containers_are_up_and_before_anybody_is_let_in() {
+    let facts = RunFacts { binds: BTreeSet::from(["c1".into()]), ..RunFacts::default() };
+    let (observed, _) = applied();
+    let plan = run(&stack_with_jobs(), &observed, &facts).unwrap();
+    assert_snapshot!(plan, @r"
+    up: this stack never ran
+    run job web: ./seed: it has not succeeded in this environment yet
+    run job web: ./migrate: it has not succeeded in this environment yet
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+}
+
+#[test]
+fn a_later_deployment_migrates_and_does_not_seed_again() {
+    let (observed, facts) = applied();
+    let facts = RunFacts { jobs: done_in(2), ..facts };
+    assert!(run(&stack_with_jobs(), &observed, &facts).unwrap().is_empty(), "nothing changed");
+    let changed = Stack { digest: "d2".into(), ..stack_with_jobs() };
+    assert_snapshot!(run(&changed, &observed, &facts).unwrap(), @r"
+    hold requests: containers may be replaced
+    up: the stack changed
+    run job web: ./migrate: once in each deployment that touches the stack
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+    let again = RunFacts { jobs: done_in(3), ..facts };
+    let plan = run(&changed, &observed, &again).unwrap().to_string();
+    assert!(!plan.contains("run job"), "tried again, the deployment does not repeat them: {plan}");
+}
+
+#[test]
+fn a_new_job_runs_although_the_stack_is_the_same() {
+    let (observed, facts) = applied();
+    let facts = RunFacts { jobs: done_in(2), ..facts };
+    let mut changed = stack_with_jobs();
+    changed.settings.after_start[0].run = Command::Shell("./seed --more".into());
+    assert_snapshot!(run(&changed, &observed, &facts).unwrap(), @r"
+    hold requests: nobody is let in while a job runs
+    run job web: ./seed --more: it has not succeeded in this environment yet
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+}
+
+#[test]
+fn before_the_archive_jobs_run_where_containers_run_and_once() {
+    let (observed, _) = applied();
+    let facts = EndFacts {
+        archive: Some("feature-x-1".into()),
+        before_archive: vec![
+            job("web", "./dump", When::BeforeArchive),
+            job("db", "./dump", When::BeforeArchive),
+        ],
+        jobs: JobsDone { present: Some(Generation(3)), ..JobsDone::default() },
+        ..EndFacts::default()
+    };
+    let plan = end(&observed, &facts).to_string();
+    let first: Vec<&str> = plan.lines().take(3).collect();
+    assert_snapshot!(first.join("\n"), @r"
+    run job web: ./dump: it comes before the archive
+    skip job db: ./dump: db does not run, and is not started to be ended
+    stop the containers: containers run
+    ");
+    let has_jobs = |facts: EndFacts| end(&observed, &facts).to_string().contains(" job ");
+    assert!(!has_jobs(EndFacts { archive: None, ..facts.clone() }), "what is destroyed does no last work");
+    assert!(!has_jobs(EndFacts { archived: true, ..facts.clone() }));
+    let done = facts.before_archive.iter().map(|job| (job.key(), Generation(3))).collect();
+    let jobs = JobsDone { done, present: Some(Generation(3)) };
+    assert!(!has_jobs(EndFacts { jobs, ..facts }), "an end that is tried again");
 }

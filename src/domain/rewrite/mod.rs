@@ -31,7 +31,7 @@ pub use error::RewriteError;
 pub use networks::network_keys;
 pub use overlay::{ServiceLimits, overlay_values};
 pub use select::select;
-pub use services::{is_job, restart_policy};
+pub use services::{may_complete, restart_policy};
 pub use variables::{AddressParts, CommitVariables, container_variables, corrected, render_variables};
 
 /// Everything a rewrite depends on besides the document.
@@ -56,7 +56,7 @@ pub struct RewriteContext<'a> {
     /// Service → its `container_name` in the file.
     pub names: &'a BTreeMap<String, String>,
     /// Services whose proper end is exit code 0.
-    pub jobs: &'a [String],
+    pub completing: &'a [String],
 }
 
 /// Makes the stack. The same input gives the same digest.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{is_job, restart_policy, services_of};
+use super::{may_complete, restart_policy, services_of};
 use crate::domain::duration::parse_duration;
 use crate::domain::policy::requested_limits;
 
@@ -26,7 +26,7 @@ pub fn overlay_values(rendered: &Value, limits: ServiceLimits) -> Value {
                 "memory": asked.memory_bytes.filter(|it| *it > 0).map_or(limits.memory_bytes, |it| it.min(limits.memory_bytes)),
                 "cpus": cpus,
                 "pids": asked.pids.filter(|it| *it > 0).map_or(limits.pids, |it| it.min(limits.pids)),
-                "job": is_job(rendered, name),
+                "job": may_complete(rendered, name),
                 "restart": restart_policy(rendered, name),
                 "stop_grace": stop_grace(service),
             })

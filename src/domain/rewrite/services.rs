@@ -107,7 +107,7 @@ fn fact(name: &str, service: &Value, context: &RewriteContext<'_>) -> Service {
         image: service.get("image").and_then(Value::as_str).unwrap_or_default().to_owned(),
         replicas: replicas(service),
         has_health_check: own_check || image_check,
-        may_complete: context.jobs.iter().any(|job| job == name),
+        may_complete: context.completing.iter().any(|completing| completing == name),
         depends_on: service.get("depends_on").and_then(Value::as_object).map(conditions).unwrap_or_default(),
     }
 }
@@ -123,7 +123,7 @@ fn conditions(needs: &Map<String, Value>) -> BTreeMap<String, Condition> {
 
 /// Whether exit code 0 is the service's proper end: the file says `restart: no` or `on-failure`, or another service
 /// waits for its completion. Asked of the document as Compose rendered it, before anything is dropped.
-pub fn is_job(document: &Value, name: &str) -> bool {
+pub fn may_complete(document: &Value, name: &str) -> bool {
     let awaited = services_of(document).any(|(_, other)| {
         let edge = other.get("depends_on").and_then(|needs| needs.get(name));
         edge.and_then(|edge| edge.get("condition")) == Some(&json!("service_completed_successfully"))
@@ -133,7 +133,7 @@ pub fn is_job(document: &Value, name: &str) -> bool {
 
 /// The restart policy that drey gives the service.
 pub fn restart_policy(document: &Value, name: &str) -> &'static str {
-    match (is_job(document, name), written_restart(document, name)) {
+    match (may_complete(document, name), written_restart(document, name)) {
         (true, Some("on-failure")) => "on-failure:3",
         (true, _) => "no",
         (false, _) => "unless-stopped",

@@ -48,7 +48,7 @@ impl Given {
             variables: &self.variables,
             overlay: &self.overlay,
             names: &BTreeMap::from([("web".to_owned(), "only".to_owned())]),
-            jobs: &[],
+            completing: &[],
         };
         rewrite(document, &context)
     }
@@ -331,11 +331,11 @@ fn jobs_are_told_by_restart_policy_or_by_who_waits_for_them() {
         "web": {"depends_on": {"migrate": {"condition": "service_completed_successfully"}}},
         "migrate": {"restart": "always"}, "seed": {"restart": "no"}, "retry": {"restart": "on-failure:5"}, "db": {}
     }});
-    let jobs: Vec<&str> = ["db", "migrate", "retry", "seed", "web"]
+    let completing: Vec<&str> = ["db", "migrate", "retry", "seed", "web"]
         .into_iter()
-        .filter(|name| is_job(&document, name))
+        .filter(|name| may_complete(&document, name))
         .collect();
-    assert_eq!(jobs, ["migrate", "retry", "seed"]);
+    assert_eq!(completing, ["migrate", "retry", "seed"]);
     assert_eq!(restart_policy(&document, "db"), "unless-stopped");
     assert_eq!(restart_policy(&document, "migrate"), "no");
 }

@@ -85,7 +85,7 @@ const CHECKED: &[Row] = &[
         "restart",
         Rule::Restart,
         "drey restarts what stops",
-        "leave it out; `restart: \"no\"` still marks a job that may end",
+        "leave it out; `restart: \"no\"` still marks a service that may end",
     ),
     check("stop_grace_period", Rule::Limits, Check::StopGrace, "at most 30s"),
     refused(

@@ -1,19 +1,25 @@
 //! What a stack says of itself under `x-drey:` at the top of its compose file: the names of `[defaults]`, for this
 //! environment alone. Kept with the applied stack, because most of it counts when the checkout is long gone.
 
-use std::fmt;
+mod fault;
+mod jobs;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use fault::SettingFault;
+
 use super::branches::BranchGlobs;
-use super::duration::parse_duration;
+use super::jobs::Job;
+use fault::fault;
 
 /// The key at the top of a compose file.
 const SECTION: &str = "x-drey";
 /// All that may stand there.
-const KNOWN: &str = "sleep_after, expire_after, merge_grace, keep";
+const KNOWN: &str = "sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive";
 /// Longest time that a branch may ask for.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -33,21 +39,12 @@ pub struct StackSettings {
     /// Branches that a merge does not end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<BranchGlobs>,
-}
-
-/// One setting that is no good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingFault {
-    /// For instance `x-drey.merge_grace`.
-    pub key: String,
-    /// Why, and what to write instead.
-    pub reason: String,
-}
-
-impl fmt::Display for SettingFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.reason)
-    }
+    /// Run in this order when the containers are up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after_start: Vec<Job>,
+    /// Run in this order before the containers are stopped for an archive.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before_archive: Vec<Job>,
 }
 
 impl StackSettings {
@@ -62,8 +59,17 @@ impl StackSettings {
             Some(Value::Object(members)) => members,
             Some(_) => return Err(vec![fault(SECTION, &format!("must be a mapping; it may hold {KNOWN}"))]),
         };
-        let faults: Vec<SettingFault> =
+        let mut faults: Vec<SettingFault> =
             members.iter().filter_map(|(name, value)| settings.set(name, value).err()).collect();
+        let services = document.get("services").and_then(Value::as_object).into_iter().flatten();
+        let services: BTreeSet<&str> = services.map(|(name, _)| name.as_str()).collect();
+        match jobs::read(SECTION, members, &services) {
+            Ok(jobs) => {
+                settings.after_start = jobs.after_start;
+                settings.before_archive = jobs.before_archive;
+            }
+            Err(more) => faults.extend(more),
+        }
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 
@@ -74,6 +80,7 @@ impl StackSettings {
             "expire_after" => self.expire_after = Some(duration(&key, value)?),
             "merge_grace" => self.merge_grace = Some(duration(&key, value)?),
             "keep" => self.keep = Some(globs(&key, value)?),
+            _ if jobs::KEYS.contains(&name) => {}
             "policy" | "allow" => {
                 let reason = "a branch does not choose its own policy; leave it out, and ask the operator for a \
                               single permission (`allow` of [[repo]])";
@@ -86,14 +93,7 @@ impl StackSettings {
 }
 
 fn duration(key: &str, value: &Value) -> Result<Duration, SettingFault> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            return Err(fault(key, "must be a length of time; write for instance 90s, 30m, 2h or 14d"));
-        }
-    };
-    let duration = parse_duration(&text).map_err(|reason| fault(key, &reason))?;
+    let (duration, text) = fault::duration(key, value)?;
     if duration > LONGEST {
         return Err(fault(key, &format!("{text:?} is longer than a year; write 366d at most")));
     }
@@ -105,10 +105,6 @@ fn globs(key: &str, value: &Value) -> Result<BranchGlobs, SettingFault> {
     let items = value.as_array().ok_or_else(wrong)?;
     let patterns: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
     BranchGlobs::parse(patterns.ok_or_else(wrong)?).map_err(|reason| fault(key, &reason))
-}
-
-fn fault(key: &str, reason: &str) -> SettingFault {
-    SettingFault { key: key.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -150,7 +146,7 @@ mod tests {
             "after": 1, "allow": ["bind-rw"], "expire_after": "9999d", "keep": "demo", "merge_grace": 5,
             "policy": "strict", "sleep_after": ["1h"],
         })), @r#"
-        x-drey.after: is no setting; there are sleep_after, expire_after, merge_grace, keep
+        x-drey.after: is no setting; there are sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive
         x-drey.allow: a branch does not choose its own policy; leave it out, and ask the operator for a single permission (`allow` of [[repo]])
         x-drey.expire_after: "9999d" is longer than a year; write 366d at most
         x-drey.keep: must be a list of globs over branch names, for instance ["release/**"]
