@@ -126,6 +126,11 @@ impl Orchestrator {
         if let Some(refusal) = retention::refusal(archive, &self.archives_in_use().await?) {
             return Ok(Some(refusal));
         }
+        // An end that is tried again would write it anew, and still has to say which images it keeps.
+        let environment = self.house.store.environment(archive.environment).await?;
+        if environment.is_some_and(|it| !it.phase.is_over() && it.archive_id() == archive.id) {
+            return Ok(Some("its environment has not come to its end yet; try again when it has"));
+        }
         if reason == RemovalReason::Asked {
             return Ok(None);
         }

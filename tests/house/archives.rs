@@ -161,6 +161,22 @@ async fn who_asks_gets_it_removed_unless_it_is_pinned() {
 }
 
 #[tokio::test]
+async fn an_archive_stays_until_its_environment_is_over() {
+    in_house(|house| async move {
+        let archive = house.archived("feature/x", 'b', document()).await;
+        house.begin().await;
+        let live = house.environment("feature/x").await.unwrap();
+        let early = ArchiveRecord { id: live.archive_id(), environment: live.id, ..archive.clone() };
+        house.orchestrator.house().store.add_archive(&early).await.unwrap();
+        let refused = house.remove(&early).await;
+        assert_eq!(refused.state, EventState::Ignored);
+        assert!(refused.reason.unwrap().contains("has not come to its end yet"));
+        assert_eq!(house.remove(&archive).await.state, EventState::Done, "that of a former life may go");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn killed_in_the_middle_of_a_removal_the_next_start_finishes_it() {
     in_house(|house| async move {
         let archive = house.archived("feature/x", 'b', document()).await;
