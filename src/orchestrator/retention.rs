@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::environment::{ArchiveRecord, Phase};
+use crate::domain::environment::{ArchiveRecord, Environment, Phase};
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::names::EnvironmentId;
 use crate::domain::retention::{Verdict, judge};
@@ -50,10 +50,10 @@ impl Orchestrator {
         Ok(judge(&archives, &self.archives_in_use().await?, rules, now))
     }
 
-    /// Archives that a live environment was restored from.
-    #[expect(clippy::unused_async, reason = "the database will be asked once environments are restored")]
+    /// Archives that volumes are still to be filled from.
     pub(super) async fn archives_in_use(&self) -> Result<BTreeSet<String>, StoreError> {
-        Ok(BTreeSet::new())
+        let live = self.house.store.environments(false).await?;
+        Ok(live.iter().filter_map(Environment::to_fill).map(str::to_owned).collect())
     }
 
     async fn ask_for_removals(&self, verdict: &Verdict) -> Result<(), StoreError> {
