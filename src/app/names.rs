@@ -73,6 +73,7 @@ async fn claim(
         return Ok(live.slug);
     }
     let new = NewEnvironment {
+        restored_from: None,
         repo: repository.name.clone(),
         branch: branch.clone(),
         intent: Intent::Run { commit: None, rebuild: false, pull: false },

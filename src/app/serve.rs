@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -14,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::clock::SystemClock;
 use super::lock::DataDirLock;
 use super::repositories;
+use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts};
 use crate::config::Settings;
 use crate::domain::names::RepoName;
@@ -23,11 +23,6 @@ use crate::proxy::{HttpProber, Proxy};
 use crate::store::Store;
 use crate::supervisor::{DRAIN_LIMIT, Supervisor, descriptors};
 use crate::web::Web;
-
-/// How often visits are written down.
-const VISITS_EVERY: Duration = Duration::from_secs(10);
-/// How often hostnames of ended environments whose hold is over are let go.
-const HOLDS_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs the daemon until SIGTERM or SIGINT. Returns whether nothing broke on the way.
 ///
@@ -47,7 +42,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
     let proxy = Arc::new(Proxy::bind(wiring::proxy(&settings), &supervisor, clock.clone()).await?);
     let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
-    let ports = wiring::ports(&settings, store.instance(), proxy_ports, clock)?;
+    let git = Arc::new(wiring::git(&settings)?);
+    let ports = wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), clock)?;
     let house = House {
         store: store.clone(),
         ports,
@@ -56,7 +52,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     };
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
-    spawn_upkeep(&orchestrator, &proxy);
+    upkeep::spawn(orchestrator.house(), &proxy, &git);
     let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
@@ -84,32 +80,6 @@ fn socket(path: &Path) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(path).with_context(|| format!("{}: cannot be made", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-fn spawn_upkeep(orchestrator: &Orchestrator, proxy: &Arc<Proxy>) {
-    let house = orchestrator.house().clone();
-    let (proxy, draining) = (proxy.clone(), house.supervisor.draining());
-    house.supervisor.clone().spawn("visits", async move {
-        let mut ticks: u64 = 0;
-        loop {
-            tokio::select! {
-                () = draining.cancelled() => return,
-                () = tokio::time::sleep(VISITS_EVERY) => {}
-            }
-            let visits = proxy.take_visits();
-            if !visits.is_empty()
-                && let Err(error) = house.store.visited(&visits).await
-            {
-                tracing::error!(%error, "visits cannot be written down");
-            }
-            ticks += 1;
-            if ticks.is_multiple_of(HOLDS_EVERY.as_secs() / VISITS_EVERY.as_secs())
-                && let Err(error) = house.store.end_holds(house.ports.clock.now()).await
-            {
-                tracing::error!(%error, "old hostnames cannot be let go");
-            }
-        }
-    });
 }
 
 async fn until_signal() -> anyhow::Result<()> {

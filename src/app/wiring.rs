@@ -10,7 +10,8 @@ use super::rules::ConfiguredRules;
 use crate::adapters::archive::ArchiveAdapter;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
 use crate::adapters::docker::{
-    BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerWatch, RegistryCredential,
+    BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
+    RegistryCredential,
 };
 use crate::adapters::git::{GitAdapter, GitSettings};
 use crate::adapters::logs::FileLogs;
@@ -56,6 +57,9 @@ impl Folders {
     }
 }
 
+/// Most bytes of one volume's files that an archive takes, holes counted.
+const VOLUME_LIMIT: u64 = 50_000_000_000;
+
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
     pub(super) routes: Arc<dyn RoutePublisher>,
@@ -66,19 +70,22 @@ pub(super) fn ports(
     settings: &Settings,
     instance: &InstanceId,
     proxy: ProxyPorts,
+    git: Arc<GitAdapter>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Ports> {
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
+    let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         engine,
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings)),
-        git: Arc::new(git(settings)?),
+        commits: git.clone(),
+        git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
-        archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone())?),
+        archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone(), volumes, VOLUME_LIMIT)?),
         routes: proxy.routes,
         prober: proxy.prober,
         clock,

@@ -151,6 +151,22 @@ pub(super) enum ArchiveCommand {
     },
     /// One, with its manifest by --json
     Show { id: String },
+    /// Make an environment out of it: the same data, and the same address unless that is taken
+    Restore {
+        id: String,
+        /// Show the log, and exit 0 only when it is ready
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Take one file or folder out of it, for instance volumes/data
+    Extract {
+        id: String,
+        #[arg(value_name = "PATH_IN_ARCHIVE")]
+        path: String,
+        /// A new path, or a folder to put it into
+        #[arg(value_name = "DEST")]
+        destination: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -64,6 +64,26 @@ impl Client {
         })
     }
 
+    /// Bytes as they come, for as long as `each` wants more.
+    pub(super) fn download(&self, path: &str, mut each: impl FnMut(Bytes) -> bool) -> Result<(), Failure> {
+        block_on(async {
+            let response = self.send(Method::GET, path, None).await?;
+            let status = response.status();
+            let mut body = response.into_body();
+            if !status.is_success() {
+                let bytes = body.collect().await.map_err(failed)?.to_bytes();
+                return refused(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null));
+            }
+            while let Some(frame) = body.frame().await {
+                let wanted = frame.map_err(failed)?.into_data().map_or(true, &mut each);
+                if !wanted {
+                    return Ok(());
+                }
+            }
+            Ok(())
+        })
+    }
+
     async fn send(
         &self,
         method: Method,

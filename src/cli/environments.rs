@@ -70,7 +70,7 @@ fn show(client: &Client, one: &One, json: bool) -> Outcome {
     if let Some(ending) = item["ending"].as_object() {
         rows.push(("ends", format!("{} ({})", text(&ending["due_at"]), text(&ending["outcome"]))));
     }
-    for key in ["created_at", "updated_at", "last_visited_at"] {
+    for key in ["restored_from", "created_at", "updated_at", "last_visited_at"] {
         rows.push((key, text(&item[key])));
     }
     fields(&rows);
@@ -123,6 +123,11 @@ fn deploy(client: &Client, one: &One, body: &Value, wait: bool, json: bool) -> O
     if !wait {
         return told(&answer, json);
     }
+    follow_deployment(client, &path, &answer, json)
+}
+
+/// Shows the log of the deployment that `answer` tells of, until it is over.
+pub(super) fn follow_deployment(client: &Client, path: &str, answer: &Value, json: bool) -> Outcome {
     // A deployment older than this one is nobody's concern.
     let from = answer["generation"].as_i64().map(|from| format!("&generation={from}")).unwrap_or_default();
     client.stream(&format!("{path}/log?follow=true{from}"), |line| {
@@ -130,7 +135,7 @@ fn deploy(client: &Client, one: &One, body: &Value, wait: bool, json: bool) -> O
             print(&plain(line));
         }
     })?;
-    deployed(&client.get(&path)?, json)
+    deployed(&client.get(path)?, json)
 }
 
 /// How a deployment ended that was waited for.

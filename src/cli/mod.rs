@@ -7,6 +7,7 @@ mod exit;
 mod local;
 mod output;
 mod records;
+mod restore;
 mod stack;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use super::arguments::{ArchiveCommand, EventCommand};
 use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
 use super::output::{fields, note, plain, print, print_json, table, text};
+use super::restore;
 
 pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> Outcome {
     match command {
@@ -30,6 +31,10 @@ pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> 
                 "verified_at",
             ];
             show(&item, &keys, json)
+        }
+        ArchiveCommand::Restore { id, wait } => restore::restore(client, id, *wait, json),
+        ArchiveCommand::Extract { id, path, destination } => {
+            restore::extract(client, id, path, destination, json)
         }
     }
 }

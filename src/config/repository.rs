@@ -154,10 +154,27 @@ fn url(text: &str) -> Result<String, String> {
         };
         plain(user) && plain(host) && !path.starts_with("//") && !path.starts_with(':')
     });
+    if ssh_password(text) {
+        return Err("has a password: ssh takes none from a URL, and each user of the machine could read it among the \
+                    arguments of git; take it out and give the user that drey runs as a key in ~/.ssh"
+            .to_owned());
+    }
     if text.starts_with('/') || text.starts_with("https://") || text.starts_with("ssh://") || scp {
         return Ok(text.to_owned());
     }
     Err(wrong())
+}
+
+/// Whether `ssh://` or the short form names more than a user before the host.
+fn ssh_password(text: &str) -> bool {
+    let authority = match text.split_once("://") {
+        Some(("ssh", rest)) => rest.split('/').next(),
+        Some(_) => None,
+        None if text.starts_with('/') => None,
+        None => text.split('/').next(),
+    };
+    let login = authority.and_then(|authority| authority.rsplit_once('@'));
+    login.is_some_and(|(user, _)| user.contains(':') || user.to_ascii_lowercase().contains("%3a"))
 }
 
 fn globs(section: &mut Section<'_>, key: &'static str) -> Option<BranchGlobs> {

@@ -106,6 +106,25 @@ fn one_mistake_is_one_fault() {
 }
 
 #[test]
+fn ssh_urls_have_no_passwords() {
+    let with = |url: &str| settings(&SMALL.replace("/srv/git/shop.git", url), &[]);
+    for url in ["ssh://git:hunter22@host/x.git", "ssh://git%3Ahunter22@host/x", "git:hunter22@host:x.git"] {
+        let error = with(url).unwrap_err().to_string();
+        assert!(error.contains("repo[0].url") && error.contains("~/.ssh"), "{error}");
+        assert!(!error.contains("hunter22"), "{error}");
+    }
+    for url in [
+        "ssh://git@host:22/x.git",
+        "ssh://host/a@b:c",
+        "git@host:a/b@c:d",
+        "https://user:token@host/x",
+        "/a:b@c",
+    ] {
+        assert!(with(url).is_ok(), "{url}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broken.toml");

@@ -119,6 +119,18 @@ pub struct Ending {
     pub due_at: Timestamp,
 }
 
+/// How an environment hangs on the archive it was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Id of the archive.
+    pub archive: String,
+    /// Its volumes hold what the archive has; before that, they are made anew at each try.
+    pub is_filled: bool,
+    /// A push to the branch came after the restore: from then on it lives like every other. Before that it stays at
+    /// the archive's commit, and no merge and no deletion of the branch ends it.
+    pub follows_branch: bool,
+}
+
 /// The nest: one branch of one repository and all that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
@@ -144,6 +156,9 @@ pub struct Environment {
     /// The branch once had a tip outside main: only then can it be merged.
     pub had_own_commit: bool,
     pub ending: Option<Ending>,
+    /// Made from an archive.
+    #[serde(default)]
+    pub restored: Option<Restored>,
     pub pinned: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -162,6 +177,19 @@ impl Environment {
     /// was wanted again in between.
     pub fn archive_id(&self) -> String {
         format!("{}-{}-{}", self.slug, self.id, self.run_generation.0)
+    }
+
+    /// Git says where it is and when it ends.
+    pub fn follows_branch(&self) -> bool {
+        self.restored.as_ref().is_none_or(|restored| restored.follows_branch)
+    }
+
+    /// The archive from which its volumes are still to be filled.
+    pub fn to_fill(&self) -> Option<&str> {
+        self.restored
+            .as_ref()
+            .filter(|restored| !restored.is_filled)
+            .map(|restored| restored.archive.as_str())
     }
 
     pub fn has_work(&self) -> bool {
@@ -220,4 +248,7 @@ pub struct ArchiveRecord {
     pub created_at: Timestamp,
     pub size_bytes: u64,
     pub verified_at: Option<Timestamp>,
+    /// Of the file, in lower-case hexadecimal digits.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }

@@ -40,6 +40,9 @@ pub enum EventKind {
     Look,
     /// A person or script asks for a deployment of the branch as it is now.
     DeployRequested { branch: BranchName, rebuild: bool, pull: bool },
+    /// A person asks to make an environment out of an archive. Without a free place of its own, the branch is called
+    /// `<branch>@<archive>`.
+    RestoreRequested { branch: BranchName, archive: String, commit: CommitSha },
     /// A person asks to end the environment; `archive` says whether something is kept.
     EndRequested { branch: BranchName, archive: bool },
     /// The grace of a merged or deleted branch is over.
@@ -59,6 +62,7 @@ impl EventKind {
             Self::BranchDeleted { .. } => "branch_deleted",
             Self::Look => "look",
             Self::DeployRequested { .. } => "deploy_requested",
+            Self::RestoreRequested { .. } => "restore_requested",
             Self::EndRequested { .. } => "end_requested",
             Self::EndDue { .. } => "end_due",
             Self::Drifted { .. } => "drifted",
@@ -72,6 +76,7 @@ impl EventKind {
             | Self::BranchPushed { branch, .. }
             | Self::BranchDeleted { branch, .. }
             | Self::DeployRequested { branch, .. }
+            | Self::RestoreRequested { branch, .. }
             | Self::EndRequested { branch, .. }
             | Self::EndDue { branch }
             | Self::Drifted { branch } => Some(branch),
@@ -79,9 +84,16 @@ impl EventKind {
         }
     }
 
+    /// The branch itself moved.
+    pub const fn is_push(&self) -> bool {
+        matches!(self, Self::BranchCreated { .. } | Self::BranchPushed { .. })
+    }
+
     pub fn commit(&self) -> Option<&CommitSha> {
         match self {
-            Self::BranchCreated { commit, .. } | Self::BranchPushed { commit, .. } => Some(commit),
+            Self::BranchCreated { commit, .. }
+            | Self::BranchPushed { commit, .. }
+            | Self::RestoreRequested { commit, .. } => Some(commit),
             Self::BranchDeleted { .. }
             | Self::Look
             | Self::DeployRequested { .. }

@@ -30,8 +30,8 @@ pub struct Consequence {
 pub enum Change {
     /// Nothing, and why.
     Nothing { reason: String },
-    /// There is none yet: one is made.
-    Create { intent: Intent, commit: Option<CommitSha> },
+    /// There is none yet: one is made, where an archive is named out of that.
+    Create { intent: Intent, commit: Option<CommitSha>, archive: Option<String> },
     /// A new generation of the one that is there.
     Intend { intent: Intent, commit: Option<CommitSha> },
 }
@@ -54,6 +54,9 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
         EventKind::DeployRequested { rebuild, pull, .. } => {
             Consequence { judge: false, change: requested(*rebuild, *pull, situation) }
         }
+        EventKind::RestoreRequested { archive, commit, .. } => {
+            Consequence { judge: false, change: restored(archive, commit, situation) }
+        }
         EventKind::EndRequested { archive, .. } => ended(Outcome::Manual, *archive, situation),
         EventKind::EndDue { .. } => match situation.environment.and_then(|environment| environment.ending) {
             Some(ending) if ending.due_at <= situation.now => ended(ending.outcome, true, situation),
@@ -72,7 +75,7 @@ fn pushed(commit: &CommitSha, situation: Situation<'_>) -> Change {
     let intent = Intent::Run { commit: Some(commit.clone()), rebuild: false, pull: false };
     let commit = Some(commit.clone());
     match situation.environment {
-        None => Change::Create { intent, commit },
+        None => Change::Create { intent, commit, archive: None },
         Some(environment) if runs_or_will_run(environment, &commit) => {
             Change::Nothing { reason: "the environment is at this commit".to_owned() }
         }
@@ -93,8 +96,26 @@ fn requested(rebuild: bool, pull: bool, situation: Situation<'_>) -> Change {
     let intent = Intent::Run { commit: None, rebuild, pull };
     match (situation.environment, situation.wanted) {
         (Some(environment), _) => Change::Intend { intent, commit: environment.commit.clone() },
-        (None, Ok(())) => Change::Create { intent, commit: None },
+        (None, Ok(())) => Change::Create { intent, commit: None, archive: None },
         (None, Err(reason)) => Change::Nothing { reason: reason.to_owned() },
+    }
+}
+
+/// What the configuration wants of branches does not count: a person asked for this one.
+fn restored(archive: &str, commit: &CommitSha, situation: Situation<'_>) -> Change {
+    let is_from_it = |environment: &Environment| {
+        environment.restored.as_ref().is_some_and(|restored| restored.archive == archive)
+    };
+    match situation.environment {
+        None => Change::Create {
+            intent: Intent::Run { commit: Some(commit.clone()), rebuild: false, pull: false },
+            commit: Some(commit.clone()),
+            archive: Some(archive.to_owned()),
+        },
+        Some(environment) if is_from_it(environment) => {
+            Change::Nothing { reason: "it is restored already".to_owned() }
+        }
+        Some(_) => Change::Nothing { reason: "the branch has an environment".to_owned() },
     }
 }
 
@@ -131,7 +152,7 @@ fn nothing(reason: &str) -> Consequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::environment::Ending;
+    use crate::domain::environment::{Ending, Restored};
     use crate::domain::event::{EventId, EventSource, EventState};
     use crate::domain::names::{
         BranchName, EnvironmentId, Generation, InstanceId, ProjectName, RepoName, Slug,
@@ -178,6 +199,7 @@ mod tests {
             running_commit: Some(commit),
             had_own_commit: true,
             ending: None,
+            restored: None,
             pinned: false,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
@@ -214,6 +236,23 @@ mod tests {
         let ending = Ending { outcome: Outcome::Deleted, due_at: Timestamp::from_millis(500) };
         let leaving = Environment { ending: Some(ending), ..ready(sha('a')) };
         assert!(matches!(fold(&push(sha('a')), situation(Some(&leaving))).change, Change::Intend { .. }));
+    }
+
+    #[test]
+    fn an_archive_becomes_an_environment_once_whatever_the_configuration_wants() {
+        let asked = |archive: &str| {
+            let archive = archive.to_owned();
+            event(EventKind::RestoreRequested { branch: branch(), archive, commit: sha('a') })
+        };
+        let unwanted = Situation { wanted: Err("ignored by the configuration"), ..situation(None) };
+        let change = fold(&asked("x-1-1"), unwanted).change;
+        assert!(matches!(change, Change::Create { archive: Some(archive), .. } if archive == "x-1-1"));
+        let from_it = Restored { archive: "x-1-1".to_owned(), is_filled: true, follows_branch: false };
+        let there = Environment { restored: Some(from_it), ..ready(sha('a')) };
+        for (archive, reason) in [("x-1-1", "already"), ("x-2-1", "has an environment")] {
+            let change = fold(&asked(archive), situation(Some(&there))).change;
+            assert!(matches!(change, Change::Nothing { reason: told } if told.contains(reason)));
+        }
     }
 
     #[test]

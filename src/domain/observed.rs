@@ -71,6 +71,9 @@ pub struct Volume {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
     pub id: String,
+    /// `repository@sha256:…`, as the registries it came from know it; sorted.
+    #[serde(default)]
+    pub digests: Vec<String>,
     /// `EXPOSE`, TCP only, in rising order.
     pub exposed_ports: Vec<u16>,
     /// `VOLUME` paths, sorted.

@@ -18,6 +18,10 @@ pub enum Step {
     CreateVolume {
         name: String,
     },
+    /// The volumes get what the archive has.
+    Fill {
+        archive: String,
+    },
     WriteBinds,
     /// The route holds requests while containers are replaced.
     Hold,
@@ -64,6 +68,7 @@ impl fmt::Display for Step {
             Self::Pull { image } => write!(f, "pull {image}"),
             Self::CreateNetwork { name } => write!(f, "create network {name}"),
             Self::CreateVolume { name } => write!(f, "create volume {name}"),
+            Self::Fill { archive } => write!(f, "fill the volumes from archive {archive}"),
             Self::WriteBinds => write!(f, "write bound files"),
             Self::Hold => write!(f, "hold requests"),
             Self::Up { recreate: false } => write!(f, "up"),
@@ -101,6 +106,12 @@ pub struct Plan {
 impl Plan {
     pub fn push(&mut self, step: Step, reason: impl Into<String>) {
         self.steps.push(PlannedStep { step, reason: reason.into() });
+    }
+
+    /// Whether a step of it removes the container.
+    pub fn removes(&self, container: &str) -> bool {
+        let removes = |step: &Step| matches!(step, Step::RemoveContainer { id, .. } if id == container);
+        self.steps.iter().any(|planned| removes(&planned.step))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -13,6 +13,16 @@ use super::names::{EnvironmentId, Generation};
 pub struct RouteTable {
     /// Lower-case full hostname, without port → route.
     pub hosts: BTreeMap<String, Route>,
+    /// Hostname of a primary whose services are not known yet → what each `<slug>--<service>` beside it leads to that is
+    /// not among `hosts`.
+    pub families: BTreeMap<String, Route>,
+}
+
+/// The primary's hostname of one that may be another service's: `a.x` of `a--b.x`. A slug holds no `--`.
+pub fn primary_of(host: &str) -> Option<String> {
+    let (label, domain) = host.split_once('.')?;
+    let (slug, service) = label.split_once("--")?;
+    (!slug.is_empty() && !service.is_empty()).then(|| format!("{slug}.{domain}"))
 }
 
 /// What one hostname leads to.
@@ -77,6 +87,20 @@ impl Scheme {
             Self::Https => "https",
             Self::H2c => "h2c",
             Self::Tcp => "tcp",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_services_host_names_its_primary() {
+        assert_eq!(primary_of("feature-x--api.qa.example").as_deref(), Some("feature-x.qa.example"));
+        assert_eq!(primary_of("x--a--b.qa.example").as_deref(), Some("x.qa.example"));
+        for none in ["feature-x.qa.example", "--api.qa.example", "x--.qa.example", "x--api", ""] {
+            assert_eq!(primary_of(none), None, "{none}");
         }
     }
 }

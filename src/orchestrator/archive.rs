@@ -1,16 +1,16 @@
 //! What is kept of an environment: manifest, model, logs, history.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::domain::environment::{ArchiveRecord, Outcome};
-use crate::ports::ArchiveParts;
+use crate::domain::event::EventSource;
+use crate::domain::stack::Stack;
+use crate::ports::{ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume};
 use crate::store::EventFilter;
 
 use super::failure::Failure;
 use super::run::Run;
 
-/// Version of what is inside an archive; a reader refuses a newer one.
-const FORMAT_VERSION: u32 = 1;
 /// Most events of the branch that an archive keeps, newest first.
 const EVENT_LIMIT: u32 = 1000;
 
@@ -31,14 +31,18 @@ impl Run<'_> {
             created_at: self.house.ports.clock.now(),
             size_bytes: 0,
             verified_at: None,
+            sha256: None,
         };
+        let volumes = self.volumes().await?;
         let manifest = json!({
-            "format": FORMAT_VERSION,
+            "format": ARCHIVE_FORMAT,
             "drey": env!("CARGO_PKG_VERSION"),
             "archive": record,
+            "asked_by": self.asked_by().await?,
             "environment": environment,
             "services": stack.as_ref().map(|stack| &stack.services),
-            "volumes": stack.as_ref().map(|stack| &stack.volumes),
+            "images": self.image_facts(stack.as_ref()).await?,
+            "volumes": manifest_volumes(&volumes, stack.as_ref()),
         });
         let mut documents = vec![("history/events.json".to_owned(), self.events().await?)];
         let deployments = store.deployments(environment.id).await?;
@@ -46,21 +50,57 @@ impl Run<'_> {
         if let Some(stack) = &stack {
             documents.push(("model.json".to_owned(), pretty(&stack.document)));
         }
+        self.keep_commit(id, record.commit.as_ref()).await?;
         let files = self.house.ports.logs.files(environment.id).await?;
-        let parts = ArchiveParts { record, manifest, files, documents };
+        let project = environment.project.clone();
+        let parts = ArchiveParts { record, manifest, files, documents, project, volumes };
         let written = self.house.ports.archives.write(parts).await?;
         self.say(format!("archive {id}: {} bytes, verified", written.size_bytes));
         Ok(store.add_archive(&written).await?)
     }
 
-    async fn events(&self) -> Result<Vec<u8>, Failure> {
-        let filter = EventFilter {
+    /// Those that are there: an environment that never ran may have some too.
+    async fn volumes(&self) -> Result<Vec<ArchivedVolume>, Failure> {
+        let project = &self.environment.project;
+        let prefix = format!("{project}_");
+        let observed = self.house.ports.engine.observe(project).await?;
+        let volumes = observed.volumes.into_iter().filter_map(|volume| {
+            let key = volume.name.strip_prefix(&prefix)?.to_owned();
+            Some(ArchivedVolume { key, name: volume.name })
+        });
+        Ok(volumes.collect())
+    }
+
+    /// Service → image as it was asked for, its id and its digests at registries.
+    async fn image_facts(&self, stack: Option<&Stack>) -> Result<Value, Failure> {
+        let mut images = Map::new();
+        for (name, service) in stack.into_iter().flat_map(|stack| &stack.services) {
+            let facts = self.house.ports.engine.image(&service.image).await?.unwrap_or_default();
+            let image = json!({ "reference": service.image, "id": facts.id, "digests": facts.digests });
+            images.insert(name.clone(), image);
+        }
+        Ok(Value::Object(images))
+    }
+
+    /// Where the newest event came from that speaks of an end.
+    async fn asked_by(&self) -> Result<Option<EventSource>, Failure> {
+        let ends = ["end_requested", "end_due", "branch_deleted"];
+        let events = self.house.store.events(&self.branch_events()).await?;
+        let newest = events.iter().find(|event| ends.contains(&event.kind.word()));
+        Ok(newest.map(|event| event.source))
+    }
+
+    fn branch_events(&self) -> EventFilter {
+        EventFilter {
             repo: Some(self.environment.repo.clone()),
             branch: Some(self.environment.branch.clone()),
             before: None,
             limit: EVENT_LIMIT,
-        };
-        let events = self.house.store.events(&filter).await?;
+        }
+    }
+
+    async fn events(&self) -> Result<Vec<u8>, Failure> {
+        let events = self.house.store.events(&self.branch_events()).await?;
         let lines: Vec<_> = events
             .iter()
             .map(|event| {
@@ -74,6 +114,21 @@ impl Run<'_> {
     }
 }
 
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
+/// What lies in the archive, by its key; the definition, where the stack still tells it.
+fn manifest_volumes(volumes: &[ArchivedVolume], stack: Option<&Stack>) -> Value {
+    let specs = stack.map(|stack| stack.volumes.as_slice()).unwrap_or_default();
+    let item = |volume: &ArchivedVolume| {
+        let spec = specs.iter().find(|spec| spec.name == volume.name);
+        json!({
+            "key": volume.key,
+            "name": volume.name,
+            "driver_opts": spec.map(|spec| &spec.driver_opts),
+            "definition": spec.map(|spec| &spec.definition),
+        })
+    };
+    volumes.iter().map(item).collect()
+}
+
+fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }

@@ -32,7 +32,14 @@ pub struct Board {
 struct Shown {
     /// Of the row it was made from.
     version: i64,
-    routes: Vec<(String, Route)>,
+    routes: Routes,
+}
+
+#[derive(Clone, Default)]
+struct Routes {
+    hosts: Vec<(String, Route)>,
+    /// Until it was ready for the first time: which services it has is not known, each of their hosts is waited at.
+    family: Option<(String, Route)>,
 }
 
 impl Board {
@@ -156,15 +163,12 @@ impl Board {
     /// Under the lock, so that no older table comes after a newer one.
     fn publish(&self) {
         let shown = lock(&self.shown);
-        let hosts = shown.values().flat_map(|shown| shown.routes.iter().cloned()).collect();
-        self.house.ports.routes.publish(RouteTable { hosts });
+        let hosts = shown.values().flat_map(|shown| shown.routes.hosts.iter().cloned()).collect();
+        let families = shown.values().filter_map(|shown| shown.routes.family.clone()).collect();
+        self.house.ports.routes.publish(RouteTable { hosts, families });
     }
 
-    async fn routes_of(
-        &self,
-        environment: &Environment,
-        observed: Option<&Observed>,
-    ) -> Vec<(String, Route)> {
+    async fn routes_of(&self, environment: &Environment, observed: Option<&Observed>) -> Routes {
         let stored = match self.house.store.routes(environment.id).await {
             Ok(stored) => stored,
             Err(error) => {
@@ -174,14 +178,16 @@ impl Board {
             }
         };
         let primary = self.house.settings.address.primary_host(&environment.slug);
-        let mut routes: Vec<(String, Route)> = stored
+        let waiting = || (primary.clone(), route_to(environment, String::new(), page(environment)));
+        let family = stored.is_empty().then(waiting);
+        let mut hosts: Vec<(String, Route)> = stored
             .iter()
             .map(|stored| (stored.host.clone(), self.route(environment, stored, observed)))
             .collect();
         if !stored.iter().any(|stored| stored.host == primary) {
-            routes.push((primary, route_to(environment, String::new(), page(environment))));
+            hosts.push(waiting());
         }
-        routes
+        Routes { hosts, family }
     }
 
     fn route(&self, environment: &Environment, stored: &StoredRoute, observed: Option<&Observed>) -> Route {

@@ -11,10 +11,11 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{NetworkRequest, Resource, UpRequest, VolumeRequest};
+use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
+use super::last_words::LastWords;
 use super::run::Run;
 use super::start::PROBE_LIMIT;
 
@@ -31,7 +32,15 @@ impl Run<'_> {
     }
 
     async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
+        let ports = &self.house.ports;
+        // The tools start while there is still something to wait for; what is not used ends with these two names.
+        let _build = match self.house.store.images_of(self.environment.id).await?.as_slice() {
+            [] => Expectation::none(),
+            [_, ..] => ports.builder.expect_build(),
+        };
         let prepared = self.prepare().await?;
+        let directory = ports.workspace.directory(self.environment.id);
+        let _up = ports.stacks.expect_up(&self.environment.project, &directory);
         let images = self.make_images(&prepared, force).await?;
         let stack = self.make_stack(&prepared, &images).await?;
         let commit = prepared.commit.clone();
@@ -60,12 +69,13 @@ impl Run<'_> {
     async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
         let applied = self.house.store.stack(self.environment.id).await?;
         Ok(RunFacts {
-            applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack.digest),
+            applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack),
             binds: self.house.ports.workspace.binds(self.environment.id).await?,
             serving: self.environment.serving,
             // A new generation always proves readiness anew.
             published: false,
             recreate: force.rebuild,
+            fill: self.environment.to_fill().map(str::to_owned),
         })
     }
 
@@ -80,6 +90,7 @@ impl Run<'_> {
         let (engine, workspace) = (&self.house.ports.engine, &self.house.ports.workspace);
         let id = self.environment.id;
         let within = Duration::from_secs(stack.readiness.within_seconds);
+        let last_words = LastWords::new(self.house, id);
         // One deadline over starting and answering; it runs from the first of the two.
         let mut deadline = None;
         let mut deadline = || *deadline.get_or_insert_with(|| Instant::now() + within);
@@ -91,6 +102,8 @@ impl Run<'_> {
             match &planned.step {
                 Step::CreateNetwork { name } => self.create_network(stack, name).await?,
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,
+                Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
+                Step::Fill { archive } => self.fill(archive, stack).await?,
                 Step::WriteBinds => workspace.write_binds(id, checkout, &stack.binds).await?,
                 Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
                 Step::Up { recreate } => self.up(stack, *recreate, deadline()).await?,
@@ -102,15 +115,17 @@ impl Run<'_> {
                         stack.binds.iter().map(|bind| bind.content_id.clone()).collect();
                     workspace.prune_binds(id, &keep).await?;
                 }
+                Step::SaveLogs { container, name } if plan.removes(container) => {
+                    last_words.save(container, name).await;
+                }
+                Step::SaveLogs { container, name } => last_words.listen(container, name),
                 Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
                 Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
                 Step::Build { .. }
                 | Step::Pull { .. }
                 | Step::Withdraw
                 | Step::Stop
-                | Step::SaveLogs { .. }
                 | Step::Archive { .. }
-                | Step::RemoveVolume { .. }
                 | Step::RemoveImage { .. }
                 | Step::RemoveFiles
                 | Step::Release => {
@@ -207,8 +222,11 @@ impl Run<'_> {
     pub(super) async fn clear(&self) -> Result<(), Failure> {
         let engine = &self.house.ports.engine;
         let observed = engine.observe(&self.environment.project).await?;
+        let last_words = LastWords::new(self.house, self.environment.id);
         for planned in reconcile::clear(&observed).steps {
-            if let Step::RemoveContainer { id, .. } = planned.step {
+            if let Step::SaveLogs { container, name } = planned.step {
+                last_words.save(&container, &name).await;
+            } else if let Step::RemoveContainer { id, .. } = planned.step {
                 engine.remove(&Resource::Container(id)).await?;
             } else if let Step::RemoveNetwork { name } = planned.step {
                 engine.remove(&Resource::Network(name)).await?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, Logs, Prober, Remote, RoutePublisher, Stacks,
-    TreeLimits, Workspace,
+    Archives, Builder, Clock, Engine, EngineWatch, Git, KeptCommits, Logs, Prober, Remote, RoutePublisher,
+    Stacks, TreeLimits, Workspace,
 };
 use crate::store::Store;
 use crate::supervisor::Supervisor;
@@ -22,6 +22,7 @@ pub struct Ports {
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,
     pub git: Arc<dyn Git>,
+    pub commits: Arc<dyn KeptCommits>,
     pub workspace: Arc<dyn Workspace>,
     pub logs: Arc<dyn Logs>,
     pub archives: Arc<dyn Archives>,

@@ -80,17 +80,21 @@ impl Orchestrator {
     ) -> Result<Option<Environment>, StoreError> {
         let now = self.house.ports.clock.now();
         match (change, environment, event.kind.branch()) {
-            (Change::Create { intent, commit }, None, Some(branch)) => {
+            (Change::Create { intent, commit, archive }, None, Some(branch)) => {
                 let new = NewEnvironment {
                     repo: event.repo.clone(),
                     branch: branch.clone(),
                     intent: intent.clone(),
                     commit: commit.clone(),
+                    restored_from: archive.clone(),
                     now,
                 };
                 self.house.store.create_environment(new).await.map(Some)
             }
             (Change::Intend { intent, commit }, Some(environment), _) => {
+                if event.kind.is_push() {
+                    self.house.store.follow_branch(environment.id).await?;
+                }
                 self.house.store.set_intent(environment.id, intent, commit.as_ref(), now).await.map(Some)
             }
             _ => Ok(None),

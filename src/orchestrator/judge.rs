@@ -83,7 +83,8 @@ impl Orchestrator {
         };
         let refs = Refs { tips, main };
         for environment in self.house.store.environments(false).await? {
-            if environment.repo == event.repo && matches!(environment.intent, Intent::Run { .. }) {
+            let runs = matches!(environment.intent, Intent::Run { .. });
+            if environment.repo == event.repo && runs && environment.follows_branch() {
                 self.judge_environment(event, repository, &refs, environment).await?;
             }
         }

@@ -62,8 +62,15 @@ impl Run<'_> {
         Ok(Prepared { commit, checkout, rendered, document })
     }
 
-    /// Where the branch is at the remote now: that is what is deployed, whatever the event said.
+    /// Where the branch is at the remote now: that is what is deployed, whatever the event said. What came out of an
+    /// archive is at the archive's commit, which the mirror keeps.
     async fn fetch(&self, repository: &Repository) -> Result<CommitSha, Failure> {
+        if !self.environment.follows_branch()
+            && let Some(commit) = &self.environment.commit
+        {
+            self.say(format!("{} is restored at {commit}", self.environment.branch));
+            return Ok(commit.clone());
+        }
         let tip = self.house.ports.git.fetch(&repository.remote, &self.environment.branch).await?;
         let tip = tip.ok_or(Failure::Gone)?;
         self.house.store.set_tip(self.environment.id, &tip).await?;
@@ -73,7 +80,7 @@ impl Run<'_> {
 
     /// Remembers that the branch was ahead of main once: only then can it be merged later.
     async fn note_own_commit(&self, repository: &Repository, tip: &CommitSha) -> Result<(), Failure> {
-        if self.environment.had_own_commit {
+        if self.environment.had_own_commit || !self.environment.follows_branch() {
             return Ok(());
         }
         let git = &self.house.ports.git;

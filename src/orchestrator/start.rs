@@ -12,7 +12,7 @@ use crate::domain::observed::Observed;
 use crate::domain::readiness::{self, Readiness};
 use crate::domain::route::Upstream;
 use crate::domain::stack::{RouteSpec, Stack};
-use crate::ports::{LogLine, LogSink, ProbeUrl};
+use crate::ports::{LogLine, LogRange, LogSink, ProbeUrl};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -176,7 +176,7 @@ impl Run<'_> {
         };
         let Some(container) = culprit else { return failure };
         let lines = Collector::default();
-        if self.house.ports.engine.logs(&container, Some(CULPRIT_LINES), &lines).await.is_err() {
+        if self.house.ports.engine.logs(&container, LogRange::Last(CULPRIT_LINES), &lines).await.is_err() {
             return failure;
         }
         let lines = lines.take();

@@ -3,7 +3,7 @@
 use crate::domain::environment::{Outcome, Phase};
 use crate::domain::plan::Step;
 use crate::domain::reconcile::{self, EndFacts};
-use crate::ports::Resource;
+use crate::ports::{LogRange, Resource};
 use crate::store::StateChange;
 
 use super::failure::Failure;
@@ -55,8 +55,8 @@ impl Run<'_> {
                 self.house.ports.stacks.stop(&self.environment.project, STOP_TIMEOUT, &*self.log).await?;
             }
             Step::SaveLogs { container, name } => {
-                let sink = self.house.ports.logs.container(id, name);
-                engine.logs(container, None, &*sink).await?;
+                let sink = self.house.ports.logs.container(id, name, container);
+                engine.logs(container, LogRange::All, &*sink).await?;
             }
             Step::Archive { id } => self.archive(id, outcome).await?,
             Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
@@ -70,6 +70,7 @@ impl Run<'_> {
             | Step::CreateNetwork { .. }
             | Step::CreateVolume { .. }
             | Step::WriteBinds
+            | Step::Fill { .. }
             | Step::Hold
             | Step::Up { .. }
             | Step::AwaitReady { .. }

@@ -26,8 +26,8 @@ pub trait Engine: Send + Sync {
     async fn create_volume(&self, request: &VolumeRequest) -> PortResult<()>;
     /// Removes it, by force where it runs; gone already is success. Images that somebody uses stay: also success.
     async fn remove(&self, resource: &Resource) -> PortResult<()>;
-    /// The last `tail` log lines of a container (all with `None`) into `log`, with their times.
-    async fn logs(&self, container: &str, tail: Option<usize>, log: &dyn LogSink) -> PortResult<()>;
+    /// Log lines of a container into `log`, each begun by its time.
+    async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()>;
 }
 
 /// What happens on the engine outside of drey's own doing.
@@ -38,6 +38,17 @@ pub trait EngineWatch: Send + Sync {
     /// Sends the project's name for each container of this daemon's that started, died or changed its health,
     /// until the engine's stream ends or the receiver is gone. Lines may be lost: look again from time to time.
     async fn drifts(&self, project_prefix: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()>;
+}
+
+/// Which lines of a container's log are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogRange {
+    /// So many, the newest there are.
+    Last(usize),
+    /// All that are there now.
+    All,
+    /// All that are there, and those to come until the container stops. Dropping the future ends it earlier.
+    UntilItStops,
 }
 
 /// Labels that drey writes on what it makes.

@@ -61,3 +61,16 @@ pub trait Git: Send + Sync {
     /// Forgets the mirror's ref of a branch; gone already is success.
     async fn forget(&self, repo: &RepoName, branch: &BranchName) -> PortResult<()>;
 }
+
+/// Commits that outlive their branches: what archives were made of. Teardown needs none of it: a mirror that is gone
+/// has no commit to keep.
+#[async_trait]
+pub trait KeptCommits: Send + Sync {
+    /// Keeps the commit in the mirror under the archive's id, whatever becomes of its branch; durable when it returns.
+    /// The same id again keeps this commit instead. `NotFound` when the mirror does not have it.
+    async fn keep_commit(&self, repo: &RepoName, archive: &str, commit: &CommitSha) -> PortResult<()>;
+    /// Keeps it no longer for this archive; gone already is success.
+    async fn release_commit(&self, repo: &RepoName, archive: &str) -> PortResult<()>;
+    /// Whether the mirror has the commit, kept or not.
+    async fn has_commit(&self, repo: &RepoName, commit: &CommitSha) -> PortResult<bool>;
+}

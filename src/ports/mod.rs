@@ -6,13 +6,20 @@
 mod engine;
 mod error;
 mod git;
+mod images;
 mod outside;
 mod stacks;
+mod volumes;
 mod workspace;
 
-pub use engine::{Engine, EngineWatch, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
+pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
-pub use git::{Git, Remote, TreeLimits};
-pub use outside::{ArchiveParts, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober, RoutePublisher};
-pub use stacks::{BuildRequest, Builder, RenderRequest, Rendered, Stacks, UpRequest};
+pub use git::{Git, KeptCommits, Remote, TreeLimits};
+pub use images::{ByteStream, ImageStore};
+pub use outside::{
+    ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
+    RoutePublisher,
+};
+pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
+pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};
 pub use workspace::{Logs, Workspace};

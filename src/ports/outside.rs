@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::PortResult;
+use super::{Outgoing, PortResult};
 use crate::domain::environment::ArchiveRecord;
+use crate::domain::names::ProjectName;
 use crate::domain::route::{RouteTable, Upstream};
 use crate::domain::time::Timestamp;
 
@@ -53,6 +54,9 @@ pub struct ProbeUrl {
     pub path: String,
 }
 
+/// Version of what is inside an archive; a reader refuses a newer one. Since 2 it holds volumes.
+pub const ARCHIVE_FORMAT: u64 = 2;
+
 /// What goes into an archive besides `index.json`.
 #[derive(Clone, Debug)]
 pub struct ArchiveParts {
@@ -64,13 +68,33 @@ pub struct ArchiveParts {
     pub files: Vec<(String, PathBuf)>,
     /// Entry path → bytes.
     pub documents: Vec<(String, Vec<u8>)>,
+    pub project: ProjectName,
+    pub volumes: Vec<ArchivedVolume>,
+}
+
+/// A volume, in an archive and on the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedVolume {
+    /// Its key in the compose file; in the archive it lies below `volumes/<key>`.
+    pub key: String,
+    /// On the engine.
+    pub name: String,
 }
 
 /// What is kept of environments.
 #[async_trait]
 pub trait Archives: Send + Sync {
-    /// Writes to a temporary name, fsyncs, renames, reads back. Twice with the same id gives one archive.
+    /// Writes to a temporary name, fsyncs, reads back, renames. Twice with the same id gives one archive.
     async fn write(&self, parts: ArchiveParts) -> PortResult<ArchiveRecord>;
     /// `manifest.json` of an archive.
     async fn manifest(&self, id: &str) -> PortResult<serde_json::Value>;
+    /// Reads every byte and compares it with the archive's index.
+    async fn verify(&self, id: &str) -> PortResult<()>;
+    /// Compares the whole file with the digest of its record; an older record without one gets [`Self::verify`].
+    async fn check(&self, record: &ArchiveRecord) -> PortResult<()>;
+    /// Fills volumes, which must be there and empty, with what the archive has of them. A volume that the archive
+    /// does not have stays empty.
+    async fn restore(&self, id: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()>;
+    /// Sends what lies at `path` and below it as a tar stream whose paths begin with the last part of `path`.
+    async fn extract(&self, id: &str, path: &str, into: Outgoing) -> PortResult<()>;
 }

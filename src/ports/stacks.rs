@@ -19,6 +19,11 @@ pub trait Stacks: Send + Sync {
     /// Scans the raw files, then resolves them in the jail into the canonical document.
     /// Permanent errors name the file and the key.
     async fn render(&self, request: &RenderRequest) -> PortResult<Rendered>;
+    /// An `up` of this project will be asked for soon: what can be done ahead for it is done. Never fails; changes
+    /// nothing that can be seen.
+    fn expect_up(&self, _project: &ProjectName, _directory: &Path) -> Expectation {
+        Expectation::none()
+    }
     /// `up -d` of exactly this document; progress goes to the log. Never builds, never pulls.
     /// Dropping the future ends the tool and its children.
     async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()>;
@@ -28,6 +33,21 @@ pub trait Stacks: Send + Sync {
     fn overlay(&self, values: &Value) -> PortResult<Value>;
     /// Writes a starter stack's compose file into a checkout that has none; the files to use.
     fn starter(&self, name: &str, checkout: &Path) -> PortResult<Vec<PathBuf>>;
+}
+
+/// What was begun ahead of its need. Dropping it ends what was not needed.
+#[must_use]
+pub struct Expectation(#[expect(dead_code, reason = "kept for its end alone")] Option<Box<dyn Send + Sync>>);
+
+impl Expectation {
+    /// Nothing was begun.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    pub fn of(begun: impl Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(begun)))
+    }
 }
 
 /// What is to be resolved.
@@ -70,6 +90,10 @@ pub struct UpRequest {
 /// The engine's builder.
 #[async_trait]
 pub trait Builder: Send + Sync {
+    /// A build will be asked for soon: what can be done ahead for it is done. Never fails.
+    fn expect_build(&self) -> Expectation {
+        Expectation::none()
+    }
     /// Builds and tags. Dropping the future ends the build.
     async fn build(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()>;
 }

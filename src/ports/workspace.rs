@@ -42,8 +42,9 @@ pub trait Workspace: Send + Sync {
 pub trait Logs: Send + Sync {
     /// Appends to a deployment's log; each line goes to the followers too.
     fn deployment(&self, environment: EnvironmentId, deployment: i64) -> Arc<dyn LogSink>;
-    /// A file for a container's log, begun anew.
-    fn container(&self, environment: EnvironmentId, name: &str) -> Arc<dyn LogSink>;
+    /// A file for a container's log, of its own for each id. What was saved of that container before gives way to
+    /// the first line; files of other containers stay, up to a limit in all.
+    fn container(&self, environment: EnvironmentId, name: &str, id: &str) -> Arc<dyn LogSink>;
     /// The lines of a deployment's log so far; none when there is no such log.
     async fn read(&self, environment: EnvironmentId, deployment: i64) -> PortResult<Vec<String>>;
     /// Lines of this environment's deployments from now on.

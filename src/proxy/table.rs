@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::pool::{Dialer, Pool, PoolKey};
 use super::visits::Visit;
 use crate::domain::names::EnvironmentId;
-use crate::domain::route::{Answer, Page, Route, RouteTable, Upstream};
+use crate::domain::route::{Answer, Page, Route, RouteTable, Upstream, primary_of};
 use crate::domain::time::Timestamp;
 
 /// Where a hostname leads.
@@ -40,6 +40,7 @@ pub(super) struct Table {
 #[derive(Default)]
 struct Compiled {
     hosts: HashMap<String, Arc<Entry>>,
+    families: HashMap<String, Arc<Entry>>,
     visits: HashMap<EnvironmentId, Arc<Visit>>,
     /// One pool for all hosts that lead to the same upstream.
     pools: HashMap<PoolKey, Arc<Pool>>,
@@ -58,7 +59,9 @@ impl Table {
 
     /// What the canonical host leads to.
     pub(super) fn find(&self, host: &str) -> Option<Arc<Entry>> {
-        self.current.load().hosts.get(host).cloned()
+        let current = self.current.load();
+        let family = || current.families.get(&primary_of(host)?);
+        current.hosts.get(host).or_else(family).cloned()
     }
 
     /// Whether there was a first table: until then nothing is known of any host.
@@ -77,7 +80,12 @@ impl Table {
         let before = self.current.load_full();
         let mut next = Next { before: &before, dialer: &self.dialer, compiled: Compiled::default() };
         for (host, route) in table.hosts {
-            next.add(host, route);
+            let entry = next.keep_or_make(before.hosts.get(&host), route);
+            next.compiled.hosts.insert(host, entry);
+        }
+        for (primary, route) in table.families {
+            let entry = next.keep_or_make(before.families.get(&primary), route);
+            next.compiled.families.insert(primary, entry);
         }
         let next = Arc::new(next.compiled);
         self.current.store(next.clone());
@@ -113,9 +121,9 @@ struct Next<'a> {
 }
 
 impl Next<'_> {
-    fn add(&mut self, host: String, route: Route) {
-        let unchanged = self.before.hosts.get(&host).filter(|entry| entry.route == route).cloned();
-        let entry = match unchanged {
+    fn keep_or_make(&mut self, former: Option<&Arc<Entry>>, route: Route) -> Arc<Entry> {
+        let unchanged = former.filter(|entry| entry.route == route).cloned();
+        match unchanged {
             Some(entry) => {
                 if let Some((pool, upstream)) = entry.target.pool().zip(upstream_of(&entry.route.answer)) {
                     self.compiled.pools.insert(PoolKey::new(&route, upstream), pool.clone());
@@ -124,8 +132,7 @@ impl Next<'_> {
                 entry
             }
             None => Arc::new(self.entry(route)),
-        };
-        self.compiled.hosts.insert(host, entry);
+        }
     }
 
     fn entry(&mut self, route: Route) -> Entry {

@@ -33,8 +33,8 @@ impl Store {
         let mut transaction = self.write().await?;
         sqlx::query!(
             "INSERT OR REPLACE INTO archive
-             (id, environment, repo, branch, slug, commit_id, outcome, created_at, size_bytes, verified_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             (id, environment, repo, branch, slug, commit_id, outcome, created_at, size_bytes, verified_at, sha256)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             record.id,
             record.environment.0,
             repo,
@@ -44,7 +44,8 @@ impl Store {
             outcome,
             created_at,
             size,
-            verified_at
+            verified_at,
+            record.sha256
         )
         .execute(&mut *transaction)
         .await?;
@@ -89,6 +90,7 @@ struct ArchiveRow {
     created_at: i64,
     size_bytes: i64,
     verified_at: Option<i64>,
+    sha256: Option<String>,
 }
 
 impl TryFrom<ArchiveRow> for ArchiveRecord {
@@ -106,6 +108,7 @@ impl TryFrom<ArchiveRow> for ArchiveRecord {
             created_at: Timestamp::from_millis(row.created_at),
             size_bytes: name.read(u64::try_from(row.size_bytes))?,
             verified_at: row.verified_at.map(Timestamp::from_millis),
+            sha256: row.sha256,
             id: row.id,
         })
     }
@@ -132,6 +135,7 @@ mod tests {
             created_at: moment(millis),
             size_bytes: 5_000_000_000,
             verified_at: None,
+            sha256: Some("00".to_owned()),
         };
         let records = [
             record("z-1-1", "shop", Outcome::Merged, 3),

@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 
 use super::codec::{Row, word};
 use super::{Store, StoreError, StoreResult};
-use crate::domain::environment::{Ending, Environment, Intent};
+use crate::domain::environment::{Ending, Environment, Intent, Restored};
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, ProjectName, RepoName, Slug};
 use crate::domain::time::Timestamp;
 
@@ -133,6 +133,33 @@ impl Store {
         require_row(done.rows_affected(), id)
     }
 
+    /// The volumes hold all that the archive has.
+    pub async fn mark_filled(&self, id: EnvironmentId) -> StoreResult<()> {
+        let mut transaction = self.write().await?;
+        let done = sqlx::query!(
+            "UPDATE environment SET restored_filled = 1, version = version + 1 WHERE id = ?",
+            id.0
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        require_row(done.rows_affected(), id)
+    }
+
+    /// A push came: an environment out of an archive lives on like every other.
+    pub async fn follow_branch(&self, id: EnvironmentId) -> StoreResult<()> {
+        let mut transaction = self.write().await?;
+        sqlx::query!(
+            "UPDATE environment SET restored_follows = 1, version = version + 1
+             WHERE id = ? AND restored_from IS NOT NULL AND restored_follows = 0",
+            id.0
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// The tip that was just seen at the remote.
     pub async fn set_tip(&self, id: EnvironmentId, commit: &CommitSha) -> StoreResult<()> {
         let commit = commit.as_str();
@@ -217,6 +244,9 @@ struct EnvironmentRow {
     last_visited_at: Option<i64>,
     version: i64,
     run_generation: i64,
+    restored_from: Option<String>,
+    restored_filled: i64,
+    restored_follows: i64,
 }
 
 impl TryFrom<EnvironmentRow> for Environment {
@@ -247,6 +277,11 @@ impl TryFrom<EnvironmentRow> for Environment {
             running_commit: name.commit(row.running_commit.as_deref())?,
             had_own_commit: row.had_own_commit != 0,
             ending,
+            restored: row.restored_from.map(|archive| Restored {
+                archive,
+                is_filled: row.restored_filled != 0,
+                follows_branch: row.restored_follows != 0,
+            }),
             pinned: row.pinned != 0,
             created_at: Timestamp::from_millis(row.created_at),
             updated_at: Timestamp::from_millis(row.updated_at),

@@ -15,6 +15,8 @@ pub struct NewEnvironment {
     pub branch: BranchName,
     pub intent: Intent,
     pub commit: Option<CommitSha>,
+    /// The archive that its volumes are filled from.
+    pub restored_from: Option<String>,
     pub now: Timestamp,
 }
 
@@ -43,7 +45,7 @@ impl Store {
     /// Begins a life of the branch: generation 1, phase queued, with the slug that the branch had or gets now.
     /// Hosts of its life before lead to the new environment at once.
     pub async fn create_environment(&self, new: NewEnvironment) -> StoreResult<Environment> {
-        let NewEnvironment { repo, branch, intent, commit, now } = new;
+        let NewEnvironment { repo, branch, intent, commit, restored_from, now } = new;
         let mut transaction = self.write().await?;
         refuse_second_life(&mut transaction, &repo, &branch).await?;
         let slug = slug::claim(&mut transaction, &repo, &branch, now).await?;
@@ -53,15 +55,16 @@ impl Store {
         let done = sqlx::query!(
             "INSERT INTO environment
              (repo, branch, slug, project, intent, generation, settled_generation, phase, serving, commit_id,
-              had_own_commit, pinned, created_at, updated_at, version)
-             VALUES (?1, ?2, ?3, '', ?4, 1, 0, ?5, 0, ?6, 0, 0, ?7, ?7, 1)",
+              had_own_commit, pinned, created_at, updated_at, version, restored_from)
+             VALUES (?1, ?2, ?3, '', ?4, 1, 0, ?5, 0, ?6, 0, 0, ?7, ?7, 1, ?8)",
             repo,
             branch,
             label,
             intent,
             phase,
             commit,
-            now
+            now,
+            restored_from
         )
         .execute(&mut *transaction)
         .await?;

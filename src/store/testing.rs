@@ -36,5 +36,12 @@ pub(super) fn run() -> Intent {
 }
 
 pub(super) fn new_environment(name: &str, millis: i64) -> NewEnvironment {
-    NewEnvironment { repo: repo(), branch: branch(name), intent: run(), commit: None, now: moment(millis) }
+    NewEnvironment {
+        repo: repo(),
+        branch: branch(name),
+        intent: run(),
+        commit: None,
+        restored_from: None,
+        now: moment(millis),
+    }
 }

@@ -57,7 +57,11 @@ impl From<StoreError> for ApiError {
 
 impl From<PortError> for ApiError {
     fn from(error: PortError) -> Self {
-        Self::unavailable(error.to_string())
+        match error {
+            PortError::NotFound(message) => Self::not_found(message),
+            PortError::Permanent(message) | PortError::Refused(message) => Self::conflict(message),
+            PortError::Transient(_) | PortError::Cancelled => Self::unavailable(error.to_string()),
+        }
     }
 }
 

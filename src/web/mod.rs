@@ -13,6 +13,7 @@ mod health;
 mod hooks;
 mod log;
 mod openapi;
+mod restore;
 mod server;
 mod signature;
 mod view;
@@ -96,6 +97,8 @@ fn api(web: Web) -> Router {
         .route("/api/v1/environments/{repo}/{branch}/unpin", post(environments::unpin))
         .route("/api/v1/archives", get(archives::list))
         .route("/api/v1/archives/{id}", get(archives::show))
+        .route("/api/v1/archives/{id}/restore", post(restore::restore))
+        .route("/api/v1/archives/{id}/files", get(restore::files))
         .route("/api/v1/events", get(events::list))
         .route("/api/v1/events/{id}", get(events::show))
         .route("/api/v1/events/{id}/replay", post(events::replay))

@@ -122,6 +122,7 @@ mod tests {
             created_at: NOW,
             updated_at: NOW,
             last_visited_at: None,
+            restored_from: None,
         }
     }
 
@@ -148,6 +149,7 @@ mod tests {
             outcome: Outcome::Deleted,
             created_at: NOW,
             size_bytes: 1,
+            sha256: None,
             verified_at: Some(NOW),
         };
         fits("ArchiveList", &json!(List { items: vec![archive], next: None }));

@@ -32,6 +32,8 @@ pub struct EnvironmentView {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub last_visited_at: Option<Timestamp>,
+    /// The archive it was made from.
+    pub restored_from: Option<String>,
 }
 
 impl EnvironmentView {
@@ -55,6 +57,7 @@ impl EnvironmentView {
             created_at: environment.created_at,
             updated_at: environment.updated_at,
             last_visited_at: environment.last_visited_at,
+            restored_from: environment.restored.map(|restored| restored.archive),
         })
     }
 }

@@ -54,7 +54,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         };
         (format!("{host}.browser.localhost"), route)
     });
-    proxy.publish(RouteTable { hosts: hosts.collect() });
+    proxy.publish(RouteTable { hosts: hosts.collect(), ..RouteTable::default() });
     let port = proxy.http_address().unwrap().port();
     let shots = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser");
     std::fs::create_dir_all(&shots).unwrap();

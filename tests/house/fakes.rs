@@ -14,9 +14,10 @@ use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Netw
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
-    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, LogSink, NetworkRequest,
-    PortError, PortResult, ProbeUrl, Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher,
-    Stacks, TreeLimits, UpRequest, VolumeRequest,
+    ArchiveParts, ArchivedVolume, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git,
+    KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
+    Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits, UpRequest,
+    VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -41,6 +42,10 @@ pub(crate) struct Inside {
     /// Status that probes see; none: nobody answers.
     pub answers: Option<u16>,
     pub archives: BTreeMap<String, Value>,
+    /// Project and key of each volume that was filled from an archive.
+    pub filled: Vec<(ProjectName, String)>,
+    /// Archive → the commit that is kept for it.
+    pub kept_commits: BTreeMap<String, CommitSha>,
     pub archive_fails: bool,
     pub table: RouteTable,
     pub now: i64,
@@ -60,11 +65,19 @@ impl Default for Inside {
             up_fails: None,
             answers: Some(200),
             archives: BTreeMap::new(),
+            filled: Vec::new(),
+            kept_commits: BTreeMap::new(),
             archive_fails: false,
             table: RouteTable::default(),
             now: 1_700_000_000_000,
             gate: Arc::new(Semaphore::new(100)),
         }
+    }
+}
+
+impl Inside {
+    fn has_container(&self, id: &str) -> bool {
+        self.projects.values().flat_map(|observed| &observed.containers).any(|container| container.id == id)
     }
 }
 
@@ -168,7 +181,15 @@ impl Engine for World {
         Ok(())
     }
 
-    async fn logs(&self, _: &str, _: Option<usize>, _: &dyn LogSink) -> PortResult<()> {
+    async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()> {
+        let line = |text: &str| LogLine { source: "fake".into(), text: text.to_owned() };
+        log.line(line(&format!("2026-01-01T00:00:00Z {container} began")));
+        if range == LogRange::UntilItStops {
+            while self.with(|inside| inside.has_container(container)) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            log.line(line(&format!("2026-01-01T00:00:01Z {container} was stopped")));
+        }
         Ok(())
     }
 }
@@ -223,7 +244,8 @@ impl Stacks for World {
                 .services
                 .iter()
                 .map(|(name, service)| {
-                    container(&request.project, name, &service.image, &request.stack.networks[0].name)
+                    let network = &request.stack.networks[0].name;
+                    container(&request.project, name, &service.image, network, inside.ups)
                 })
                 .collect();
         });
@@ -248,10 +270,10 @@ impl Stacks for World {
     }
 }
 
-fn container(project: &ProjectName, service: &str, image: &str, network: &str) -> Container {
+fn container(project: &ProjectName, service: &str, image: &str, network: &str, up: usize) -> Container {
     let name = format!("{project}-{service}-1");
     Container {
-        id: name.clone(),
+        id: format!("{up:02}-{name}"),
         name,
         service: service.to_owned(),
         image: image.to_owned(),
@@ -324,6 +346,26 @@ impl Git for World {
 }
 
 #[async_trait]
+impl KeptCommits for World {
+    async fn keep_commit(&self, repo: &RepoName, archive: &str, commit: &CommitSha) -> PortResult<()> {
+        if !self.has_commit(repo, commit).await? {
+            return Err(PortError::NotFound(commit.to_string()));
+        }
+        self.with(|inside| inside.kept_commits.insert(archive.to_owned(), commit.clone()));
+        Ok(())
+    }
+
+    async fn release_commit(&self, _: &RepoName, archive: &str) -> PortResult<()> {
+        self.with(|inside| inside.kept_commits.remove(archive));
+        Ok(())
+    }
+
+    async fn has_commit(&self, _: &RepoName, commit: &CommitSha) -> PortResult<bool> {
+        Ok(self.with(|inside| inside.commits.contains_key(commit)))
+    }
+}
+
+#[async_trait]
 impl Archives for World {
     async fn write(&self, parts: ArchiveParts) -> PortResult<ArchiveRecord> {
         if self.with(|inside| inside.archive_fails) {
@@ -335,5 +377,23 @@ impl Archives for World {
 
     async fn manifest(&self, id: &str) -> PortResult<Value> {
         self.with(|inside| inside.archives.get(id).cloned()).ok_or_else(|| PortError::NotFound(id.to_owned()))
+    }
+
+    async fn verify(&self, id: &str) -> PortResult<()> {
+        self.manifest(id).await.map(drop)
+    }
+
+    async fn check(&self, record: &ArchiveRecord) -> PortResult<()> {
+        self.verify(&record.id).await
+    }
+
+    async fn restore(&self, _: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()> {
+        let filled = volumes.iter().map(|volume| (project.clone(), volume.key.clone()));
+        self.with(|inside| inside.filled.extend(filled));
+        Ok(())
+    }
+
+    async fn extract(&self, id: &str, _: &str, _: Outgoing) -> PortResult<()> {
+        self.verify(id).await
     }
 }

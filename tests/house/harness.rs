@@ -81,6 +81,7 @@ impl TestHouse {
             stacks: shared.clone(),
             builder: shared.clone(),
             git: shared.clone(),
+            commits: shared.clone(),
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
             logs: Arc::new(FileLogs::new(environments, shared.clone())),
             archives: shared.clone(),

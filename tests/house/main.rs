@@ -37,7 +37,10 @@ async fn a_merge_archives_and_leaves_nothing() {
         assert_eq!(house.things_on_the_engine(), 0);
         let archives = house.world.with(|inside| inside.archives.clone());
         assert_eq!(archives.len(), 1);
-        assert_eq!(archives.values().next().unwrap()["archive"]["outcome"], json!("merged"));
+        let (id, manifest) = archives.iter().next().unwrap();
+        assert_eq!(manifest["archive"]["outcome"], json!("merged"));
+        let kept = house.world.with(|inside| inside.kept_commits.clone());
+        assert_eq!(kept.get(id), Some(&sha('b')), "the commit outlives its branch");
         assert!(
             matches!(house.answer("feature-x").await, Some(Answer::Page(page)) if page.phase == Phase::Archived)
         );
@@ -132,6 +135,33 @@ async fn a_broken_update_leaves_what_runs_alone() {
         assert!(failed.serving);
         assert_eq!(failed.running_commit, Some(sha('b')));
         assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_logs_of_each_replaced_container_are_kept() {
+    in_house(|house| async move {
+        house.begin().await;
+        let id = house.environment("feature/x").await.unwrap().id;
+        for (name, parent, command) in [('c', 'b', "second"), ('d', 'c', "third")] {
+            let mut changed = document();
+            changed["services"]["web"]["command"] = json!([command]);
+            house.commit(name, "feature/x", &[parent], changed);
+            house.push("feature/x").await;
+            house.reaches("feature/x", Phase::Ready).await;
+        }
+        let saved = || async {
+            let files = house.orchestrator.house().ports.logs.files(id).await.unwrap();
+            let containers = files.into_iter().filter(|(name, _)| name.starts_with("logs/containers/"));
+            containers.map(|(_, path)| std::fs::read_to_string(path).unwrap()).collect::<Vec<String>>()
+        };
+        eventually("both have their last words", || async {
+            let saved = saved().await;
+            saved.len() == 2
+                && saved.iter().all(|text| text.contains("began") && text.contains("was stopped"))
+        })
+        .await;
     })
     .await;
 }
@@ -247,6 +277,25 @@ async fn the_newest_push_wins_and_the_cut_one_is_superseded() {
         let ready = house.reaches("feature/x", Phase::Ready).await;
         assert_eq!(ready.running_commit, Some(sha('e')));
         assert!(house.world.with(|inside| inside.ups) <= 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn until_a_branch_was_ready_its_services_hosts_wait_with_it() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let gate = house.world.with(|inside| inside.gate.clone());
+        let closed = gate.acquire_many(100).await.unwrap();
+        house.push("feature/x").await;
+        let family = || house.world.with(|inside| inside.table.families.get("feature-x.qa.example").cloned());
+        eventually("its services' hosts wait", || async { family().is_some() }).await;
+        assert!(matches!(family().unwrap().answer, Answer::Page(page) if !page.phase.is_settled()));
+        drop(closed);
+        house.reaches("feature/x", Phase::Ready).await;
+        assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
+        assert!(family().is_none(), "now they are known");
     })
     .await;
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod harness;
+mod images;
+mod logs;
 
 use harness::{World, docker};
 

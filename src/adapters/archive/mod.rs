@@ -1,28 +1,48 @@
 //! Archives: tar in zstd, written whole or not at all.
 //!
-//! `<id>.tar.zst`: `manifest.json` first, then documents and files, `index.json` last with the path, size and
-//! SHA-256 of each entry before it. The name exists only once everything was read back and found equal.
+//! `<id>.tar.zst`: `manifest.json` first, then documents and files, then every volume below `volumes/<key>/`, and
+//! `index.json` last with the path, size and SHA-256 of each entry before it. The name exists only once everything
+//! was read back and found equal.
 
+mod channel;
+mod entry;
+mod folder;
 mod index;
 mod read;
+mod restore;
+mod unpack;
+mod volume;
 mod write;
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use crate::domain::environment::ArchiveRecord;
-use crate::ports::{ArchiveParts, Archives, Clock, PortError, PortResult};
+use crate::domain::names::ProjectName;
+use crate::ports::{
+    ArchiveParts, ArchivedVolume, Archives, Clock, Outgoing, PortError, PortResult, VolumeFacts, Volumes,
+};
+pub use unpack::{Unpacked, unpack};
+
+use channel::WAITING;
+use folder::Folder;
+use restore::Leaving;
+use volume::{Content, Incoming};
 
 /// First entry of every archive.
 const MANIFEST: &str = "manifest.json";
 
 /// Last entry of every archive.
 const INDEX: &str = "index.json";
+
+/// Before the path of everything that comes from a volume.
+const VOLUMES: &str = "volumes/";
 
 /// Ending of an archive's name.
 const ENDING: &str = ".tar.zst";
@@ -35,11 +55,19 @@ const UNFINISHED: &str = ".unfinished";
 pub struct ArchiveAdapter {
     directory: PathBuf,
     clock: Arc<dyn Clock>,
+    volumes: Arc<dyn Volumes>,
+    /// Most bytes of one volume's files, holes counted.
+    volume_limit: u64,
 }
 
 impl ArchiveAdapter {
     /// Makes the folder (for the daemon's user only) and removes what a crash left unfinished in it.
-    pub fn open(directory: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> PortResult<Self> {
+    pub fn open(
+        directory: impl Into<PathBuf>,
+        clock: Arc<dyn Clock>,
+        volumes: Arc<dyn Volumes>,
+        volume_limit: u64,
+    ) -> PortResult<Self> {
         let directory = directory.into();
         DirBuilder::new()
             .recursive(true)
@@ -47,7 +75,7 @@ impl ArchiveAdapter {
             .create(&directory)
             .and_then(|()| remove_unfinished(&directory))
             .map_err(|error| failed("cannot use", &directory, &error))?;
-        Ok(Self { directory, clock })
+        Ok(Self { directory, clock, volumes, volume_limit })
     }
 
     /// Where an archive lies; refuses what is no archive id.
@@ -65,18 +93,138 @@ impl ArchiveAdapter {
 impl Archives for ArchiveAdapter {
     async fn write(&self, parts: ArchiveParts) -> PortResult<ArchiveRecord> {
         let path = self.path(&parts.record.id)?;
-        let (size_bytes, record) = blocking(move || {
-            let size = write::write(&path, &parts)?;
-            Ok((size, parts.record))
+        let (project, volumes) = (parts.project.clone(), parts.volumes.clone());
+        let (sender, incoming) = mpsc::channel(1);
+        let writing = blocking(move || {
+            let finished = write::write(&path, &parts, incoming)?;
+            Ok((finished, parts.record))
+        });
+        let (read, written) = tokio::join!(self.feed(&project, &volumes, sender), writing);
+        // The first says why; the second only that the stream broke off.
+        read?;
+        let (finished, record) = written?;
+        Ok(ArchiveRecord {
+            size_bytes: finished.size,
+            sha256: Some(finished.sha256),
+            verified_at: Some(self.clock.now()),
+            ..record
         })
-        .await?;
-        Ok(ArchiveRecord { size_bytes, verified_at: Some(self.clock.now()), ..record })
     }
 
     async fn manifest(&self, id: &str) -> PortResult<serde_json::Value> {
         let path = self.path(id)?;
         blocking(move || read::manifest(&path)).await
     }
+
+    async fn verify(&self, id: &str) -> PortResult<()> {
+        let path = self.path(id)?;
+        blocking(move || read::verify(&path)).await
+    }
+
+    async fn check(&self, record: &ArchiveRecord) -> PortResult<()> {
+        let path = self.path(&record.id)?;
+        let Some(wanted) = record.sha256.clone() else { return self.verify(&record.id).await };
+        blocking(move || {
+            let digest = File::open(&path).and_then(index::digest_of);
+            if digest.map_err(|error| failed("cannot read", &path, &error))? != wanted {
+                // The thorough reader tells what is wrong with it.
+                read::verify(&path)?;
+                let text = format!("archive: {} is not the file that drey wrote", path.display());
+                return Err(PortError::Permanent(text));
+            }
+            read::manifest(&path).map(drop)
+        })
+        .await
+    }
+
+    async fn restore(&self, id: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()> {
+        let path = self.path(id)?;
+        let (sender, mut leaving) = mpsc::channel::<Leaving>(1);
+        let reading = blocking(move || {
+            restore::send(&path, &sender).map_err(|error| failed("cannot restore from", &path, &error))
+        });
+        let filling = async move {
+            while let Some(one) = leaving.recv().await {
+                let volume = volumes.iter().find(|volume| volume.key == one.key);
+                self.fill(project, volume, one).await?;
+            }
+            Ok::<(), PortError>(())
+        };
+        let (filled, read) = tokio::join!(filling, reading);
+        // Where filling failed, the reader only knows that nobody takes more.
+        filled?;
+        read
+    }
+
+    async fn extract(&self, id: &str, path: &str, into: Outgoing) -> PortResult<()> {
+        let (archive, wanted) = (self.path(id)?, path.to_owned());
+        let is_found = blocking(move || {
+            restore::extract(&archive, &wanted, into)
+                .map_err(|error| failed("cannot extract from", &archive, &error))
+        });
+        if is_found.await? {
+            return Ok(());
+        }
+        Err(PortError::NotFound(format!("archive {id} has nothing at {path:?}")))
+    }
+}
+
+impl ArchiveAdapter {
+    /// Gives the writer one volume after another.
+    async fn feed(
+        &self,
+        project: &ProjectName,
+        volumes: &[ArchivedVolume],
+        writer: mpsc::Sender<Incoming>,
+    ) -> PortResult<()> {
+        for ArchivedVolume { key, name } in volumes {
+            let VolumeFacts { is_tmpfs, folder } = self.volumes.look(name).await?;
+            if is_tmpfs {
+                let incoming = Incoming { key: key.clone(), content: Content::Tmpfs };
+                // A writer that is gone says itself why.
+                if writer.send(incoming).await.is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            let (sender, chunks) = mpsc::channel(WAITING);
+            let content = Content::Stream { chunks, folder, limit: self.volume_limit };
+            if writer.send(Incoming { key: key.clone(), content }).await.is_err() {
+                return Ok(());
+            }
+            if let Err(error) = self.volumes.read(project, name, sender.clone()).await {
+                sender.send(Err(io::Error::other(error.to_string()))).await.unwrap_or_default();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Unpacks one volume; without a place for it, it is passed over.
+    async fn fill(
+        &self,
+        project: &ProjectName,
+        volume: Option<&ArchivedVolume>,
+        mut leaving: Leaving,
+    ) -> PortResult<()> {
+        let Some(ArchivedVolume { name, .. }) = volume else {
+            while leaving.chunks.recv().await.is_some() {}
+            leaving.holes.recv().await;
+            return Ok(());
+        };
+        self.volumes.write(project, name, leaving.chunks).await?;
+        // Without them the reader broke off, and says why.
+        let Some(holes) = leaving.holes.recv().await else { return Ok(()) };
+        match self.volumes.look(name).await?.folder {
+            Some(folder) if !holes.is_empty() => blocking(move || dig(&folder, &holes)).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn dig(folder: &Path, holes: &[folder::Hole]) -> PortResult<()> {
+    let dug = Folder::open(folder).and_then(|opened| holes.iter().try_for_each(|hole| opened.dig(hole)));
+    dug.map_err(|error| failed("cannot make the holes again in", folder, &error))
 }
 
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
@@ -96,8 +244,8 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> PortError {
     if error.kind() == io::ErrorKind::NotFound {
         return PortError::NotFound(text);
     }
-    let is_broken = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
-    if is_broken { PortError::Permanent(text) } else { PortError::Transient(text) }
+    // What the system did not say is said of the archive's own bytes.
+    if error.raw_os_error().is_none() { PortError::Permanent(text) } else { PortError::Transient(text) }
 }
 
 async fn blocking<T, F>(work: F) -> PortResult<T>

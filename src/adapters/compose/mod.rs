@@ -24,22 +24,28 @@ use tool::Version;
 
 use crate::adapters::template;
 use crate::domain::names::ProjectName;
-use crate::ports::{LogSink, PortError, PortResult, RenderRequest, Rendered, Stacks, UpRequest};
+use crate::ports::{Expectation, LogSink, PortError, PortResult, RenderRequest, Rendered, Stacks, UpRequest};
 
 /// `docker compose`, run as the plugin binary itself.
-#[derive(Debug)]
 pub struct ComposeCli {
     settings: ComposeSettings,
     /// Asked once: an older tool speaks plainer.
     version: OnceCell<Version>,
     memory: memory::Memory,
+    waiting: up::Waiting,
     /// A folder for renderings; without one, each has its own beside its checkout.
     scratch: Option<PathBuf>,
 }
 
 impl ComposeCli {
     pub fn new(settings: ComposeSettings) -> Self {
-        Self { settings, version: OnceCell::new(), memory: memory::Memory::default(), scratch: None }
+        Self {
+            settings,
+            version: OnceCell::new(),
+            memory: memory::Memory::default(),
+            waiting: up::Waiting::default(),
+            scratch: None,
+        }
     }
 
     /// With a folder of the caller's for what is needed while a checkout is rendered: nothing is put beside a checkout
@@ -72,8 +78,15 @@ impl Stacks for ComposeCli {
         render::render((&self.settings, &self.memory), request, folder).await
     }
 
+    fn expect_up(&self, project: &ProjectName, directory: &Path) -> Expectation {
+        let Some(version) = self.version.get() else { return Expectation::none() };
+        let expected = up::expect((&self.settings, version.progress()), &self.waiting, project, directory);
+        // What is wrong with the tool will be told by `up` itself.
+        expected.unwrap_or_else(|_| Expectation::none())
+    }
+
     async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
-        up::up((&self.settings, self.progress().await?), request, log).await
+        up::up((&self.settings, self.progress().await?), &self.waiting, request, log).await
     }
 
     async fn stop(&self, project: &ProjectName, timeout_seconds: u32, log: &dyn LogSink) -> PortResult<()> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adapters::docker::{find_plugin, plugin_folders};
-use crate::adapters::process::{Command, DEFAULT_PATH, Jail, Output};
-use crate::ports::{LogSink, PortError, PortResult, RenderRequest};
+use crate::adapters::process::{Command, DEFAULT_PATH, GARBAGE_COLLECTION, Jail, Output};
+use crate::ports::{PortError, PortResult, RenderRequest};
 
 /// The plugin's name in the folders of the docker command.
 const PLUGIN: &str = "docker-compose";
@@ -85,24 +85,17 @@ fn variables(wanted: &BTreeMap<String, String>) -> impl Iterator<Item = (&String
     })
 }
 
-/// Runs a command of a project against the engine, each line of its output to `log`; whether it succeeded.
-/// The caller drops the future when its deadline comes, which ends the tool.
-pub(super) async fn run(
-    settings: &ComposeSettings,
-    arguments: Vec<OsString>,
-    log: &dyn LogSink,
-) -> PortResult<bool> {
+/// A command of a project against the engine. Its caller drops the run when its deadline comes, which ends the tool.
+pub(super) fn command(settings: &ComposeSettings, arguments: &[OsString]) -> PortResult<Command> {
     make_folder(&settings.empty_folder)?;
     let command = Command::new(binary(settings)?).args(arguments);
-    let output = prepared(command, &settings.empty_folder)
+    Ok(prepared(command, &settings.empty_folder)
         .env("PATH", DEFAULT_PATH)
         .env("COMPOSE_DISABLE_ENV_FILE", "1")
         .env("COMPOSE_MENU", "0")
+        .env("GOGC", GARBAGE_COLLECTION)
         .current_dir(&settings.empty_folder)
-        .time_limit(RUN_LIMIT)
-        .stream("compose", log)
-        .await?;
-    Ok(output.succeeded())
+        .time_limit(RUN_LIMIT))
 }
 
 /// Runs `config` in the jail: it reads the checkout and its own folder, and talks to nobody.

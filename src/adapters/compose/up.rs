@@ -1,24 +1,50 @@
 //! Starting and stopping a project.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+use std::path::Path;
 
 use super::messages::Translator;
 use super::tool::{self, ComposeSettings};
+use crate::adapters::process::{Ahead, Started};
 use crate::domain::names::ProjectName;
-use crate::ports::{LogSink, PortError, PortResult, UpRequest};
+use crate::ports::{Expectation, LogSink, PortError, PortResult, UpRequest};
 
 /// The settings, and the form of progress that the tool knows.
 type Tool<'a> = (&'a ComposeSettings, &'static str);
 
+/// Runs of the tool that wait for their document, by their arguments.
+pub(super) type Waiting = Ahead<Vec<OsString>, Started>;
+
+/// Starts the tool for an `up` to come. It reads its document from its standard input.
+pub(super) fn expect(
+    tool: Tool<'_>,
+    waiting: &Waiting,
+    project: &ProjectName,
+    directory: &Path,
+) -> PortResult<Expectation> {
+    let arguments = up_arguments(tool, project, directory, false);
+    let started = tool::command(tool.0, &arguments)?.start()?;
+    Ok(waiting.put(arguments, started))
+}
+
 /// Deploys the document to the letter. Returns when every container is started, and every condition that another
 /// service waits for is met: the deadline is the caller's, who drops the future.
-pub(super) async fn up(tool: Tool<'_>, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
-    let document = write_document(&request.directory, &request.stack.document)?;
-    let arguments = up_arguments(tool, request, &document);
-    run(tool, arguments, ("start", &request.project), log).await
+pub(super) async fn up(
+    tool: Tool<'_>,
+    waiting: &Waiting,
+    request: &UpRequest,
+    log: &dyn LogSink,
+) -> PortResult<()> {
+    let document = request.stack.document.to_string().into_bytes();
+    write_document(&request.directory, &document)?;
+    let arguments = up_arguments(tool, &request.project, &request.directory, request.recreate);
+    let started = match waiting.take(&arguments) {
+        Some(started) => started,
+        None => tool::command(tool.0, &arguments)?.start()?,
+    };
+    let translator = Translator::new(request.project.as_str(), log);
+    let output = started.stream(document, "compose", &translator).await?;
+    if output.succeeded() { Ok(()) } else { Err(translator.failure("start")) }
 }
 
 /// Works from the labels of what runs: no file, and nothing to do when there is nothing.
@@ -29,30 +55,19 @@ pub(super) async fn stop(
     log: &dyn LogSink,
 ) -> PortResult<()> {
     let arguments = stop_arguments(tool, project, timeout_seconds);
-    run(tool, arguments, ("stop", project), log).await
-}
-
-async fn run(
-    (settings, _): Tool<'_>,
-    arguments: Vec<OsString>,
-    (action, project): (&str, &ProjectName),
-    log: &dyn LogSink,
-) -> PortResult<()> {
     let translator = Translator::new(project.as_str(), log);
-    if tool::run(settings, arguments, &translator).await? {
-        return Ok(());
-    }
-    Err(translator.failure(action))
+    let output = tool::command(tool.0, &arguments)?.stream("compose", &translator).await?;
+    if output.succeeded() { Ok(()) } else { Err(translator.failure("stop")) }
 }
 
 /// No `--yes`: its one question is whether a volume may be made anew, and the answer is no.
-fn up_arguments(tool: Tool<'_>, request: &UpRequest, document: &Path) -> Vec<OsString> {
-    let mut arguments = engine_arguments(tool, &request.project);
-    arguments.extend(["--project-directory".into(), request.directory.clone().into_os_string()]);
-    arguments.extend(["--file".into(), document.as_os_str().to_owned()]);
+fn up_arguments(tool: Tool<'_>, project: &ProjectName, directory: &Path, recreate: bool) -> Vec<OsString> {
+    let mut arguments = engine_arguments(tool, project);
+    arguments.extend(["--project-directory".into(), directory.as_os_str().to_owned()]);
+    arguments.extend(["--file", "-"].map(OsString::from));
     arguments
         .extend(["up", "--detach", "--no-build", "--pull", "never", "--remove-orphans"].map(OsString::from));
-    if request.recreate {
+    if recreate {
         arguments.push("--force-recreate".into());
     }
     arguments
@@ -72,8 +87,8 @@ fn engine_arguments((settings, progress): Tool<'_>, project: &ProjectName) -> Ve
     arguments
 }
 
-/// Never half there: a later start may read it. For the owner only, it holds what `${…}` was filled with.
-fn write_document(directory: &Path, document: &Value) -> PortResult<PathBuf> {
+/// What runs, for people and for the archive; never half there. For the owner only, it holds what `${…}` was filled with.
+fn write_document(directory: &Path, document: &[u8]) -> PortResult<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
 
@@ -86,21 +101,18 @@ fn write_document(directory: &Path, document: &Value) -> PortResult<PathBuf> {
         }
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(document.to_string().as_bytes())?;
+        file.write_all(document)?;
         std::fs::rename(&temporary, &path)
     };
-    write().map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
-    Ok(path)
+    write().map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
 
     use super::*;
-    use crate::domain::stack::{ReadinessSpec, Stack};
-    use serde_json::json;
 
     fn settings() -> ComposeSettings {
         ComposeSettings {
@@ -118,32 +130,11 @@ mod tests {
 
     #[test]
     fn up_never_builds_pulls_or_answers_yes() {
-        let stack = Stack {
-            document: json!({}),
-            digest: String::new(),
-            services: BTreeMap::new(),
-            networks: Vec::new(),
-            volumes: Vec::new(),
-            binds: Vec::new(),
-            routes: Vec::new(),
-            readiness: ReadinessSpec { path: "/".to_owned(), within_seconds: 120 },
-            settings: Default::default(),
-        };
-        let request = UpRequest {
-            project: ProjectName::from_stored("drey-ab-1-x".to_owned()),
-            directory: PathBuf::from("/data/environments/1"),
-            stack,
-            recreate: true,
-        };
+        let project = ProjectName::from_stored("drey-ab-1-x".to_owned());
         assert_eq!(
-            text(&up_arguments(
-                (&settings(), "json"),
-                &request,
-                Path::new("/data/environments/1/compose.json")
-            )),
+            text(&up_arguments((&settings(), "json"), &project, Path::new("/data/environments/1"), true)),
             "--host unix:///run/engine.sock --ansi never --project-name drey-ab-1-x --progress json \
-             --project-directory /data/environments/1 --file /data/environments/1/compose.json \
-             up --detach --no-build --pull never --remove-orphans --force-recreate"
+             --project-directory /data/environments/1 --file - up --detach --no-build --pull never --remove-orphans --force-recreate"
         );
     }
 
@@ -160,11 +151,12 @@ mod tests {
     fn the_document_is_written_to_the_letter_for_the_owner_only() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("new");
-        let document = json!({ "services": { "web": { "command": ["echo", "$$HOME"] } } });
-        write_document(&directory, &document).unwrap();
-        let path = write_document(&directory, &document).unwrap();
+        let document = br#"{"services":{"web":{"command":["echo","$$HOME"]}}}"#;
+        write_document(&directory, b"{}").unwrap();
+        write_document(&directory, document).unwrap();
+        let path = directory.join("compose.json");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()).unwrap(), document);
+        assert_eq!(std::fs::read(&path).unwrap(), document);
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
     }
 }

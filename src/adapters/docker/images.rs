@@ -69,6 +69,8 @@ pub(super) async fn remove(client: &Docker, reference: &str) -> PortResult<()> {
 
 fn facts_of(inspected: ImageInspect) -> ImageFacts {
     let config = inspected.config.unwrap_or_default();
+    let mut digests = inspected.repo_digests.unwrap_or_default();
+    digests.sort();
     let mut exposed_ports: Vec<u16> =
         config.exposed_ports.unwrap_or_default().iter().filter_map(|port| tcp_port(port)).collect();
     exposed_ports.sort_unstable();
@@ -78,6 +80,7 @@ fn facts_of(inspected: ImageInspect) -> ImageFacts {
     let test = config.healthcheck.and_then(|check| check.test).unwrap_or_default();
     ImageFacts {
         id: inspected.id.unwrap_or_default(),
+        digests,
         exposed_ports,
         volumes,
         has_health_check: test.first().is_some_and(|kind| kind != "NONE"),

@@ -9,20 +9,30 @@ use futures_util::StreamExt as _;
 
 use super::observe::SERVICE_LABEL;
 use super::{CALL_LIMIT, call, checked_name, error};
-use crate::ports::{LogLine, LogSink, PortResult};
+use crate::ports::{LogLine, LogRange, LogSink, PortResult};
 
 /// Standard output and error in the order the engine kept them, each line with its time, under the service's name.
 pub(super) async fn logs(
     client: &Docker,
     container: &str,
-    tail: Option<usize>,
+    range: LogRange,
     log: &dyn LogSink,
 ) -> PortResult<()> {
     let container = checked_name("container", container)?;
     let what = format!("log of container {container}");
     let source = source_of(client, container).await?;
-    let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail(&tail).build();
+    let (tail, follow) = match range {
+        LogRange::Last(lines) => (lines.to_string(), false),
+        LogRange::All => ("all".to_owned(), false),
+        LogRange::UntilItStops => ("all".to_owned(), true),
+    };
+    let options = LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .timestamps(true)
+        .tail(&tail)
+        .follow(follow)
+        .build();
     let mut output = Box::pin(client.logs(container, Some(options)));
     while let Some(chunk) = output.next().await {
         for text in lines(&chunk.map_err(|failure| error::map(&what, failure))?) {

@@ -7,12 +7,14 @@ mod build;
 mod credentials;
 mod error;
 mod events;
+mod image_files;
 mod images;
 mod logs;
 mod networks;
 mod observe;
 mod plugin;
 mod resources;
+mod volumes;
 mod watch;
 
 use std::future::Future;
@@ -28,11 +30,14 @@ pub use build::{BuildxBuilder, BuildxSettings};
 pub use credentials::{CredentialsFolder, RegistryCredential};
 pub use events::EngineEvent;
 pub use plugin::{find_plugin, plugin_folders};
+pub use volumes::DockerVolumes;
 pub use watch::DockerWatch;
 
 use crate::domain::names::ProjectName;
 use crate::domain::observed::{ImageFacts, Observed};
-use crate::ports::{Engine, LogSink, NetworkRequest, PortError, PortResult, Resource, VolumeRequest};
+use crate::ports::{
+    Engine, LogRange, LogSink, NetworkRequest, PortError, PortResult, Resource, VolumeRequest,
+};
 
 /// One question to the engine: it answers from memory, slow only when the machine is.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
@@ -42,6 +47,8 @@ const OBSERVE_LIMIT: Duration = Duration::from_secs(45);
 const REMOVE_LIMIT: Duration = Duration::from_secs(120);
 /// All log lines of a container, for an archive.
 const LOGS_LIMIT: Duration = Duration::from_secs(300);
+/// Log lines until a container stops; whoever follows gives up earlier.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// A whole image over a slow line.
 const PULL_LIMIT: Duration = Duration::from_secs(30 * 60);
 
@@ -135,9 +142,10 @@ impl Engine for DockerEngine {
         }
     }
 
-    async fn logs(&self, container: &str, tail: Option<usize>, log: &dyn LogSink) -> PortResult<()> {
+    async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()> {
         let client = self.client()?;
-        limited(&format!("log of {container}"), LOGS_LIMIT, logs::logs(&client, container, tail, log)).await
+        let limit = if range == LogRange::UntilItStops { FOLLOW_LIMIT } else { LOGS_LIMIT };
+        limited(&format!("log of {container}"), limit, logs::logs(&client, container, range, log)).await
     }
 }
 

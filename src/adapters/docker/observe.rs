@@ -22,7 +22,7 @@ use crate::ports::PortResult;
 
 pub(super) const PROJECT_LABEL: &str = "com.docker.compose.project";
 pub(super) const SERVICE_LABEL: &str = "com.docker.compose.service";
-const ONEOFF_LABEL: &str = "com.docker.compose.oneoff";
+pub(super) const ONEOFF_LABEL: &str = "com.docker.compose.oneoff";
 const DEFINITION_LABEL: &str = "drey.definition";
 /// Containers asked about at once; the engine takes a lock for each, more gives nothing.
 const INSPECTS_AT_ONCE: usize = 16;

@@ -111,6 +111,11 @@ fn credentials(url: &str) -> Option<(&str, usize)> {
     Some((authority.get(..end)?, start + end + 1))
 }
 
+/// Whether the URL names more than a user.
+pub(super) fn names_password(url: &str) -> bool {
+    credentials(url).is_some_and(|(login, _)| unescaped(login).contains(&b':'))
+}
+
 pub(super) fn without_credentials(url: &str) -> String {
     match (url.split_once("://"), credentials(url)) {
         (Some((scheme, _)), Some((_, end))) => {
@@ -169,6 +174,8 @@ mod tests {
         assert_eq!(without_credentials("https://u:p@ss@host:8/x@y"), "https://host:8/x@y");
         assert_eq!(without_credentials("https://host/x@y"), "https://host/x@y");
         assert_eq!(without_credentials("/srv/a@b"), "/srv/a@b");
+        assert!(names_password("ssh://git:x@host/a") && names_password("ssh://git%3Ax@host/a"));
+        assert!(!names_password("ssh://git@host:22/a") && !names_password("git@host:a"));
         assert_eq!(credentials("https://u:t0ken@host/x"), Some(("u:t0ken", 16)));
     }
 

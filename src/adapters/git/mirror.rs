@@ -74,11 +74,12 @@ fn write_config(path: &Path, config: &str) -> std::io::Result<()> {
     fs::rename(&new, path)
 }
 
-/// Removes packs that were being received when their git command was killed: git itself would keep them for weeks.
+/// Removes packs that were being received or written when their git command was killed: git itself would keep them for weeks.
 /// Under the lock: no other of ours runs.
 pub(super) fn sweep(mirror: &Path) {
     for entry in fs::read_dir(mirror.join("objects/pack")).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") {
+        let name = entry.file_name();
+        if [b"tmp_", b".tmp"].iter().any(|begin| name.as_encoded_bytes().starts_with(*begin)) {
             // What cannot be removed now is met again.
             fs::remove_file(entry.path()).unwrap_or_default();
         }

@@ -5,11 +5,14 @@
 
 mod address;
 mod error;
+mod kept;
 mod merged;
 mod mirror;
 mod remote;
+mod tidy;
 mod times;
 mod tree;
+mod turn;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +22,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use git2::Repository;
+
+pub use tidy::Tidied;
+
+use turn::Turn;
 
 use crate::domain::images::{BuildInputs, BuildSources};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
@@ -41,8 +48,8 @@ pub struct GitSettings {
 #[derive(Clone, Debug)]
 pub struct GitAdapter {
     settings: Arc<GitSettings>,
-    /// One fetch at a time into each mirror.
-    locks: Arc<Mutex<HashMap<RepoName, Arc<tokio::sync::Mutex<()>>>>>,
+    /// One at a time writes into each mirror.
+    turns: Arc<Mutex<HashMap<RepoName, Arc<Turn>>>>,
     /// One mirror is made at a time: a moment, so that nobody who only asks waits for a fetch.
     making: Arc<Mutex<()>>,
 }
@@ -53,12 +60,21 @@ impl GitAdapter {
         // The git command checked every object when it was fetched; hashing them at each reading costs more than all
         // else about writing a tree.
         git2::opts::strict_hash_verification(false);
-        Self { settings: Arc::new(settings), locks: Arc::default(), making: Arc::default() }
+        Self { settings: Arc::new(settings), turns: Arc::default(), making: Arc::default() }
     }
 
-    fn lock_of(&self, repo: &RepoName) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(repo.clone()).or_default())
+    fn turn_of(&self, repo: &RepoName) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(repo.clone()).or_default())
+    }
+
+    /// Packs what lies loose in the mirror and joins its packs, where there are many: once a day at most, slowly, and
+    /// only until somebody wants to fetch.
+    ///
+    /// # Errors
+    /// When git fails or takes too long; the mirror is as good as before.
+    pub async fn tidy(&self, repo: &RepoName) -> PortResult<Tidied> {
+        tidy::tidy(&self.settings, repo, &self.turn_of(repo)).await
     }
 
     /// Makes the mirror ready for the git command and says how to reach the remote.
@@ -93,8 +109,8 @@ impl Git for GitAdapter {
     }
 
     async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
-        let lock = self.lock_of(&remote.repo);
-        let _held = lock.lock().await;
+        let turn = self.turn_of(&remote.repo);
+        let _held = turn.take().await;
         let connection = self.connect(remote).await?;
         let (asked, mirror) = (branch.clone(), mirror::path(&self.settings.mirrors, &remote.repo));
         let known = self.ask(&remote.repo, move |repository| {
@@ -179,8 +195,8 @@ impl Git for GitAdapter {
     }
 
     async fn forget(&self, repo: &RepoName, branch: &BranchName) -> PortResult<()> {
-        let lock = self.lock_of(repo);
-        let _held = lock.lock().await;
+        let turn = self.turn_of(repo);
+        let _held = turn.take().await;
         if !mirror::path(&self.settings.mirrors, repo).exists() {
             return Ok(());
         }

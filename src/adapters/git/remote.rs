@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::GitSettings;
-use super::address::{Login, Transport, local_folders, without_credentials};
+use super::address::{Login, Transport, local_folders, names_password, without_credentials};
 use super::mirror::{self, SHA256_REPOSITORY};
 use crate::adapters::process::{Command, Jail, Output};
 use crate::domain::names::{BranchName, CommitSha};
@@ -74,6 +74,10 @@ impl Connection {
         let transport = match Transport::of(&remote.url) {
             Some(Transport::File) if !settings.allow_file => {
                 return refuse("repositories on this machine are not allowed here");
+            }
+            // All arguments of git can be read by every user of the machine.
+            Some(Transport::Ssh) if names_password(&remote.url) => {
+                return refuse("ssh takes no password from a URL; give drey's user a key");
             }
             Some(transport) => transport,
             None => return refuse("url must be an absolute path, https:// or ssh://"),

@@ -1,21 +1,25 @@
 //! Logs as files: one a deployment, one for each container that is gone.
 
+mod containers;
+mod growing;
+
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use self::containers::ContainerSink;
+use self::growing::GrowingSink;
 use crate::domain::names::EnvironmentId;
-use crate::ports::{Clock, LogLine, LogSink, Logs, PortError, PortResult};
+use crate::ports::{Clock, LogSink, Logs, PortError, PortResult};
 
-/// Most bytes of one log; what comes after is left out, and one line says so.
-const LOG_LIMIT: u64 = 16 * 1024 * 1024;
 /// Lines a follower may lag behind before it loses some.
 const FOLLOWER_BUFFER: usize = 1024;
+/// Folder of the containers' logs, beside those of the deployments.
+const CONTAINERS: &str = "containers";
 
 type Followers = Arc<Mutex<BTreeMap<EnvironmentId, broadcast::Sender<String>>>>;
 
@@ -40,34 +44,18 @@ impl FileLogs {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         followers.entry(environment).or_insert_with(|| broadcast::channel(FOLLOWER_BUFFER).0).clone()
     }
-
-    fn sink(&self, path: &PathBuf, append: bool, followers: Option<broadcast::Sender<String>>) -> FileSink {
-        let opened = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
-            OpenOptions::new().create(true).write(true).append(append).truncate(!append).open(path)
-        });
-        let file = match opened {
-            Ok(file) => Some(file),
-            Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "a log cannot be written");
-                None
-            }
-        };
-        let written =
-            file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
-        FileSink { state: Mutex::new(SinkState { file, written }), clock: self.clock.clone(), followers }
-    }
 }
 
 #[async_trait]
 impl Logs for FileLogs {
     fn deployment(&self, environment: EnvironmentId, deployment: i64) -> Arc<dyn LogSink> {
         let path = self.directory(environment).join(format!("deployment-{deployment}.log"));
-        Arc::new(self.sink(&path, true, Some(self.followers_of(environment))))
+        Arc::new(GrowingSink::open(&path, self.clock.clone(), self.followers_of(environment)))
     }
 
-    fn container(&self, environment: EnvironmentId, name: &str) -> Arc<dyn LogSink> {
-        let path = self.directory(environment).join("containers").join(format!("{}.log", file_name(name)));
-        Arc::new(self.sink(&path, false, None))
+    fn container(&self, environment: EnvironmentId, name: &str, id: &str) -> Arc<dyn LogSink> {
+        let folder = self.directory(environment).join(CONTAINERS);
+        Arc::new(ContainerSink::new(folder, name, id, self.clock.clone()))
     }
 
     async fn read(&self, environment: EnvironmentId, deployment: i64) -> PortResult<Vec<String>> {
@@ -86,16 +74,9 @@ impl Logs for FileLogs {
     async fn files(&self, environment: EnvironmentId) -> PortResult<Vec<(String, PathBuf)>> {
         let directory = self.directory(environment);
         let mut files = Vec::new();
-        for (folder, prefix) in
-            [(directory.clone(), "logs"), (directory.join("containers"), "logs/containers")]
+        for (folder, prefix) in [(directory.clone(), "logs"), (directory.join(CONTAINERS), "logs/containers")]
         {
-            let Ok(entries) = std::fs::read_dir(folder) else { continue };
-            for entry in entries.flatten() {
-                if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                    let name = entry.file_name().to_string_lossy().into_owned();
-                    files.push((format!("{prefix}/{name}"), entry.path()));
-                }
-            }
+            files.extend(finished(&folder).map(|(name, path)| (format!("{prefix}/{name}"), path)));
         }
         files.sort();
         Ok(files)
@@ -106,57 +87,22 @@ impl Logs for FileLogs {
     }
 }
 
-/// Container names are the engine's, but a path takes no chances.
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' }).collect()
-}
-
-struct FileSink {
-    state: Mutex<SinkState>,
-    clock: Arc<dyn Clock>,
-    followers: Option<broadcast::Sender<String>>,
-}
-
-struct SinkState {
-    file: Option<File>,
-    written: u64,
-}
-
-impl LogSink for FileSink {
-    fn line(&self, line: LogLine) {
-        let text = format!("{} {} | {}", self.clock.now(), line.source, line.text);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.write(&text);
-        drop(state);
-        if let Some(followers) = &self.followers {
-            followers.send(text).ok();
-        }
-    }
-}
-
-impl SinkState {
-    fn write(&mut self, text: &str) {
-        let Some(file) = &mut self.file else { return };
-        let full = self.written > LOG_LIMIT;
-        let text = if full { "drey | the log is full, the rest is left out" } else { text };
-        if let Err(error) = file.write_all(format!("{text}\n").as_bytes()) {
-            tracing::warn!(%error, "a log cannot be written on");
-            self.file = None;
-            return;
-        }
-        self.written += text.len() as u64 + 1;
-        if full {
-            self.file = None;
-        }
-    }
+/// Name and path of each log in the folder; nothing where there is no such folder.
+fn finished(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())).filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.ends_with(".log").then(|| (name, entry.path()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::time::Timestamp;
+    use crate::ports::LogLine;
 
-    struct Noon;
+    pub(super) struct Noon;
     impl Clock for Noon {
         fn now(&self) -> Timestamp {
             Timestamp::from_millis(0)
@@ -175,8 +121,8 @@ mod tests {
         assert_eq!(follower.recv().await.unwrap(), "1970-01-01T00:00:00.000Z drey | hello");
         assert_eq!(logs.read(id, 1).await.unwrap().len(), 2);
         assert!(logs.read(id, 2).await.unwrap().is_empty());
-        logs.container(id, "../x").line(LogLine { source: "x".into(), text: "y".into() });
+        logs.container(id, "../x", "c0ffee").line(LogLine { source: "x".into(), text: "t y".into() });
         let names: Vec<String> = logs.files(id).await.unwrap().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["logs/containers/___x.log", "logs/deployment-1.log"]);
+        assert_eq!(names, ["logs/containers/%2E.%2Fx.c0ffee.log", "logs/deployment-1.log"]);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The only home of child processes. It knows nothing of what the programs are for.
 
+mod ahead;
 mod confine;
 pub mod jail;
 mod lines;
@@ -12,12 +13,17 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use ahead::{Ahead, Started};
 pub use jail::Jail;
 
 use crate::ports::{LogSink, PortError, PortResult};
 
 /// Where programs are looked for when the caller does not say otherwise.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// `GOGC` for the tools that are written in Go: they live for half a second, and a tenth of that would go into
+/// collecting garbage.
+pub const GARBAGE_COLLECTION: &str = "400";
 
 /// How long a child may run when the caller does not say otherwise.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);

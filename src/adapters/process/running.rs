@@ -21,13 +21,34 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 const STDERR_TAIL: usize = 4 * 1024;
 
 /// Who is told of each line, and under which name.
-type Follower<'a> = Option<(&'a str, &'a dyn LogSink)>;
+pub(super) type Follower<'a> = Option<(&'a str, &'a dyn LogSink)>;
+
+/// A child and its group.
+pub(super) struct Running {
+    // Dropped in this order: while the child is not reaped, the group's id cannot be anybody else's.
+    group: Group,
+    child: Child,
+}
+
+impl Running {
+    #[cfg(test)]
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+}
 
 pub(super) async fn execute(command: &Command, follower: Follower<'_>) -> PortResult<Output> {
-    let mut child = spawn(command)?;
-    // Declared after the child: dropped before it, while the group's id cannot yet be anybody else's.
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
-    match timeout(command.time_limit, converse(command, &mut child, &mut group, follower)).await {
+    let running = spawn(command, command.input.is_some())?;
+    follow(command, running, follower).await
+}
+
+/// Feeds and reads the child until its end or the command's time limit.
+pub(super) async fn follow(
+    command: &Command,
+    mut running: Running,
+    follower: Follower<'_>,
+) -> PortResult<Output> {
+    match timeout(command.time_limit, converse(command, &mut running, follower)).await {
         Ok(output) => output,
         Err(_elapsed) => Err(PortError::Transient(format!(
             "{} did not end within {} s and was stopped",
@@ -39,8 +60,7 @@ pub(super) async fn execute(command: &Command, follower: Follower<'_>) -> PortRe
 
 async fn converse(
     command: &Command,
-    child: &mut Child,
-    group: &mut Group,
+    Running { group, child }: &mut Running,
     follower: Follower<'_>,
 ) -> PortResult<Output> {
     let mut stdout = Capture::head(command.capture_limit);
@@ -75,14 +95,14 @@ async fn converse(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the home of child processes")]
-fn spawn(command: &Command) -> PortResult<Child> {
+pub(super) fn spawn(command: &Command, is_fed: bool) -> PortResult<Running> {
     let (program, arguments) = command.invocation();
     let mut builder = tokio::process::Command::new(&program);
     builder
         .args(arguments)
         .env_clear()
         .envs(&command.environment)
-        .stdin(if command.input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(if is_fed { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -90,7 +110,9 @@ fn spawn(command: &Command) -> PortResult<Child> {
     if let Some(directory) = &command.directory {
         builder.current_dir(directory);
     }
-    builder.spawn().map_err(|error| not_started(command, &program.to_string_lossy(), &error))
+    let child = builder.spawn().map_err(|error| not_started(command, &program.to_string_lossy(), &error))?;
+    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    Ok(Running { group, child })
 }
 
 fn not_started(command: &Command, program: &str, error: &std::io::Error) -> PortError {

@@ -6,7 +6,13 @@ use super::*;
 use crate::ports::LogLine;
 
 #[derive(Default)]
-struct Kept(Mutex<Vec<LogLine>>);
+pub(super) struct Kept(Mutex<Vec<LogLine>>);
+
+impl Kept {
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().map(|line| line.text.clone()).collect()
+    }
+}
 
 impl LogSink for Kept {
     fn line(&self, line: LogLine) {

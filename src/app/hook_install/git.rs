@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::HookInstallError;
-use super::place::{failed, give_to_owner};
+use super::place::{Kept, failed, make_folder};
 
 /// The folder that holds refs, configuration and hooks; of several work trees the common one.
 pub(super) struct GitFolder {
@@ -44,7 +44,7 @@ impl GitFolder {
             Some(path) if Path::new(&path).is_absolute() || self.is_bare()? => self.path.join(path),
             Some(path) => self.path.parent().unwrap_or(&self.path).join(path),
         };
-        std::fs::create_dir_all(&hooks).map_err(failed(&hooks, "cannot be made"))?;
+        make_folder(&hooks)?;
         let hooks = hooks.canonicalize().map_err(failed(&hooks, "cannot be opened"))?;
         if hooks.starts_with(&self.path) {
             return Ok(hooks);
@@ -62,9 +62,11 @@ impl GitFolder {
         if run(&self.path, &["config", "--local", "--get-all", key])?.as_deref() == Some(value) {
             return Ok(false);
         }
-        run(&self.path, &["config", "--local", "--replace-all", key, value])?;
-        give_to_owner(&self.path.join("config"))?;
-        Ok(true)
+        let config = Kept::of(&self.path.join("config"))?;
+        let set = run(&self.path, &["config", "--local", "--replace-all", key, value]);
+        // Also where git failed: it may have written before.
+        config.give_back()?;
+        set.map(|_| true)
     }
 }
 

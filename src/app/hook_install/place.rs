@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::HookInstallError;
 
@@ -75,17 +75,58 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<bool, HookInstallError> {
 }
 
 /// Root installs for whoever pushes: a file of the repository belongs to the owner of its folder, as the rest of it does.
-pub(super) fn give_to_owner(path: &Path) -> Result<(), HookInstallError> {
+fn give_to_owner(path: &Path) -> Result<(), HookInstallError> {
     hand_over(path).map_err(failed(path, "cannot be given to the owner of the repository"))
 }
 
 fn hand_over(path: &Path) -> std::io::Result<()> {
+    let folder = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
+    give(path, folder.uid(), folder.gid())
+}
+
+/// Only root may give.
+fn give(path: &Path, owner: u32, group: u32) -> std::io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let folder = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
     // The folder is its owner's, who may put a link there meanwhile: it is never followed.
-    lchown(path, Some(folder.uid()), Some(folder.gid()))
+    lchown(path, Some(owner), Some(group))
+}
+
+/// Makes a folder of the repository, and what is missing above it.
+pub(super) fn make_folder(path: &Path) -> Result<(), HookInstallError> {
+    if path.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(path, "cannot be made")(error)),
+        Ok(()) => give_to_owner(path),
+    }
+}
+
+/// Whose a file is that somebody else is about to replace.
+pub(super) struct Kept {
+    /// Links followed: it is the file itself that is replaced.
+    path: PathBuf,
+    owner: u32,
+    group: u32,
+}
+
+impl Kept {
+    pub(super) fn of(path: &Path) -> Result<Self, HookInstallError> {
+        let path = path.canonicalize().map_err(failed(path, "cannot be looked at"))?;
+        let facts = fs::metadata(&path).map_err(failed(&path, "cannot be looked at"))?;
+        Ok(Self { path, owner: facts.uid(), group: facts.gid() })
+    }
+
+    pub(super) fn give_back(self) -> Result<(), HookInstallError> {
+        give(&self.path, self.owner, self.group)
+            .map_err(failed(&self.path, "cannot be given back to its owner"))
+    }
 }
 
 pub(super) fn failed<'a>(

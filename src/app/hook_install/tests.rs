@@ -1,7 +1,7 @@
 //! With real repositories.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -84,6 +84,41 @@ fn a_clone_gets_a_token_of_its_own_and_never_the_secret() {
     assert!(!clone.join(".git/drey-secret").exists());
     assert!(install(&settings, &name, &clone).unwrap_err().to_string().contains("--client"));
     assert!(install_client(&settings, &name, &folder.path().join("bare.git")).is_err());
+}
+
+/// Run by root, as on a server; run by anybody else all files are theirs before and after.
+#[test]
+fn what_root_installs_belongs_to_whom_the_repository_belongs_to() {
+    let (folder, settings, name) = house();
+    let bare = folder.path().join("bare.git");
+    let own = fs::metadata(&bare).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    let given = |path: &Path, wanted: (u32, u32)| {
+        let wanted = if is_root { wanted } else { (own.uid(), own.gid()) };
+        chown(path, Some(wanted.0), Some(wanted.1)).unwrap();
+        wanted
+    };
+    fs::rename(bare.join("config"), folder.path().join("shared-config")).unwrap();
+    symlink(folder.path().join("shared-config"), bare.join("config")).unwrap();
+    fs::remove_dir_all(bare.join("hooks")).unwrap();
+    let repository = given(&bare, (2001, 2002));
+    let config = given(&folder.path().join("shared-config"), (2003, 2004));
+    fs::set_permissions(folder.path().join("shared-config"), fs::Permissions::from_mode(0o640)).unwrap();
+
+    let owner = |path: PathBuf| {
+        let facts = fs::metadata(path).unwrap();
+        (facts.uid(), facts.gid())
+    };
+    for round in 0..2 {
+        assert_eq!(install(&settings, &name, &bare).unwrap().changed, round == 0);
+        for place in ["hooks", "hooks/post-receive", "drey-secret"] {
+            assert_eq!(owner(bare.join(place)), repository, "{place}");
+        }
+        assert_eq!(owner(bare.join("config")), config, "it keeps the owner that it had");
+        assert_eq!(mode(&bare.join("config")), 0o640);
+        assert!(fs::symlink_metadata(bare.join("config")).unwrap().is_symlink());
+        assert_eq!(mode(&bare.join("drey-secret")), 0o600);
+    }
 }
 
 const EXPECTED_TOKEN: &str = "08e05c8664fe6f99051a77f6e3667977d4aad3ac99c2be0e438a92a537c92e08";

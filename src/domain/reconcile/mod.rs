@@ -1,5 +1,7 @@
 //! From what is wanted and what is there to a plan. Pure: two snapshots in, one plan out.
 
+mod replaced;
+
 use std::collections::BTreeSet;
 
 use super::observed::{Container, ContainerState, Network, Observed};
@@ -49,10 +51,10 @@ pub fn images(needs: &[ImageNeed], present: &BTreeSet<String>, force: Force) -> 
 }
 
 /// What else is known when a stack is to run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunFacts {
-    /// Digest of the stack that was last brought up, whole.
-    pub applied: Option<String>,
+    /// The stack that was last brought up, whole.
+    pub applied: Option<Stack>,
     /// Content ids of the bound files that are written out.
     pub binds: BTreeSet<String>,
     /// Requests reach the branch's containers now.
@@ -61,6 +63,8 @@ pub struct RunFacts {
     pub published: bool,
     /// Recreate every container once more.
     pub recreate: bool,
+    /// The archive from which the volumes are still to be filled.
+    pub fill: Option<String>,
 }
 
 /// Why a stack may not be brought up as it is.
@@ -85,13 +89,24 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
             );
         }
     }
+    if facts.fill.is_some() {
+        // What a try before this one left is half full at best, and a container may hold it.
+        remove_containers(&observed.containers, "the volumes are filled anew", &mut plan);
+    }
     for volume in &stack.volumes {
-        if !observed.volumes.iter().any(|there| there.name == volume.name) {
+        let is_there = observed.volumes.iter().any(|there| there.name == volume.name);
+        if is_there && facts.fill.is_some() {
+            plan.push(Step::RemoveVolume { name: volume.name.clone() }, "it may be half full");
+        }
+        if !is_there || facts.fill.is_some() {
             plan.push(
                 Step::CreateVolume { name: volume.name.clone() },
                 format!("{} asks for it", volume.key),
             );
         }
+    }
+    if let Some(archive) = &facts.fill {
+        plan.push(Step::Fill { archive: archive.clone() }, "the environment comes out of it");
     }
     if stack.binds.iter().any(|bind| !facts.binds.contains(&bind.content_id)) {
         plan.push(Step::WriteBinds, "files of the checkout are bound that are not written out");
@@ -105,6 +120,7 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
         if facts.serving && replaced.is_empty() {
             plan.push(Step::Hold, "containers may be replaced");
         }
+        save_replaced(stack, observed, facts, &mut plan);
         plan.push(Step::Up { recreate: facts.recreate }, reason.clone());
     }
     if why_up.is_some() || !facts.published {
@@ -158,6 +174,7 @@ fn replace_networks<'a>(
         if facts.serving {
             plan.push(Step::Hold, "containers are replaced");
         }
+        save_logs(&observed.containers, plan);
         remove_containers(&observed.containers, "a network they are in has changed", plan);
         for name in &changed {
             plan.push(Step::RemoveNetwork { name: (*name).to_owned() }, "its definition changed");
@@ -172,7 +189,7 @@ fn why_up(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Option<String
     }
     match &facts.applied {
         None => return Some("this stack never ran".to_owned()),
-        Some(applied) if *applied != stack.digest => return Some("the stack changed".to_owned()),
+        Some(applied) if applied.digest != stack.digest => return Some("the stack changed".to_owned()),
         Some(_) => {}
     }
     for (name, service) in &stack.services {
@@ -232,10 +249,7 @@ pub fn end(observed: &Observed, facts: &EndFacts) -> Plan {
         plan.push(Step::Stop, "containers run");
     }
     if let Some(id) = facts.archive.as_ref().filter(|_| !facts.archived) {
-        for container in &observed.containers {
-            let (container, name) = (container.id.clone(), container.name.clone());
-            plan.push(Step::SaveLogs { container, name }, "they go with the container");
-        }
+        save_logs(&observed.containers, &mut plan);
         plan.push(Step::Archive { id: id.clone() }, "nothing is removed before it is kept");
     }
     remove_containers(&observed.containers, "the environment ends", &mut plan);
@@ -260,11 +274,32 @@ pub fn end(observed: &Observed, facts: &EndFacts) -> Plan {
 /// Plan for taking back a first deployment that failed: containers and networks go, volumes stay.
 pub fn clear(observed: &Observed) -> Plan {
     let mut plan = Plan::default();
+    save_logs(&observed.containers, &mut plan);
     remove_containers(&observed.containers, "the first deployment failed", &mut plan);
     for network in &observed.networks {
         plan.push(Step::RemoveNetwork { name: network.name.clone() }, "the first deployment failed");
     }
     plan
+}
+
+/// The logs of what `up` will replace, or may replace where it is not known what runs.
+fn save_replaced(stack: &Stack, observed: &Observed, facts: &RunFacts, plan: &mut Plan) {
+    let known = facts.applied.as_ref().filter(|_| !facts.recreate);
+    let replaced = known.map(|applied| replaced::services(applied, stack));
+    let goes = |container: &&Container| {
+        replaced.as_ref().is_none_or(|services| services.contains(container.service.as_str()))
+    };
+    save_logs(observed.containers.iter().filter(goes), plan);
+}
+
+fn save_logs<'a>(containers: impl IntoIterator<Item = &'a Container>, plan: &mut Plan) {
+    for container in containers {
+        // What never ran wrote nothing.
+        if container.state != ContainerState::Created {
+            let (container, name) = (container.id.clone(), container.name.clone());
+            plan.push(Step::SaveLogs { container, name }, "they go with the container");
+        }
+    }
 }
 
 fn remove_containers(containers: &[Container], reason: &str, plan: &mut Plan) {

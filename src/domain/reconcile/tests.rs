@@ -63,11 +63,12 @@ fn applied() -> (Observed, RunFacts) {
         volumes: vec![Volume { name: "p_data".into(), definition: Some("v1".into()) }],
     };
     let facts = RunFacts {
-        applied: Some("d1".into()),
+        applied: Some(stack()),
         binds: BTreeSet::from(["c1".into()]),
         serving: true,
         published: true,
         recreate: false,
+        fill: None,
     };
     (observed, facts)
 }
@@ -92,6 +93,22 @@ fn applied_and_looked_at_again_nothing_is_left_to_do() {
 }
 
 #[test]
+fn volumes_out_of_an_archive_are_made_anew_at_each_try() {
+    let (observed, _) = applied();
+    let facts = RunFacts { fill: Some("x-1-1".into()), ..RunFacts::default() };
+    assert_snapshot!(run(&stack(), &observed, &facts).unwrap(), @r"
+    remove container p-web-1: the volumes are filled anew
+    remove volume p_data: it may be half full
+    create volume p_data: data asks for it
+    fill the volumes from archive x-1-1: the environment comes out of it
+    write bound files: files of the checkout are bound that are not written out
+    up: this stack never ran
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+}
+
+#[test]
 fn a_changed_stack_holds_then_goes_up() {
     let (observed, facts) = applied();
     let changed = Stack { digest: "d2".into(), ..stack() };
@@ -101,6 +118,50 @@ fn a_changed_stack_holds_then_goes_up() {
     wait until ready, 120 s at most: routes change only after readiness is proven
     publish the routes: the stack is ready
     ");
+}
+
+#[test]
+fn the_logs_of_what_is_replaced_are_saved_and_of_nothing_else() {
+    let (mut observed, mut facts) = applied();
+    let named = |service: &str| Container {
+        id: format!("id-{service}"),
+        name: format!("p-{service}-1"),
+        service: service.into(),
+        ..container(ContainerState::Running)
+    };
+    observed.containers = ["cache", "db", "sidecar", "web"].map(named).into();
+    observed.containers.push(Container { state: ContainerState::Created, ..named("web") });
+    let with = |web: &str, services: &[&str]| {
+        let mut stack = stack();
+        let service = stack.services["web"].clone();
+        stack.services = services.iter().map(|name| ((*name).into(), service.clone())).collect();
+        stack.document = json!({"services": {
+            "cache": {"image": "c:1"}, "db": {"image": "d:1"}, "web": {"image": web},
+            "sidecar": {"image": "s:1", "network_mode": "service:web"},
+        }});
+        if !services.contains(&"cache") {
+            stack.document["services"].as_object_mut().unwrap().remove("cache");
+        }
+        stack.digest = web.into();
+        stack
+    };
+    let all = ["cache", "db", "sidecar", "web"];
+    facts.applied = Some(with("w:1", &all));
+    let saved = |stack: &Stack, facts: &RunFacts| -> Vec<String> {
+        let steps = run(stack, &observed, facts).unwrap().steps.into_iter();
+        steps
+            .filter_map(|it| if let Step::SaveLogs { name, .. } = it.step { Some(name) } else { None })
+            .collect()
+    };
+    assert_eq!(saved(&with("w:2", &all), &facts), ["p-sidecar-1", "p-web-1"], "with what lives in it");
+    assert_eq!(saved(&with("w:1", &all), &facts), [""; 0]);
+    let without_cache = Stack { digest: "other".into(), ..with("w:1", &all[1..]) };
+    assert_eq!(saved(&without_cache, &facts), ["p-cache-1"], "what is no service any more goes");
+    let everything = ["p-cache-1", "p-db-1", "p-sidecar-1", "p-web-1"];
+    let unknown = RunFacts { applied: None, ..facts.clone() };
+    assert_eq!(saved(&with("w:1", &all), &unknown), everything);
+    facts.recreate = true;
+    assert_eq!(saved(&with("w:1", &all), &facts), everything);
 }
 
 #[test]
@@ -131,6 +192,7 @@ fn a_changed_network_takes_the_containers_with_it_and_keeps_the_volumes() {
     let plan = run(&stack(), &observed, &facts).unwrap();
     assert_snapshot!(plan, @r"
     hold requests: containers are replaced
+    save the logs of p-web-1: they go with the container
     remove container p-web-1: a network they are in has changed
     remove network p_default: its definition changed
     create network p_default: default asks for it

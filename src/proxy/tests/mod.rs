@@ -1,5 +1,6 @@
 //! The proxy against tiny real servers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +72,10 @@ impl House {
             };
             (format!("{host}.qa.example"), route)
         };
-        self.proxy.publish(RouteTable { hosts: routes.iter().map(route).collect() });
+        let (families, hosts) = routes.iter().map(route).partition(|(host, _)| host.starts_with("*"));
+        let families: BTreeMap<String, Route> = families;
+        let families = families.into_iter().map(|(host, route)| (host.replacen('*', "", 1), route)).collect();
+        self.proxy.publish(RouteTable { hosts, families });
     }
 
     async fn plain(&self, request: &str) -> String {
@@ -327,4 +331,22 @@ async fn every_phase_has_its_page_and_hostile_text_stays_text() {
         assert!(house.plain(&ask("*/*")).await.contains("text/plain"));
     }
     assert!(house.plain(&get("nobody")).await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn each_host_of_a_branch_that_was_never_ready_has_its_page() {
+    let house = House::new(false).await;
+    let waiting = || page(Phase::Building, "the first build");
+    house.publish(&[("x", 1, waiting()), ("*x", 1, waiting())]);
+    for host in ["x", "x--api", "x--any--thing"] {
+        let answer = house.plain(&get(host)).await;
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the first build"), "{host}: {answer}");
+    }
+    for host in ["x-2--api", "y--api", "a.x--api"] {
+        assert!(house.plain(&get(host)).await.starts_with("HTTP/1.1 404"), "{host}");
+    }
+    let (upstream, _) = echo("api").await;
+    house.publish(&[("x", 1, waiting()), ("x--api", 1, Answer::Proxy(upstream))]);
+    assert!(house.plain(&get("x--api")).await.starts_with("HTTP/1.1 200"));
+    assert!(house.plain(&get("x--any--thing")).await.starts_with("HTTP/1.1 404"));
 }

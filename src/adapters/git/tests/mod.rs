@@ -1,6 +1,8 @@
 //! Real repositories, made by the git command.
 
+mod kept;
 mod merges;
+mod tidy;
 
 use std::fs;
 use std::fs::Permissions;
@@ -168,8 +170,8 @@ async fn a_pack_that_was_cut_off_does_not_stay() {
 #[tokio::test]
 async fn asking_for_the_branches_does_not_wait_for_a_fetch() {
     let world = World::new().await;
-    let lock = world.git.lock_of(&world.remote.repo);
-    let _fetching = lock.lock().await;
+    let turn = world.git.turn_of(&world.remote.repo);
+    let _fetching = turn.take().await;
     let asked = tokio::time::timeout(std::time::Duration::from_secs(20), world.git.branches(&world.remote));
     assert_eq!(asked.await.unwrap().unwrap().len(), 1);
 }

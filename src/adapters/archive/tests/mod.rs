@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -9,6 +10,9 @@ use super::*;
 use crate::domain::environment::Outcome;
 use crate::domain::names::{BranchName, EnvironmentId, RepoName, Slug};
 use crate::domain::time::Timestamp;
+
+mod hostile;
+mod volumes;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -20,8 +24,34 @@ impl Clock for Fixed {
     }
 }
 
+/// A machine without an engine's volumes.
+struct NoVolumes;
+
+#[async_trait]
+impl Volumes for NoVolumes {
+    async fn look(&self, volume: &str) -> PortResult<VolumeFacts> {
+        Err(PortError::NotFound(volume.to_owned()))
+    }
+
+    async fn read(&self, _: &ProjectName, volume: &str, _: Outgoing) -> PortResult<()> {
+        Err(PortError::NotFound(volume.to_owned()))
+    }
+
+    async fn write(&self, _: &ProjectName, volume: &str, _: mpsc::Receiver<Bytes>) -> PortResult<()> {
+        Err(PortError::NotFound(volume.to_owned()))
+    }
+
+    async fn sweep(&self) -> PortResult<()> {
+        Ok(())
+    }
+}
+
 fn adapter(folder: &TempDir) -> ArchiveAdapter {
-    ArchiveAdapter::open(folder.path().join("archives"), Arc::new(Fixed)).unwrap()
+    adapter_with(folder, Arc::new(NoVolumes), 1 << 30)
+}
+
+fn adapter_with(folder: &TempDir, volumes: Arc<dyn Volumes>, limit: u64) -> ArchiveAdapter {
+    ArchiveAdapter::open(folder.path().join("archives"), Arc::new(Fixed), volumes, limit).unwrap()
 }
 
 fn parts(files: Vec<(String, PathBuf)>) -> ArchiveParts {
@@ -37,10 +67,13 @@ fn parts(files: Vec<(String, PathBuf)>) -> ArchiveParts {
             created_at: NOW,
             size_bytes: 0,
             verified_at: None,
+            sha256: None,
         },
         manifest: json!({"version": 1}),
         files,
         documents: vec![("model.json".to_owned(), b"{}".to_vec())],
+        project: ProjectName::from_stored("drey-ab-7-x".to_owned()),
+        volumes: Vec::new(),
     }
 }
 
@@ -62,7 +95,7 @@ async fn what_goes_in_comes_out_in_order() {
         let facts = fs::metadata(&path).unwrap();
         assert_eq!((record.size_bytes, record.verified_at), (facts.len(), Some(NOW)));
         assert_eq!(facts.permissions().mode() & 0o777, 0o600);
-        let mut archive = tar::Archive::new(zstd::Decoder::new(fs::File::open(path).unwrap()).unwrap());
+        let mut archive = tar::Archive::new(zstd::Decoder::new(File::open(path).unwrap()).unwrap());
         let found: Vec<_> = archive
             .entries()
             .unwrap()
@@ -103,7 +136,7 @@ async fn damage_is_seen() {
     let path = adapter.path(&record.id).unwrap();
     read::verify(&path).unwrap();
     // The same entries, well packed, but one byte of a document differs from the index.
-    let whole = zstd::decode_all(fs::File::open(&path).unwrap()).unwrap();
+    let whole = zstd::decode_all(File::open(&path).unwrap()).unwrap();
     let at = whole.windows(3).position(|bytes| bytes == b"{}\0").unwrap();
     let mut changed = whole.clone();
     changed[at] = b'[';

@@ -1,0 +1,107 @@
+//! Bytes between the asynchronous engine and the threads that pack: a channel read and written as a file.
+
+use std::io::{self, Read, Write};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+
+/// Chunks that wait in a channel: a few large ones keep both sides busy.
+pub(super) const WAITING: usize = 8;
+/// Size of the chunks that are sent.
+const CHUNK: usize = 256 * 1024;
+
+/// Reads what is sent; a sent error ends it. Only for threads that may block.
+pub(super) struct ChannelReader {
+    channel: mpsc::Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+}
+
+impl ChannelReader {
+    pub(super) fn new(channel: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self { channel, rest: Bytes::new() }
+    }
+}
+
+impl Read for ChannelReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.channel.blocking_recv() {
+                Some(chunk) => self.rest = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.rest.len());
+        let part = self.rest.split_to(length);
+        buffer.get_mut(..length).unwrap_or_default().copy_from_slice(&part);
+        Ok(length)
+    }
+}
+
+/// Sends what is written, in chunks. Only for threads that may block.
+pub(super) struct ChannelWriter {
+    /// Whether somebody took the chunk.
+    send: Box<dyn FnMut(Bytes) -> bool>,
+    chunk: BytesMut,
+}
+
+impl ChannelWriter {
+    pub(super) fn new(send: impl FnMut(Bytes) -> bool + 'static) -> Self {
+        Self { send: Box::new(send), chunk: BytesMut::with_capacity(CHUNK) }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let chunk = std::mem::replace(&mut self.chunk, BytesMut::with_capacity(CHUNK)).freeze();
+        if chunk.is_empty() || (self.send)(chunk) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes it any more"))
+    }
+}
+
+impl Write for ChannelWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = bytes.len().min(CHUNK - self.chunk.len());
+        self.chunk.extend_from_slice(bytes.get(..length).unwrap_or_default());
+        if self.chunk.len() == CHUNK {
+            self.send()?;
+        }
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_go_through_in_order_and_errors_too() {
+        let (sender, receiver) = mpsc::channel(1000);
+        let mut writer = ChannelWriter::new(move |chunk| sender.blocking_send(chunk).is_ok());
+        let bytes: Vec<u8> = (0..=255).cycle().take(CHUNK * 2 + 77).collect();
+        writer.write_all(&bytes).unwrap();
+        writer.flush().unwrap();
+        drop(writer);
+        let (again, reader) = mpsc::channel(1000);
+        let mut receiver = receiver;
+        while let Some(chunk) = receiver.blocking_recv() {
+            again.blocking_send(Ok(chunk)).unwrap();
+        }
+        again.blocking_send(Err(io::Error::other("broke off"))).unwrap();
+        drop(again);
+        let mut reader = ChannelReader::new(reader);
+        let mut read = vec![0; bytes.len()];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(read, bytes);
+        assert_eq!(reader.read(&mut [0]).unwrap_err().to_string(), "broke off");
+
+        let (sender, receiver) = mpsc::channel(1);
+        drop(receiver);
+        let mut writer = ChannelWriter::new(move |chunk| sender.blocking_send(chunk).is_ok());
+        writer.write_all(b"x").unwrap();
+        assert_eq!(writer.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}
