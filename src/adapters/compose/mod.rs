@@ -45,6 +45,7 @@ impl ComposeCli {
             memory: memory::Memory::default(),
             scratch: None,
             waiting: up::Waiting::default(),
+            scratch: None,
         }
     }
 
