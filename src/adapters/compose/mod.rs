@@ -45,7 +45,6 @@ impl ComposeCli {
             memory: memory::Memory::default(),
             scratch: None,
             waiting: up::Waiting::default(),
-            scratch: None,
         }
     }
 
