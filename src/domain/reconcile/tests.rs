@@ -268,7 +268,7 @@ fn done_in(generation: i64) -> JobsDone {
 #[test]
 fn jobs_run_when_the_containers_are_up_and_before_anybody_is_let_in() {
     let facts = RunFacts { binds: BTreeSet::from(["c1".into()]), ..RunFacts::default() };
-    let (observed, _) = applied();
+    let observed = Observed { containers: Vec::new(), ..applied().0 };
     let plan = run(&stack_with_jobs(), &observed, &facts).unwrap();
     assert_snapshot!(plan, @r"
     up: this stack never ran
