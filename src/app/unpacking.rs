@@ -35,7 +35,7 @@ impl Unpacking {
     /// As [`unpack`] says.
     pub fn finish(self) -> io::Result<Unpacked> {
         drop(self.chunks);
-        self.thread.join().map_err(|_| io::Error::other("unpacking broke off"))?
+        self.thread.join().map_err(|_panic| io::Error::other("unpacking broke off"))?
     }
 }
 

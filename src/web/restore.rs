@@ -63,7 +63,7 @@ pub(super) async fn files(
         done.send(result).unwrap_or_default();
     });
     let Some(first) = chunks.recv().await else {
-        end.await.map_err(|_| ApiError::unavailable("the archive was not read"))??;
+        end.await.map_err(|_gone| ApiError::unavailable("the archive was not read"))??;
         return Err(ApiError::not_found("nothing is there"));
     };
     let body = Body::from_stream(until_end(first, chunks, end));

@@ -74,7 +74,7 @@ fn a_restored_branch_has_its_address_and_every_byte_back() {
     let id = archive(&world, "kept/whole");
     world.eventually("nothing is left", 20, || world.things("kept/whole").is_empty());
 
-    //VV world.drey(&["archive", "verify", &id]).unwrap();
+    world.drey(&["archive", "verify", &id]).unwrap();
     let told = world.drey(&["archive", "restore", &id, "--wait"]).unwrap();
     assert!(told.contains("https://kept-whole.world.localhost"), "{told}");
     let after = shell(&world, "kept/whole", LIST);
@@ -94,7 +94,7 @@ fn a_restored_branch_has_its_address_and_every_byte_back() {
     assert_eq!(world.environment("kept/whole").unwrap()["phase"], "ready");
     world.drey(&["env", "destroy", &format!("{REPO}/kept/whole")]).unwrap();
     world.eventually("nothing is left", 20, || world.things("kept/whole").is_empty());
-    //VV world.drey(&["archive", "verify", &id]).unwrap();
+    world.drey(&["archive", "verify", &id]).unwrap();
 }
 
 #[test]

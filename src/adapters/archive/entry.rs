@@ -89,7 +89,7 @@ impl Meta {
     }
 
     pub(super) fn read<R: Read>(entry: &mut Entry<'_, R>) -> Result<Self, Unfit> {
-        let (attributes, has_holes) = extensions(entry)?;
+        let Extensions { attributes, has_holes } = extensions(entry)?;
         let path = entry.path_bytes().into_owned();
         let link = entry.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default();
         let header = entry.header();
@@ -100,9 +100,12 @@ impl Meta {
             EntryType::Link => Kind::Hardlink,
             EntryType::Fifo => Kind::Pipe,
             EntryType::Char | EntryType::Block => return Err(Unfit::Device),
-            other => {
-                return Err(broken(&format!("has an entry of the unknown type {:?}", other.as_byte())).into());
-            }
+            EntryType::GNULongName
+            | EntryType::GNULongLink
+            | EntryType::GNUSparse
+            | EntryType::XGlobalHeader
+            | EntryType::XHeader => return Err(unknown(header)),
+            _ => return Err(unknown(header)),
         };
         let meta = Self {
             kind,
@@ -175,6 +178,10 @@ impl Meta {
     }
 }
 
+fn unknown(header: &Header) -> Unfit {
+    broken(&format!("has an entry of the unknown type {}", header.entry_type().as_byte())).into()
+}
+
 /// A folder's path ends with a slash in a tar, and begins with `./` in some.
 fn trimmed(mut path: Vec<u8>) -> Vec<u8> {
     while path.len() > 1 && path.ends_with(b"/") {
@@ -190,18 +197,24 @@ fn fill(field: &mut [u8], value: &[u8]) {
     field.iter_mut().zip(value).for_each(|(to, from)| *to = *from);
 }
 
-/// Extended attributes, and whether the file had holes.
-fn extensions<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<(Vec<(String, Vec<u8>)>, bool)> {
-    let (mut attributes, mut has_holes) = (Vec::new(), false);
+/// What stands before an entry's own header.
+#[derive(Default)]
+struct Extensions {
+    attributes: Vec<(String, Vec<u8>)>,
+    has_holes: bool,
+}
+
+fn extensions<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Extensions> {
+    let mut found = Extensions::default();
     for extension in entry.pax_extensions()?.into_iter().flatten() {
         let extension = extension?;
         let Ok(key) = extension.key() else { continue };
-        has_holes |= key == HOLES;
+        found.has_holes |= key == HOLES;
         if key.starts_with(ATTRIBUTES) {
-            attributes.push((key.to_owned(), extension.value_bytes().to_vec()));
+            found.attributes.push((key.to_owned(), extension.value_bytes().to_vec()));
         }
     }
-    Ok((attributes, has_holes))
+    Ok(found)
 }
 
 /// Relative, and nothing in it leads up or elsewhere.

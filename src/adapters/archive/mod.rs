@@ -5,6 +5,7 @@
 //! was read back and found equal.
 
 mod channel;
+mod contents;
 mod entry;
 mod files;
 mod folder;

@@ -49,7 +49,7 @@ impl Sending {
         let (sender, chunks) = mpsc::channel(WAITING);
         let (told, holes) = mpsc::channel(1);
         let leaving = Leaving { key: String::from_utf8_lossy(key).into_owned(), chunks, holes };
-        out.blocking_send(leaving).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        out.blocking_send(leaving).map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe))?;
         let writer = ChannelWriter::new(move |chunk| sender.blocking_send(chunk).is_ok());
         Ok(Self { key: key.to_vec(), tar: Builder::new(writer), holes: Vec::new(), told })
     }
@@ -85,7 +85,7 @@ impl Sending {
         io::Write::flush(&mut writer)?;
         drop(writer);
         // Nobody there: the copy failed, and says so itself.
-        self.told.blocking_send(self.holes).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+        self.told.blocking_send(self.holes).map_err(|_gone| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 }
 

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::channel::ChannelReader;
+use super::contents::Contents;
 use super::entry::{Kind, Meta, Unfit, broken};
 use super::folder::Folder;
 use super::read::shown;
-use super::write::Contents;
 use crate::ports::VOLUME_ROOT;
 
 /// A volume that is to go into the archive.
