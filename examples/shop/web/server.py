@@ -14,6 +14,8 @@ import redis
 
 QUEUE = "orders:queue"
 LISTING = "orders:listing"
+# How many orders were ever taken; known to the cache alone.
+TAKEN = "orders:taken"
 # The listing is kept this long at most; the worker drops it earlier, with each new order.
 LISTING_SECONDS = 2
 LARGEST_FORM = 4096
@@ -50,6 +52,7 @@ def listed_orders():
 def render():
     escaped = [[html.escape(str(cell)) for cell in row] for row in listed_orders()]
     waiting = cache.llen(QUEUE)
+    taken = int(cache.get(TAKEN) or 0)
     branch = os.environ.get("DREY_BRANCH")
     return PAGE.format(
         refresh='<meta http-equiv="refresh" content="1">\n' if waiting else "",
@@ -58,7 +61,8 @@ def render():
         items="".join(f"<option>{html.escape(item)}</option>" for item in ITEMS),
         orders="".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in escaped)
         or '<tr><td colspan="4">No orders yet.</td></tr>',
-        waiting=f"{waiting} on the way…" if waiting else "",
+        taken=f"{taken} taken" if taken else "",
+        waiting=f", {waiting} on the way…" if waiting else "",
     )
 
 
@@ -102,7 +106,7 @@ class Shop(BaseHTTPRequestHandler):
         except ValueError as error:
             return self.answer(400, f"{error}\n")
         try:
-            cache.lpush(QUEUE, json.dumps(order))
+            cache.pipeline().lpush(QUEUE, json.dumps(order)).incr(TAKEN).execute()
         except redis.RedisError as error:
             print(f"cannot take the order: {error}", file=sys.stderr)
             return self.answer(503, "We cannot take orders now.\n")
