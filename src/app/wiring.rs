@@ -77,6 +77,7 @@ pub(super) fn ports(
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
     let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
+    let images = engine.clone();
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         jobs: engine.clone(),
@@ -87,7 +88,12 @@ pub(super) fn ports(
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
-        archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone(), volumes, VOLUME_LIMIT)?),
+        archives: Arc::new(ArchiveAdapter::open(
+            folders.archives,
+            clock.clone(),
+            (volumes, images),
+            VOLUME_LIMIT,
+        )?),
         routes: proxy.routes,
         prober: proxy.prober,
         clock,
