@@ -58,9 +58,6 @@ impl Folders {
     }
 }
 
-/// Most bytes of one volume's files that an archive takes, holes counted.
-const VOLUME_LIMIT: u64 = 50_000_000_000;
-
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
     pub(super) routes: Arc<dyn RoutePublisher>,
@@ -92,7 +89,7 @@ pub(super) fn ports(
             folders.archives,
             clock.clone(),
             (volumes, images),
-            VOLUME_LIMIT,
+            settings.archive.max_volume,
         )?),
         routes: proxy.routes,
         prober: proxy.prober,

@@ -241,6 +241,14 @@ impl World {
         things
     }
 
+    /// Branches with an environment.
+    fn live(&self) -> Vec<String> {
+        let listed = self.drey(&["env", "list", "--json"]).unwrap_or_default();
+        let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+        let items = listed["items"].as_array().cloned().unwrap_or_default();
+        items.iter().filter_map(|item| Some(item["branch"].as_str()?.to_owned())).collect()
+    }
+
     fn ours(&self) -> String {
         format!("label=drey.repo={REPO}")
     }
@@ -275,16 +283,11 @@ impl Drop for World {
             self.keep_logs();
         }
         if let Some(mut daemon) = self.daemon.take() {
-            for branch in self.git(&["branch", "--format", "%(refname:short)"]).lines() {
+            let begin = Instant::now();
+            for branch in self.live() {
                 self.drey(&["env", "destroy", &format!("{REPO}/{branch}")]).ok();
             }
-            let begin = Instant::now();
-            let live = |text: &str| {
-                serde_json::from_str::<Value>(text).is_ok_and(|list| list["items"] != serde_json::json!([]))
-            };
-            while begin.elapsed() < Duration::from_secs(60)
-                && self.drey(&["env", "list", "--json"]).is_ok_and(|text| live(&text))
-            {
+            while begin.elapsed() < Duration::from_secs(60) && !self.live().is_empty() {
                 std::thread::sleep(Duration::from_millis(50));
             }
             daemon.kill().ok();
