@@ -58,9 +58,6 @@ impl Folders {
     }
 }
 
-/// Most bytes of one volume's files that an archive takes, holes counted.
-const VOLUME_LIMIT: u64 = 50_000_000_000;
-
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
     pub(super) routes: Arc<dyn RoutePublisher>,
@@ -77,6 +74,7 @@ pub(super) fn ports(
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
     let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
+    let images = engine.clone();
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         jobs: engine.clone(),
@@ -87,7 +85,12 @@ pub(super) fn ports(
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
-        archives: Arc::new(ArchiveAdapter::open(folders.archives, clock.clone(), volumes, VOLUME_LIMIT)?),
+        archives: Arc::new(ArchiveAdapter::open(
+            folders.archives,
+            clock.clone(),
+            (volumes, images),
+            settings.archive.max_volume,
+        )?),
         routes: proxy.routes,
         prober: proxy.prober,
         clock,

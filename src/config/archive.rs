@@ -9,6 +9,9 @@ const DEFAULT_KEEP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// What `max_size` is when nothing is said.
 const DEFAULT_MAX_SIZE: u64 = 50_000_000_000;
 
+/// What `max_volume` is when nothing is said.
+const DEFAULT_MAX_VOLUME: u64 = 50_000_000_000;
+
 /// `[archive]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Archive {
@@ -16,6 +19,8 @@ pub struct Archive {
     pub keep: Option<Duration>,
     /// Bytes that all archives together may have; none: any number.
     pub max_size: Option<u64>,
+    /// Bytes that the files of one volume may have, holes counted; more is not archived.
+    pub max_volume: u64,
     /// The images that drey built go into the archive.
     pub images: bool,
     /// Bytes of images that drey built and that stay on the engine for archives.
@@ -36,6 +41,7 @@ impl Archive {
         let read = Self {
             keep,
             max_size,
+            max_volume: section.size("max_volume").unwrap_or(DEFAULT_MAX_VOLUME),
             images: section.flag("images").unwrap_or(false),
             image_budget: section.size("image_budget").unwrap_or(0),
         };

@@ -41,11 +41,25 @@ fn what_is_not_said_has_its_default_and_the_environment_wins_over_the_file() {
 fn archives_are_kept_for_ninety_days_unless_it_is_said_otherwise() {
     let archive = |text: &str| settings(&format!("{SMALL}\n[archive]\n{text}"), &[]).map(|read| read.archive);
     let days = |days: u64| Some(Duration::from_secs(days * 86_400));
-    let default = Archive { keep: days(90), max_size: Some(50_000_000_000), images: false, image_budget: 0 };
+    let default = Archive {
+        keep: days(90),
+        max_size: Some(50_000_000_000),
+        max_volume: 50_000_000_000,
+        images: false,
+        image_budget: 0,
+    };
     assert_eq!(archive("").unwrap(), default);
-    let given =
-        archive("keep = \"7d\"\nmax_size = \"2GiB\"\nimages = true\nimage_budget = \"10GB\"").unwrap();
-    let read = Archive { keep: days(7), max_size: Some(2 << 30), images: true, image_budget: 10_000_000_000 };
+    let given = archive(
+        "keep = \"7d\"\nmax_size = \"2GiB\"\nmax_volume = \"1GB\"\nimages = true\nimage_budget = \"10GB\"",
+    )
+    .unwrap();
+    let read = Archive {
+        keep: days(7),
+        max_size: Some(2 << 30),
+        max_volume: 1_000_000_000,
+        images: true,
+        image_budget: 10_000_000_000,
+    };
     assert_eq!(given, read);
     let given = archive("keep = \"forever\"\nmax_size = \"unlimited\"").unwrap();
     assert_eq!((given.keep, given.max_size), (None, None));

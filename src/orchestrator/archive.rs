@@ -37,6 +37,7 @@ impl Run<'_> {
             removed_reason: None,
         };
         let volumes = self.volumes().await?;
+        let images = self.images().await?;
         let manifest = json!({
             "format": ARCHIVE_FORMAT,
             "drey": env!("CARGO_PKG_VERSION"),
@@ -45,6 +46,7 @@ impl Run<'_> {
             "environment": environment,
             "services": stack.as_ref().map(|stack| &stack.services),
             "images": self.image_facts(stack.as_ref()).await?,
+            "has_images": !images.is_empty(),
             "volumes": manifest_volumes(&volumes, stack.as_ref()),
         });
         let mut documents = vec![("history/events.json".to_owned(), self.events().await?)];
@@ -56,7 +58,7 @@ impl Run<'_> {
         self.keep_commit(id, record.commit.as_ref()).await?;
         let files = self.house.ports.logs.files(environment.id).await?;
         let project = environment.project.clone();
-        let parts = ArchiveParts { record, manifest, files, documents, project, volumes };
+        let parts = ArchiveParts { record, manifest, files, documents, project, volumes, images };
         let written = self.house.ports.archives.write(parts).await?;
         self.say(format!("archive {id}: {} bytes, verified", written.size_bytes));
         store.add_archive(&written).await?;
@@ -73,6 +75,19 @@ impl Run<'_> {
             Some(ArchivedVolume { key, name: volume.name })
         });
         Ok(volumes.collect())
+    }
+
+    /// The images that go into the archive: those that drey built, and that are there.
+    async fn images(&self) -> Result<Vec<String>, Failure> {
+        let mut images = Vec::new();
+        if self.house.settings.archive_images {
+            for tag in self.house.store.images_of(self.environment.id).await? {
+                if self.house.ports.engine.image(&tag).await?.is_some() {
+                    images.push(tag);
+                }
+            }
+        }
+        Ok(images)
     }
 
     /// Service → image as it was asked for, its id and its digests at registries.

@@ -36,9 +36,13 @@ impl Run<'_> {
     /// Builds and pulls what the engine lacks.
     pub(super) async fn make_images(&self, prepared: &Prepared, force: Force) -> Result<Images, Failure> {
         let order = build_order(&prepared.document)?;
+        let archived = self.images_of_archive().await?;
         let mut requests: BTreeMap<String, BuildRequest> = BTreeMap::new();
         for name in order.iter().flatten() {
-            let request = self.build_request(prepared, name, &requests, force).await?;
+            let mut request = self.build_request(prepared, name, &requests, force).await?;
+            if let Some(tag) = archived.get(name) {
+                request.tag.clone_from(tag);
+            }
             requests.insert(name.clone(), request);
         }
         let needs = needs(&prepared.document, &requests);

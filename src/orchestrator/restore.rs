@@ -1,10 +1,12 @@
 //! Out of an archive: what is asked before anything is made, and the filling of the volumes.
 
+use std::collections::BTreeMap;
+
 use crate::domain::environment::ArchiveRecord;
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::names::BranchName;
 use crate::domain::stack::Stack;
-use crate::ports::{ArchivedVolume, PortError};
+use crate::ports::{ArchivedVolume, PortError, Restoring};
 use crate::store::StoreError;
 
 use super::failure::Failure;
@@ -83,6 +85,26 @@ async fn possible(
 }
 
 impl Run<'_> {
+    /// Service → tag of each image that the archive brings, which is on the engine then: nothing of these is built.
+    pub(super) async fn images_of_archive(&self) -> Result<BTreeMap<String, String>, Failure> {
+        let Some(archive) = self.environment.to_fill() else { return Ok(BTreeMap::new()) };
+        let manifest = self.house.ports.archives.manifest(archive).await?;
+        if manifest["has_images"] != true {
+            return Ok(BTreeMap::new());
+        }
+        let images = manifest["images"].as_object().into_iter().flatten();
+        let images = images.filter_map(|(service, image)| {
+            let reference = image["reference"].as_str().filter(|reference| reference.starts_with("drey/"))?;
+            Some((service.clone(), reference.to_owned()))
+        });
+        let images: BTreeMap<String, String> = images.collect();
+        let tags: Vec<String> = images.values().cloned().collect();
+        self.shop.claim(self.environment.id, &tags).await?;
+        self.house.ports.archives.restore(archive, Restoring::Images).await?;
+        self.say(format!("{} images are loaded from archive {archive}", tags.len()));
+        Ok(images)
+    }
+
     /// Fills the volumes, which are there and empty.
     pub(super) async fn fill(&self, archive: &str, stack: &Stack) -> Result<(), Failure> {
         let manifest = self.house.ports.archives.manifest(archive).await?;
@@ -98,7 +120,8 @@ impl Run<'_> {
                 "archive {archive} has a volume {lost}, which the stack does not have now: its data would be lost"
             )));
         }
-        self.house.ports.archives.restore(archive, &self.environment.project, &wanted).await?;
+        let what = Restoring::Volumes { project: &self.environment.project, volumes: &wanted };
+        self.house.ports.archives.restore(archive, what).await?;
         self.house.store.mark_filled(self.environment.id).await?;
         self.say(format!("{} volumes are filled from archive {archive}", kept.len()));
         Ok(())

@@ -70,6 +70,17 @@ pub struct ArchiveParts {
     pub documents: Vec<(String, Vec<u8>)>,
     pub project: ProjectName,
     pub volumes: Vec<ArchivedVolume>,
+    /// References of images that go in.
+    pub images: Vec<String>,
+}
+
+/// What is put back out of an archive.
+#[derive(Clone, Copy, Debug)]
+pub enum Restoring<'a> {
+    /// All images that it has.
+    Images,
+    /// Into volumes that are there and empty. One that the archive does not have stays empty.
+    Volumes { project: &'a ProjectName, volumes: &'a [ArchivedVolume] },
 }
 
 /// A volume, in an archive and on the engine.
@@ -93,9 +104,8 @@ pub trait Archives: Send + Sync {
     async fn verify(&self, id: &str) -> PortResult<()>;
     /// Compares the whole file with the digest of its record; an older record without one gets [`Self::verify`].
     async fn check(&self, record: &ArchiveRecord) -> PortResult<()>;
-    /// Fills volumes, which must be there and empty, with what the archive has of them. A volume that the archive
-    /// does not have stays empty.
-    async fn restore(&self, id: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()>;
+    /// Puts a part of it back onto the engine.
+    async fn restore(&self, id: &str, what: Restoring<'_>) -> PortResult<()>;
     /// Sends what lies at `path` and below it as a tar stream whose paths begin with the last part of `path`.
     async fn extract(&self, id: &str, path: &str, into: Outgoing) -> PortResult<()>;
     /// Removes the file, durably; gone already is success.

@@ -16,9 +16,9 @@ use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
-    ArchiveParts, ArchivedVolume, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, JobEnd,
-    KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
-    Prober, Remote, RenderRequest, Rendered, Resource, RoutePublisher, Stacks, TreeLimits, UpRequest,
+    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, JobEnd, KeptCommits,
+    LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Remote,
+    RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, TreeLimits, UpRequest,
     VolumeRequest,
 };
 use serde_json::{Value, json};
@@ -414,7 +414,8 @@ impl Archives for World {
         self.verify(&record.id).await
     }
 
-    async fn restore(&self, _: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()> {
+    async fn restore(&self, _: &str, what: Restoring<'_>) -> PortResult<()> {
+        let Restoring::Volumes { project, volumes } = what else { return Ok(()) };
         let filled = volumes.iter().map(|volume| (project.clone(), volume.key.clone()));
         self.with(|inside| inside.filled.extend(filled));
         Ok(())

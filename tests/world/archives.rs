@@ -139,3 +139,24 @@ fn a_part_comes_out_as_files_and_nothing_is_overwritten() {
     assert!(error.contains("nothing at"), "{error}");
     assert!(!Path::new(&world.path("none")).exists());
 }
+
+#[test]
+fn images_in_an_archive_spare_the_build() {
+    let compose = "services:\n  web:\n    build: .\n    command: [serve, \"8080\", /www]\n    expose: [8080]\n    \
+                   stop_signal: SIGKILL\n";
+    let dockerfile = "FROM drey-demo/tiny:1\nRUN [\"busybox\", \"sh\", \"-c\", \"mkdir /www; echo built-$$ > /www/index.html\"]\n";
+    let files = [("compose.yaml", compose), ("Dockerfile", dockerfile)];
+    let world = World::configured("packed", &files, "[archive]\nimages = true\n");
+    world.push("kept/image", &[("one.txt", "kept")]);
+    world.reaches("kept/image", "ready");
+    let page = world.get("kept-image").unwrap().1;
+    let container = world.container("kept/image", "web");
+    let tag = docker(&["inspect", "-f", "{{.Config.Image}}", &container]).trim().to_owned();
+    world.drey(&["env", "archive", &format!("{REPO}/kept/image")]).unwrap();
+    let id = archive(&world, "kept/image");
+    world.eventually("the image is gone", 20, || docker(&["images", "-q", &tag]).trim().is_empty());
+
+    let told = world.drey(&["archive", "restore", &id, "--wait"]).unwrap();
+    assert!(told.contains("1 images are loaded") && !told.contains("build web as"), "{told}");
+    world.serves("kept-image", page.trim());
+}

@@ -32,11 +32,16 @@ pub(crate) struct World {
 impl World {
     /// A daemon that runs, and a repository whose main branch has these files.
     pub(crate) fn new(name: &'static str, files: &[(&str, &str)]) -> Self {
+        Self::configured(name, files, "")
+    }
+
+    /// The same, with more in the configuration.
+    pub(crate) fn configured(name: &'static str, files: &[(&str, &str)], more: &str) -> Self {
         SWEEP.call_once(sweep);
         let folder = tempfile::Builder::new().prefix("drey-world-").tempdir().unwrap();
         let (http, https, plain) = (free_port(), free_port(), free_port());
         let mut world = Self { name, folder, daemon: None, http, https, plain };
-        world.write_config();
+        world.write_config(more);
         world.make_repository();
         world.commit(files);
         world.start();
@@ -45,14 +50,14 @@ impl World {
         world
     }
 
-    fn write_config(&self) {
+    fn write_config(&self, more: &str) {
         let part = NEXT_PART.fetch_add(1, Ordering::Relaxed) % 16;
         let config = format!(
             "data_dir = \"{data}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[proxy]\ndomain = \"{DOMAIN}\"\n\
              https = \"127.0.0.1:{https}\"\nhttp = \"127.0.0.1:{plain}\"\n\
              [engine]\nsubnets = \"10.2{tens}.{net}.0/18\"\n\
              [defaults]\nmerge_grace = \"0s\"\nkeep = [\"develop\"]\n\
-             [[repo]]\nname = \"{REPO}\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n",
+             [[repo]]\nname = \"{REPO}\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n{more}",
             data = self.path("data"),
             http = self.http,
             https = self.https,
@@ -236,6 +241,14 @@ impl World {
         things
     }
 
+    /// Branches with an environment.
+    fn live(&self) -> Vec<String> {
+        let listed = self.drey(&["env", "list", "--json"]).unwrap_or_default();
+        let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+        let items = listed["items"].as_array().cloned().unwrap_or_default();
+        items.iter().filter_map(|item| Some(item["branch"].as_str()?.to_owned())).collect()
+    }
+
     fn ours(&self) -> String {
         format!("label=drey.repo={REPO}")
     }
@@ -270,16 +283,11 @@ impl Drop for World {
             self.keep_logs();
         }
         if let Some(mut daemon) = self.daemon.take() {
-            for branch in self.git(&["branch", "--format", "%(refname:short)"]).lines() {
+            let begin = Instant::now();
+            for branch in self.live() {
                 self.drey(&["env", "destroy", &format!("{REPO}/{branch}")]).ok();
             }
-            let begin = Instant::now();
-            let live = |text: &str| {
-                serde_json::from_str::<Value>(text).is_ok_and(|list| list["items"] != serde_json::json!([]))
-            };
-            while begin.elapsed() < Duration::from_secs(60)
-                && self.drey(&["env", "list", "--json"]).is_ok_and(|text| live(&text))
-            {
+            while begin.elapsed() < Duration::from_secs(60) && !self.live().is_empty() {
                 std::thread::sleep(Duration::from_millis(50));
             }
             daemon.kill().ok();

@@ -9,6 +9,7 @@ mod contents;
 mod entry;
 mod files;
 mod folder;
+mod images;
 mod index;
 mod read;
 mod restore;
@@ -28,7 +29,8 @@ use tokio::sync::mpsc;
 use crate::domain::environment::ArchiveRecord;
 use crate::domain::names::ProjectName;
 use crate::ports::{
-    ArchiveParts, ArchivedVolume, Archives, Clock, Outgoing, PortError, PortResult, VolumeFacts, Volumes,
+    ArchiveParts, ArchivedVolume, Archives, Clock, ImageStore, Outgoing, PortError, PortResult, Restoring,
+    VolumeFacts, Volumes,
 };
 pub use unpack::{Unpacked, unpack};
 
@@ -42,6 +44,9 @@ const MANIFEST: &str = "manifest.json";
 
 /// Last entry of every archive.
 const INDEX: &str = "index.json";
+
+/// The images, as `docker save` packs them.
+const IMAGES: &str = "images/images.tar";
 
 /// Before the path of everything that comes from a volume.
 const VOLUMES: &str = "volumes/";
@@ -58,6 +63,7 @@ pub struct ArchiveAdapter {
     directory: PathBuf,
     clock: Arc<dyn Clock>,
     volumes: Arc<dyn Volumes>,
+    images: Arc<dyn ImageStore>,
     /// Most bytes of one volume's files, holes counted.
     volume_limit: u64,
 }
@@ -67,7 +73,7 @@ impl ArchiveAdapter {
     pub fn open(
         directory: impl Into<PathBuf>,
         clock: Arc<dyn Clock>,
-        volumes: Arc<dyn Volumes>,
+        (volumes, images): (Arc<dyn Volumes>, Arc<dyn ImageStore>),
         volume_limit: u64,
     ) -> PortResult<Self> {
         let directory = directory.into();
@@ -77,7 +83,7 @@ impl ArchiveAdapter {
             .create(&directory)
             .and_then(|()| remove_unfinished(&directory))
             .map_err(|error| failed("cannot use", &directory, &error))?;
-        Ok(Self { directory, clock, volumes, volume_limit })
+        Ok(Self { directory, clock, volumes, images, volume_limit })
     }
 
     /// Where an archive lies; refuses what is no archive id.
@@ -93,8 +99,10 @@ impl ArchiveAdapter {
 
 #[async_trait]
 impl Archives for ArchiveAdapter {
-    async fn write(&self, parts: ArchiveParts) -> PortResult<ArchiveRecord> {
+    async fn write(&self, mut parts: ArchiveParts) -> PortResult<ArchiveRecord> {
         let path = self.path(&parts.record.id)?;
+        let images = images::spool(&*self.images, &path, &parts.images).await?;
+        parts.files.extend(images.iter().map(|spooled| (IMAGES.to_owned(), spooled.path().to_owned())));
         let (project, volumes) = (parts.project.clone(), parts.volumes.clone());
         let (sender, incoming) = mpsc::channel(1);
         let writing = blocking(move || {
@@ -149,7 +157,33 @@ impl Archives for ArchiveAdapter {
         .await
     }
 
-    async fn restore(&self, id: &str, project: &ProjectName, volumes: &[ArchivedVolume]) -> PortResult<()> {
+    async fn restore(&self, id: &str, what: Restoring<'_>) -> PortResult<()> {
+        match what {
+            Restoring::Images => images::load(&*self.images, self.path(id)?).await,
+            Restoring::Volumes { project, volumes } => self.restore_volumes(id, project, volumes).await,
+        }
+    }
+
+    async fn extract(&self, id: &str, path: &str, into: Outgoing) -> PortResult<()> {
+        let (archive, wanted) = (self.path(id)?, path.to_owned());
+        let is_found = blocking(move || {
+            restore::extract(&archive, &wanted, into)
+                .map_err(|error| failed("cannot extract from", &archive, &error))
+        });
+        if is_found.await? {
+            return Ok(());
+        }
+        Err(PortError::NotFound(format!("archive {id} has nothing at {path:?}")))
+    }
+}
+
+impl ArchiveAdapter {
+    async fn restore_volumes(
+        &self,
+        id: &str,
+        project: &ProjectName,
+        volumes: &[ArchivedVolume],
+    ) -> PortResult<()> {
         let path = self.path(id)?;
         let (sender, mut leaving) = mpsc::channel::<Leaving>(1);
         let reading = blocking(move || {
@@ -168,20 +202,6 @@ impl Archives for ArchiveAdapter {
         read
     }
 
-    async fn extract(&self, id: &str, path: &str, into: Outgoing) -> PortResult<()> {
-        let (archive, wanted) = (self.path(id)?, path.to_owned());
-        let is_found = blocking(move || {
-            restore::extract(&archive, &wanted, into)
-                .map_err(|error| failed("cannot extract from", &archive, &error))
-        });
-        if is_found.await? {
-            return Ok(());
-        }
-        Err(PortError::NotFound(format!("archive {id} has nothing at {path:?}")))
-    }
-}
-
-impl ArchiveAdapter {
     /// Gives the writer one volume after another.
     async fn feed(
         &self,

@@ -21,14 +21,9 @@ pub(super) fn write(
     volumes: mpsc::Receiver<Incoming>,
 ) -> PortResult<Finished> {
     check_paths(parts)?;
-    let named = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        name.push(UNFINISHED);
-        PathBuf::from(name)
-    };
-    let unfinished = Unfinished(named(""));
-    let spool = Spool::create(named(".index")).map_err(|error| failed("cannot write", path, &error))?;
+    let unfinished = Unfinished::beside(path, "");
+    let spool = Spool::create(Unfinished::name(path, ".index"))
+        .map_err(|error| failed("cannot write", path, &error))?;
     let finished = fill(&unfinished.0, spool, parts, volumes)?;
     read::verify(&unfinished.0)?;
     fs::rename(&unfinished.0, path)
@@ -37,8 +32,26 @@ pub(super) fn write(
     Ok(finished)
 }
 
-/// Removed when it is not renamed before.
-struct Unfinished(PathBuf);
+/// A file beside an archive, removed when it is not renamed before.
+pub(super) struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// Nothing is made yet.
+    pub(super) fn beside(archive: &Path, kind: &str) -> Self {
+        Self(Self::name(archive, kind))
+    }
+
+    fn name(archive: &Path, kind: &str) -> PathBuf {
+        let mut name = archive.as_os_str().to_owned();
+        name.push(kind);
+        name.push(UNFINISHED);
+        name.into()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Unfinished {
     fn drop(&mut self) {

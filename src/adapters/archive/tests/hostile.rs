@@ -37,6 +37,7 @@ async fn every_hostile_entry_is_refused_by_name_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let adapter = adapter(&folder);
     let path = adapter.path("forged").unwrap();
+    let project = ProjectName::from_stored("p".to_owned());
     let cases: [(&[Forged], &str); 11] = [
         (&[("volumes/a/../../../etc/x", T::Regular, "")], "leads outside"),
         (&[("/etc/x", T::Regular, "")], "leads outside"),
@@ -58,7 +59,10 @@ async fn every_hostile_entry_is_refused_by_name_and_nothing_is_written() {
         let (into, mut out) = mpsc::channel(1000);
         let errors = [
             adapter.verify("forged").await.unwrap_err(),
-            adapter.restore("forged", &ProjectName::from_stored("p".to_owned()), &[]).await.unwrap_err(),
+            adapter
+                .restore("forged", Restoring::Volumes { project: &project, volumes: &[] })
+                .await
+                .unwrap_err(),
             adapter.extract("forged", "volumes/a", into).await.unwrap_err(),
         ];
         for error in errors {

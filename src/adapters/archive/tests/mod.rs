@@ -10,6 +10,7 @@ use super::*;
 use crate::domain::environment::Outcome;
 use crate::domain::names::{BranchName, EnvironmentId, RepoName, Slug};
 use crate::domain::time::Timestamp;
+use crate::ports::ByteStream;
 
 mod hostile;
 mod volumes;
@@ -46,12 +47,31 @@ impl Volumes for NoVolumes {
     }
 }
 
+struct NoImages;
+
+#[async_trait]
+impl ImageStore for NoImages {
+    async fn save(&self, references: &[String]) -> PortResult<ByteStream> {
+        Err(PortError::NotFound(references.join(", ")))
+    }
+
+    async fn load(&self, _: ByteStream) -> PortResult<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
 fn adapter(folder: &TempDir) -> ArchiveAdapter {
     adapter_with(folder, Arc::new(NoVolumes), 1 << 30)
 }
 
 fn adapter_with(folder: &TempDir, volumes: Arc<dyn Volumes>, limit: u64) -> ArchiveAdapter {
-    ArchiveAdapter::open(folder.path().join("archives"), Arc::new(Fixed), volumes, limit).unwrap()
+    ArchiveAdapter::open(
+        folder.path().join("archives"),
+        Arc::new(Fixed),
+        (volumes, Arc::new(NoImages)),
+        limit,
+    )
+    .unwrap()
 }
 
 fn parts(files: Vec<(String, PathBuf)>) -> ArchiveParts {
@@ -77,6 +97,7 @@ fn parts(files: Vec<(String, PathBuf)>) -> ArchiveParts {
         documents: vec![("model.json".to_owned(), b"{}".to_vec())],
         project: ProjectName::from_stored("drey-ab-7-x".to_owned()),
         volumes: Vec::new(),
+        images: Vec::new(),
     }
 }
 

@@ -128,7 +128,7 @@ async fn what_a_volume_held_comes_back_to_the_byte() {
     // The restored file is written in full, as the engine does it; then the holes are dug.
     fs::write(on_disk.path().join("sparse"), &content()[5].1).unwrap();
     let project = ProjectName::from_stored("p".to_owned());
-    adapter.restore(&record.id, &project, &volumes).await.unwrap();
+    adapter.restore(&record.id, Restoring::Volumes { project: &project, volumes: &volumes }).await.unwrap();
     let written = streams.written.lock().unwrap();
     assert_eq!(read(&written["p_data"]), content());
     assert_eq!(read(&written["p_other"]), content()[..2]);
