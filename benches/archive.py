@@ -189,7 +189,8 @@ def measure(ours, hand, content):
     """One pair; each figure is a list with one sample more."""
     samples = {}
     for pair in range(PAIRS):
-        branch = f"archive-{pair}"
+        # By its name the volume is found, and the other side's project: nobody else's, whoever measures beside.
+        branch = f"archive-{os.getpid()}-{pair}"
         ours.begin(branch, content)
         archived, archive_rss, size = ours.archive()
         hand.begin(branch, content)
