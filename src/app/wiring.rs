@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::rules::ConfiguredRules;
-use crate::adapters::archive::ArchiveAdapter;
+use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
 use crate::adapters::docker::{
     BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
@@ -74,6 +74,7 @@ pub(super) fn ports(
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
     let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
+    let volumes = Arc::new(LocalVolumes::new(volumes));
     let images = engine.clone();
     Ok(Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),

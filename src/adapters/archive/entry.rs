@@ -11,7 +11,7 @@ const SHORT: usize = 100;
 /// Longest name or target: what Linux allows.
 const LONGEST: usize = 4096;
 /// The extended attributes that are kept, as PAX spells them.
-const ATTRIBUTES: &str = "SCHILY.xattr.";
+pub(super) const ATTRIBUTES: &str = "SCHILY.xattr.";
 /// Says of a file that it had holes; PAX leaves such names to whoever writes them.
 const HOLES: &str = "DREY.holes";
 

@@ -55,20 +55,27 @@ impl Folder {
         }
     }
 
-    /// Sockets, by their paths below the root. What cannot be read is passed over: the tar stream has the content.
-    pub(super) fn sockets(&self) -> Vec<String> {
+    /// What no archive holds: sockets and devices, by their paths below the root. What cannot be read is passed over:
+    /// the tar stream has the content.
+    pub(super) fn left_out(&self) -> Vec<(String, &'static str)> {
         let mut found = Vec::new();
         let mut open = vec![self.path.clone()];
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let Ok(kind) = entry.file_type() else { continue };
-                if kind.is_dir() {
-                    open.push(entry.path());
-                } else if kind.is_socket() {
-                    let path = entry.path();
-                    let inside = path.strip_prefix(&self.path).unwrap_or(&path);
-                    found.push(inside.to_string_lossy().into_owned());
-                }
+                let what = if kind.is_socket() {
+                    "socket"
+                } else if kind.is_char_device() || kind.is_block_device() {
+                    "device"
+                } else {
+                    if kind.is_dir() {
+                        open.push(entry.path());
+                    }
+                    continue;
+                };
+                let path = entry.path();
+                let inside = path.strip_prefix(&self.path).unwrap_or(&path);
+                found.push((inside.to_string_lossy().into_owned(), what));
             }
         }
         found.sort();
@@ -153,6 +160,6 @@ mod tests {
         assert!(opened.has_holes(b"full"));
         assert!(opened.dig(&Hole { path: b"out/full".to_vec(), offset: 0, length: 1 << 19 }).is_err());
         assert!(!Folder::open(outside.path()).unwrap().has_holes(b"full"));
-        assert_eq!(opened.sockets(), ["sock"]);
+        assert_eq!(opened.left_out(), [("sock".to_owned(), "socket")]);
     }
 }

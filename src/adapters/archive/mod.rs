@@ -11,6 +11,9 @@ mod files;
 mod folder;
 mod images;
 mod index;
+mod local;
+mod pack;
+mod place;
 mod read;
 mod restore;
 mod unpack;
@@ -32,6 +35,7 @@ use crate::ports::{
     ArchiveParts, ArchivedVolume, Archives, Clock, ImageStore, Outgoing, PortError, PortResult, Restoring,
     VolumeFacts, Volumes,
 };
+pub use local::LocalVolumes;
 pub use unpack::{Unpacked, unpack};
 
 use channel::WAITING;

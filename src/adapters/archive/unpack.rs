@@ -1,15 +1,10 @@
 //! A part of an archive onto this machine's disk: only below one new path, through no link, over nothing that is there.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
-
-use super::entry::{Kind, Meta, Unfit, broken};
+use super::entry::{Meta, Unfit, broken};
+use super::place::Place;
 use super::read::shown;
 
 /// What came out.
@@ -27,9 +22,52 @@ pub struct Unpacked {
 /// # Errors
 /// When something is there already, or an entry leads elsewhere. What was written until then stays, and is named.
 pub fn unpack(stream: impl Read, destination: &Path) -> io::Result<Unpacked> {
-    let mut stream = tar::Archive::new(stream);
     let mut place: Option<Place> = None;
     let mut done = Unpacked::default();
+    each(stream, |meta, root, rest, content| {
+        if place.is_none() {
+            place = Some(Place::choose(destination, root)?);
+        }
+        let Some(place) = place.as_mut() else { return Ok(()) };
+        if place.root != root {
+            return Err(broken(&format!("has a stray entry {:?}", shown(&meta.path))));
+        }
+        done.path = place.target();
+        if place.make(meta, rest, content)? {
+            done.entries += 1;
+        } else {
+            done.left_out.push(shown(&meta.path));
+        }
+        Ok(())
+    })
+    .map_err(|error| match done.entries {
+        0 => error,
+        made => {
+            io::Error::new(error.kind(), format!("{error}; {made} entries are in {}", done.path.display()))
+        }
+    })?;
+    place.map_or(Ok(()), Place::finish)?;
+    Ok(done)
+}
+
+/// Fills a volume's folder, which is there and empty, from a stream whose paths begin with `root`.
+pub(super) fn fill(stream: impl Read, folder: &Path, root: &str) -> io::Result<()> {
+    let mut place = Place::volume(folder, root.as_bytes())?;
+    each(stream, |meta, first, rest, content| {
+        if first != root.as_bytes() {
+            return Err(broken(&format!("has a stray entry {:?}", shown(&meta.path))));
+        }
+        place.make(meta, rest, content).map(drop)
+    })?;
+    place.finish()
+}
+
+/// Shows each entry with the first part of its path and the rest.
+fn each(
+    stream: impl Read,
+    mut visit: impl FnMut(&Meta, &[u8], &[u8], &mut dyn Read) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut stream = tar::Archive::new(stream);
     for entry in stream.entries()? {
         let mut entry = entry?;
         let meta = match Meta::read(&mut entry) {
@@ -39,180 +77,18 @@ pub fn unpack(stream: impl Read, destination: &Path) -> io::Result<Unpacked> {
         };
         let mut parts = meta.path.splitn(2, |byte| *byte == b'/');
         let root = parts.next().unwrap_or_default();
-        if place.is_none() {
-            place = Some(Place::choose(destination, root)?);
-        }
-        let Some(place) = place.as_mut() else { continue };
-        if place.root != root {
-            return Err(broken(&format!("has a stray entry {:?}", shown(&meta.path))));
-        }
-        done.path = place.folder.join(&place.name);
-        if place.make(&meta, parts.next().unwrap_or_default(), &mut entry)? {
-            done.entries += 1;
-        } else {
-            done.left_out.push(shown(&meta.path));
-        }
+        visit(&meta, root, parts.next().unwrap_or_default(), &mut entry)?;
     }
-    place.map_or(Ok(()), Place::finish)?;
-    Ok(done)
-}
-
-/// Where the entries go: below a new name in a folder that is there.
-struct Place {
-    /// First part of every entry's path.
-    root: Vec<u8>,
-    folder: PathBuf,
-    handle: OwnedFd,
-    name: OsString,
-    /// Folders get their modes and times last, when nothing is made in them any more.
-    folders: Vec<(Vec<u8>, Meta)>,
-    is_root: bool,
-}
-
-impl Place {
-    fn choose(destination: &Path, root: &[u8]) -> io::Result<Self> {
-        let destination = std::path::absolute(destination)?;
-        let (folder, name) = if destination.is_dir() {
-            (destination, OsStr::from_bytes(root).to_owned())
-        } else {
-            let name = destination.file_name().map(OsStr::to_owned);
-            let name = name.ok_or_else(|| io::Error::other("the destination has no name"))?;
-            (destination.parent().unwrap_or(Path::new("/")).to_owned(), name)
-        };
-        if folder.join(&name).symlink_metadata().is_ok() {
-            let text = format!("{} is there already", folder.join(&name).display());
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
-        }
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let handle = rustix::fs::open(&folder, flags, Mode::empty())
-            .map_err(|error| io::Error::other(format!("{}: {error}", folder.display())))?;
-        let is_root = rustix::process::geteuid().is_root();
-        Ok(Self { root: root.to_vec(), folder, handle, name, folders: Vec::new(), is_root })
-    }
-
-    /// Whether it was made.
-    fn make(&mut self, meta: &Meta, rest: &[u8], content: &mut dyn Read) -> io::Result<bool> {
-        let path = self.path(rest);
-        let (parent, name) = self.parent(&path)?;
-        match meta.kind {
-            Kind::Folder => {
-                rustix::fs::mkdirat(&parent, &name, Mode::RWXU)?;
-                self.folders.push((path, meta.clone()));
-                return Ok(true);
-            }
-            Kind::File => return self.file(&parent, &name, meta, content).map(|()| true),
-            Kind::Symlink if !stays_inside(rest, &meta.link) => return Ok(false),
-            Kind::Symlink => rustix::fs::symlinkat(OsStr::from_bytes(&meta.link), &parent, &name)?,
-            Kind::Pipe => rustix::fs::mknodat(&parent, &name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?,
-            Kind::Hardlink => {
-                let inside =
-                    meta.link.strip_prefix(self.root.as_slice()).and_then(|rest| rest.strip_prefix(b"/"));
-                let (from, old) = self.parent(&self.path(inside.unwrap_or_default()))?;
-                rustix::fs::linkat(&from, &old, &parent, &name, AtFlags::empty())?;
-                return Ok(true);
-            }
-        }
-        self.dress(&parent, &name, meta)?;
-        Ok(true)
-    }
-
-    fn file(&self, parent: &OwnedFd, name: &OsStr, meta: &Meta, content: &mut dyn Read) -> io::Result<()> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?);
-        if meta.has_holes {
-            write_with_holes(&mut file, content, meta.size)?;
-        } else {
-            io::copy(content, &mut file)?;
-        }
-        if file.metadata()?.len() != meta.size {
-            return Err(broken(&format!("breaks off in {:?}", shown(&meta.path))));
-        }
-        self.dress(parent, name, meta)
-    }
-
-    /// Owner (where we may), mode, time.
-    fn dress(&self, parent: &OwnedFd, name: &OsStr, meta: &Meta) -> io::Result<()> {
-        if self.is_root {
-            let id = |id: u64| u32::try_from(id).ok();
-            let (user, group) = (id(meta.user).map(Uid::from_raw), id(meta.group).map(Gid::from_raw));
-            rustix::fs::chownat(parent, name, user, group, AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-        if meta.kind != Kind::Symlink {
-            // Who cannot give a file away must not make it run as themselves either.
-            let mode = if self.is_root { meta.mode } else { meta.mode & 0o777 };
-            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
-        }
-        let time = Timespec { tv_sec: i64::try_from(meta.time).unwrap_or(i64::MAX), tv_nsec: 0 };
-        let times = Timestamps { last_access: time, last_modification: time };
-        Ok(rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
-    /// From the inside to the outside, so that a folder's time is not changed by its children.
-    fn finish(self) -> io::Result<()> {
-        for (path, meta) in self.folders.iter().rev() {
-            let (parent, name) = self.parent(path)?;
-            self.dress(&parent, &name, meta)?;
-        }
-        Ok(())
-    }
-
-    fn path(&self, rest: &[u8]) -> Vec<u8> {
-        let name = self.name.as_bytes();
-        if rest.is_empty() { name.to_vec() } else { [name, b"/", rest].concat() }
-    }
-
-    fn parent(&self, path: &[u8]) -> io::Result<(OwnedFd, OsString)> {
-        let path = Path::new(OsStr::from_bytes(path));
-        let name = path.file_name().unwrap_or_default().to_owned();
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let Some(folder) = folder else { return Ok((self.handle.as_fd().try_clone_to_owned()?, name)) };
-        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        Ok((rustix::fs::openat2(&self.handle, folder, flags, Mode::empty(), resolve)?, name))
-    }
-}
-
-/// Whether a link at `rest` below the root leads to something below the root.
-fn stays_inside(rest: &[u8], link: &[u8]) -> bool {
-    let mut depth = rest.iter().filter(|byte| **byte == b'/').count();
-    for part in Path::new(OsStr::from_bytes(link)).components() {
-        match part {
-            Component::RootDir | Component::Prefix(_) => return false,
-            Component::CurDir => {}
-            Component::ParentDir if depth == 0 => return false,
-            Component::ParentDir => depth -= 1,
-            Component::Normal(_) => depth += 1,
-        }
-    }
-    !rest.is_empty()
-}
-
-fn write_with_holes(file: &mut File, content: &mut dyn Read, size: u64) -> io::Result<()> {
-    let mut block = vec![0; 64 * 1024];
-    loop {
-        let mut length = 0;
-        while length < block.len() {
-            match content.read(block.get_mut(length..).unwrap_or_default())? {
-                0 => break,
-                read => length += read,
-            }
-        }
-        let bytes = block.get(..length).unwrap_or_default();
-        if bytes.is_empty() {
-            return if file.stream_position()? == size { file.set_len(size) } else { Ok(()) };
-        }
-        if bytes.iter().all(|byte| *byte == 0) {
-            file.seek(SeekFrom::Current(i64::try_from(length).unwrap_or(0)))?;
-        } else {
-            file.write_all(bytes)?;
-        }
-    }
+    // What follows the end of the tar is taken too, else the sender would think that nobody listens.
+    io::copy(&mut stream.into_inner(), &mut io::sink())?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+    use super::super::entry::Kind;
     use super::*;
 
     fn tar(entries: &[(Meta, &[u8])]) -> Vec<u8> {
@@ -262,6 +138,15 @@ mod tests {
     }
 
     #[test]
+    fn folders_without_an_entry_of_their_own_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let stream = tar(&[(Meta { size: 1, ..entry("logs/containers/web.log", Kind::File, "") }, b"x")]);
+        let target = folder.path().join("l");
+        unpack(stream.as_slice(), &target).unwrap();
+        assert_eq!(std::fs::read(target.join("containers/web.log")).unwrap(), b"x");
+    }
+
+    #[test]
     fn a_stream_that_lies_writes_nothing_elsewhere() {
         let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let out = outside.path().to_str().unwrap();
@@ -278,7 +163,9 @@ mod tests {
             tar(&[(entry("a", Kind::Folder, ""), b""), (entry("a/h", Kind::Hardlink, "b/h"), b"")]),
         ] {
             let target = folder.path().join("t");
-            assert!(unpack(stream.as_slice(), &target).is_err());
+            // What lies below a link that was left out is put where the link would be.
+            let done = unpack(stream.as_slice(), &target);
+            assert!(done.is_err() || done.is_ok_and(|done| done.left_out == ["a/l"]));
             std::fs::remove_dir_all(&target).unwrap();
         }
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);

@@ -48,8 +48,8 @@ pub(super) fn take_in(contents: &mut Contents, incoming: Incoming) -> io::Result
             }
             // What follows the end of the tar is taken too, else the sender would think that nobody listens.
             io::copy(&mut stream.into_inner(), &mut io::sink())?;
-            for path in folder.iter().flat_map(Folder::sockets) {
-                contents.leave_out(format!("{}{key}/{path}", super::VOLUMES), "socket");
+            for (path, what) in folder.iter().flat_map(Folder::left_out) {
+                contents.leave_out(format!("{}{key}/{path}", super::VOLUMES), what);
             }
             Ok(())
         }
@@ -70,7 +70,10 @@ impl Taking<'_> {
             Ok(meta) => meta,
             Err(Unfit::Device) => {
                 let path = self.moved(&entry.path_bytes())?;
-                self.contents.leave_out(shown(&path), "device");
+                // Where the folder is reached, it tells of all that is left out.
+                if self.folder.is_none() {
+                    self.contents.leave_out(shown(&path), "device");
+                }
                 return Ok(());
             }
             Err(Unfit::Broken(error)) => return Err(error),
@@ -84,7 +87,7 @@ impl Taking<'_> {
                 ),
             )
         })?;
-        meta.has_holes =
+        meta.has_holes |=
             meta.size > 0 && self.folder.is_some_and(|folder| folder.has_holes(inside(&meta.path)));
         meta.path = self.moved(&meta.path)?;
         if meta.kind == Kind::Hardlink {
