@@ -12,7 +12,7 @@ use super::output::{fields, note, plain, print, print_json, table, text};
 use super::restore;
 
 /// What is shown of one archive, where it is there.
-const ARCHIVE_KEYS: [&str; 12] = [
+const ARCHIVE_KEYS: [&str; 13] = [
     "id",
     "repo",
     "branch",
@@ -25,6 +25,7 @@ const ARCHIVE_KEYS: [&str; 12] = [
     "pinned",
     "removed_at",
     "removed_reason",
+    "damage",
 ];
 
 pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> Outcome {

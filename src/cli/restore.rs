@@ -46,6 +46,12 @@ pub(super) fn extract(client: &Client, id: &str, path: &str, destination: &Path,
     }
     let unpacked = match (unpacked, streamed) {
         (Ok(unpacked), Ok(())) => unpacked,
+        (_, Err(Failure::Failed(reason))) => {
+            return Err(Failure::Failed(format!(
+                "{reason}; what came until then is in {}; `drey archive verify {id}` tells whether the archive is whole",
+                destination.display()
+            )));
+        }
         (_, Err(failure)) => return Err(failure),
         (Err(error), Ok(())) => return Err(Failure::Failed(format!("{}: {error}", destination.display()))),
     };

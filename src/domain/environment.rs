@@ -192,6 +192,13 @@ impl Environment {
             .map(|restored| restored.archive.as_str())
     }
 
+    /// The archive that it cannot do without: its commit, and until it is filled its data too.
+    pub fn needs_archive(&self) -> Option<&str> {
+        let needing =
+            self.restored.as_ref().filter(|restored| !(restored.is_filled && restored.follows_branch));
+        needing.map(|restored| restored.archive.as_str())
+    }
+
     pub fn has_work(&self) -> bool {
         self.settled_generation < self.generation
     }

@@ -81,6 +81,8 @@ async fn possible(
         )));
     }
     house.ports.archives.check(record).await?;
+    // A commit that came back by a push is kept from now on.
+    house.ports.commits.keep_commit(&record.repo, &record.id, &commit).await?;
     Ok(commit)
 }
 

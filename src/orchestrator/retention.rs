@@ -50,10 +50,10 @@ impl Orchestrator {
         Ok(judge(&archives, &self.archives_in_use().await?, rules, now))
     }
 
-    /// Archives that volumes are still to be filled from.
+    /// Archives that an environment out of them cannot do without.
     pub(super) async fn archives_in_use(&self) -> Result<BTreeSet<String>, StoreError> {
         let live = self.house.store.environments(false).await?;
-        Ok(live.iter().filter_map(Environment::to_fill).map(str::to_owned).collect())
+        Ok(live.iter().filter_map(Environment::needs_archive).map(str::to_owned).collect())
     }
 
     async fn ask_for_removals(&self, verdict: &Verdict) -> Result<(), StoreError> {

@@ -41,16 +41,22 @@ pub(super) async fn list(
     Ok(Json(List { items, next }))
 }
 
-/// The record, and the manifest out of the file; none when the archive was removed.
+/// The record, and the manifest out of the file; none when the archive was removed or its file is damaged, which is
+/// told under `damage`.
 pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let record = keeping::find(&web, &id).await?;
-    let manifest = match record.removed_at {
-        None => web.inner.orchestrator.house().ports.archives.manifest(&record.id).await?,
-        Some(_) => Value::Null,
+    let archives = &web.inner.orchestrator.house().ports.archives;
+    let (manifest, damage) = match record.removed_at {
+        Some(_) => (Value::Null, None),
+        None => match archives.manifest(&record.id).await {
+            Ok(manifest) => (manifest, None),
+            Err(error) => (Value::Null, Some(error.to_string())),
+        },
     };
     let mut shown = json!(record);
     if let Some(shown) = shown.as_object_mut() {
         shown.insert("manifest".to_owned(), manifest);
+        shown.insert("damage".to_owned(), json!(damage));
     }
     Ok(Json(shown))
 }

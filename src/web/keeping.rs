@@ -104,7 +104,7 @@ pub(super) async fn find(web: &Web, id: &str) -> Result<ArchiveRecord, ApiError>
 }
 
 /// The record of an archive that was not removed.
-async fn kept(web: &Web, id: &str) -> Result<ArchiveRecord, ApiError> {
+pub(super) async fn kept(web: &Web, id: &str) -> Result<ArchiveRecord, ApiError> {
     let record = find(web, id).await?;
     match (record.removed_at, record.removed_reason) {
         (None, _) => Ok(record),

@@ -17,12 +17,14 @@ use crate::ports::PortResult;
 use super::Web;
 use super::error::ApiError;
 use super::extract::{Path, Query};
+use super::keeping;
 use super::view::EnvironmentView;
 
 /// Chunks that wait for a slow reader.
 const CHUNKS: usize = 8;
 
 pub(super) async fn restore(State(web): State<Web>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    keeping::kept(&web, &id).await?;
     let submitted = web.inner.orchestrator.restore(&id).await?;
     let Some(environment) = submitted.environment else {
         return Err(ApiError::conflict(submitted.message.unwrap_or_default()));
@@ -53,8 +55,7 @@ pub(super) async fn files(
     Query(query): Query<FilesQuery>,
 ) -> Result<Response, ApiError> {
     let house = web.inner.orchestrator.house().clone();
-    let record = house.store.archive(&id).await?;
-    let record = record.ok_or_else(|| ApiError::not_found(format!("no archive has the id {id}")))?;
+    let record = keeping::kept(&web, &id).await?;
     let (into, mut chunks) = mpsc::channel(CHUNKS);
     let (done, end) = oneshot::channel();
     house.supervisor.clone().spawn("extract", async move {
