@@ -6,9 +6,49 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
 /// Chunks that wait in a channel: a few large ones keep both sides busy.
-pub(super) const WAITING: usize = 8;
-/// Size of the chunks that are sent.
-const CHUNK: usize = 256 * 1024;
+pub(super) const WAITING: usize = 16;
+/// Size of the chunks that are sent: small enough that the allocator has it at hand.
+const CHUNK: usize = 64 * 1024;
+
+/// Reads ahead in a thread of its own, for readers that have work of their own. An error comes in its place.
+pub(super) struct ReadAhead {
+    chunks: std::sync::mpsc::Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+}
+
+impl ReadAhead {
+    pub(super) fn new(mut inner: impl Read + Send + 'static) -> Self {
+        let (sender, chunks) = std::sync::mpsc::sync_channel(WAITING);
+        // Ends with its input, or when nobody takes its chunks any more.
+        std::thread::spawn(move || {
+            loop {
+                let mut chunk = vec![0; CHUNK];
+                let read = inner.read(&mut chunk);
+                let is_last = !matches!(read, Ok(length) if length > 0);
+                let read = read.map(|length| Bytes::from(chunk).slice(..length));
+                if sender.send(read).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self { chunks, rest: Bytes::new() }
+    }
+}
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            match self.chunks.recv() {
+                Ok(chunk) => self.rest = chunk?,
+                Err(_ended) => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.rest.len());
+        let part = self.rest.split_to(length);
+        buffer.get_mut(..length).unwrap_or_default().copy_from_slice(&part);
+        Ok(length)
+    }
+}
 
 /// Reads what is sent; a sent error ends it. Only for threads that may block.
 pub(super) struct ChannelReader {
@@ -76,6 +116,22 @@ impl Write for ChannelWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reading_ahead_changes_nothing() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(CHUNK * 3 + 5).collect();
+        let mut read = Vec::new();
+        ReadAhead::new(io::Cursor::new(bytes.clone())).read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broke off"))
+            }
+        }
+        let error = ReadAhead::new(Broken).read_to_end(&mut read).unwrap_err();
+        assert_eq!(error.to_string(), "broke off");
+    }
 
     #[test]
     fn bytes_go_through_in_order_and_errors_too() {

@@ -15,7 +15,7 @@ use tar::Builder;
 use super::entry::{ATTRIBUTES, Kind, Meta, broken};
 
 /// Read from a file at once.
-const BLOCK: usize = 256 * 1024;
+const BLOCK: usize = 64 * 1024;
 /// Bytes in a unit of `st_blocks` (`stat(2)`).
 const STAT_BLOCK: u64 = 512;
 /// Attributes that belong to the machine and not to the content.

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use tar::Archive;
 
+use super::channel::ReadAhead;
 use super::entry::{Kind, Meta, Unfit, broken};
 use super::index::{self, Fingerprint, Hashing, IndexEntry};
 use super::{INDEX, MANIFEST, failed};
@@ -20,8 +21,6 @@ const BLOCK: usize = 1 << 20;
 
 /// Sees every entry of an archive between its manifest and its index, in their order.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&Meta, &mut dyn Read) -> io::Result<()>;
-
-type Decoder = zstd::Decoder<'static, BufReader<File>>;
 
 /// `manifest.json`, which is the first entry: the rest is not read.
 pub(super) fn manifest(path: &Path) -> PortResult<Value> {
@@ -171,9 +170,9 @@ fn fit(meta: Result<Meta, Unfit>) -> io::Result<Meta> {
     })
 }
 
-fn open(path: &Path) -> io::Result<Archive<Decoder>> {
+fn open(path: &Path) -> io::Result<Archive<ReadAhead>> {
     let file = BufReader::with_capacity(BLOCK, File::open(path)?);
-    Ok(Archive::new(zstd::Decoder::with_buffer(file)?))
+    Ok(Archive::new(ReadAhead::new(zstd::Decoder::with_buffer(file)?)))
 }
 
 pub(super) fn shown(path: &[u8]) -> String {
