@@ -4,7 +4,7 @@ use crate::domain::environment::ArchiveRecord;
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::names::BranchName;
 use crate::domain::stack::Stack;
-use crate::ports::{ArchivedVolume, PortError};
+use crate::ports::{ArchivedVolume, PortError, failpoint};
 use crate::store::StoreError;
 
 use super::failure::Failure;
@@ -99,6 +99,7 @@ impl Run<'_> {
             )));
         }
         self.house.ports.archives.restore(archive, &self.environment.project, &wanted).await?;
+        failpoint("restore.filled");
         self.house.store.mark_filled(self.environment.id).await?;
         self.say(format!("{} volumes are filled from archive {archive}", kept.len()));
         Ok(())

@@ -6,6 +6,7 @@ mod archives;
 mod harness;
 mod images;
 mod jobs;
+mod kills;
 mod logs;
 
 use harness::{World, docker};
