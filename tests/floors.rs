@@ -110,6 +110,20 @@ fn files_are_short() {
     assert!(long.is_empty(), "over {LONGEST_FILE} lines: {}", long.join(", "));
 }
 
+#[test]
+fn every_failpoint_is_in_its_list_and_has_one_place() {
+    let files = sources();
+    let mut places: Vec<&str> = Vec::new();
+    for file in &files {
+        let calls = file.code.split("failpoint(\"").skip(1);
+        places.extend(calls.filter_map(|rest| rest.split('"').next()));
+    }
+    places.sort_unstable();
+    let mut listed = drey::ports::FAILPOINTS.to_vec();
+    listed.sort_unstable();
+    assert_eq!(places, listed);
+}
+
 struct Source {
     /// Below `src/`.
     path: String,

@@ -14,7 +14,7 @@ use super::clock::SystemClock;
 use super::lock::DataDirLock;
 use super::repositories;
 use super::upkeep;
-use super::wiring::{self, Folders, ProxyPorts};
+use super::wiring::{self, Folders, ProxyPorts, Wired};
 use crate::config::Settings;
 use crate::domain::names::RepoName;
 use crate::orchestrator::{House, Orchestrator};
@@ -43,7 +43,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let proxy = Arc::new(Proxy::bind(wiring::proxy(&settings), &supervisor, clock.clone()).await?);
     let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
     let git = Arc::new(wiring::git(&settings)?);
-    let ports = wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), clock)?;
+    let Wired { ports, volumes } =
+        wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), clock)?;
     let house = House {
         store: store.clone(),
         ports,
@@ -53,6 +54,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);
+    upkeep::spawn_sweep(orchestrator.house(), volumes);
     let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);

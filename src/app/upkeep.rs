@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::adapters::git::{GitAdapter, Tidied};
 use crate::domain::names::RepoName;
 use crate::orchestrator::House;
-use crate::ports::PortResult;
+use crate::ports::{PortResult, Volumes};
 use crate::proxy::Proxy;
 
 /// How often visits are written down.
@@ -16,11 +16,28 @@ const HOLDS_EVERY: Duration = Duration::from_secs(3600);
 /// How often mirrors are looked at; tidying one of them that needs it has a pause of its own.
 const MIRRORS_EVERY: Duration = Duration::from_secs(30 * 60);
 
+/// Pause before an engine that did not answer is asked again at the start.
+const SWEEP_AGAIN: Duration = Duration::from_secs(30);
+
 pub(super) fn spawn(house: &Arc<House>, proxy: &Arc<Proxy>, git: &Arc<GitAdapter>) {
     let (this, proxy) = (house.clone(), proxy.clone());
     house.supervisor.spawn("visits", async move { write_visits(&this, &proxy).await });
     let (this, git) = (house.clone(), git.clone());
     house.supervisor.spawn("mirrors", async move { tidy_mirrors(&this, &git).await });
+}
+
+/// Removes once what a killed daemon left on the engine while it copied volumes; an engine that is away is asked again.
+pub(super) fn spawn_sweep(house: &Arc<House>, volumes: Arc<dyn Volumes>) {
+    let draining = house.supervisor.draining();
+    house.supervisor.spawn("carriers", async move {
+        while let Err(error) = volumes.sweep().await {
+            tracing::warn!(%error, "what a former life left of copying volumes cannot be removed yet");
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(SWEEP_AGAIN) => {}
+            }
+        }
+    });
 }
 
 async fn write_visits(house: &House, proxy: &Proxy) {

@@ -21,7 +21,7 @@ use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::retention;
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
-use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits};
+use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits, Volumes};
 use crate::proxy::{ProxySettings, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
@@ -64,19 +64,27 @@ pub(super) struct ProxyPorts {
     pub(super) prober: Arc<dyn Prober>,
 }
 
+/// What is made from the configuration.
+pub(super) struct Wired {
+    pub(super) ports: Ports,
+    /// What reads and fills volumes for the archives.
+    pub(super) volumes: Arc<dyn Volumes>,
+}
+
 pub(super) fn ports(
     settings: &Settings,
     instance: &InstanceId,
     proxy: ProxyPorts,
     git: Arc<GitAdapter>,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<Ports> {
+) -> anyhow::Result<Wired> {
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
     let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
-    let volumes = Arc::new(LocalVolumes::new(volumes));
-    let images = engine.clone();
-    Ok(Ports {
+    let local = Arc::new(LocalVolumes::new(volumes.clone()));
+    let limit = settings.archive.max_volume;
+    let archives = ArchiveAdapter::open(folders.archives, clock.clone(), (local, engine.clone()), limit)?;
+    let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         jobs: engine.clone(),
         engine,
@@ -86,16 +94,12 @@ pub(super) fn ports(
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
-        archives: Arc::new(ArchiveAdapter::open(
-            folders.archives,
-            clock.clone(),
-            (volumes, images),
-            settings.archive.max_volume,
-        )?),
+        archives: Arc::new(archives),
         routes: proxy.routes,
         prober: proxy.prober,
         clock,
-    })
+    };
+    Ok(Wired { ports, volumes })
 }
 
 pub(super) fn engine(settings: &Settings) -> DockerEngine {

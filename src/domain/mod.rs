@@ -13,6 +13,7 @@ pub mod images;
 pub mod jobs;
 pub mod names;
 pub mod observed;
+pub mod patience;
 pub mod plan;
 pub mod policy;
 pub mod readiness;

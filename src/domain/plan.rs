@@ -71,6 +71,37 @@ pub enum Step {
     Release,
 }
 
+impl Step {
+    /// Its kind, whatever it is about.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Build { .. } => "build",
+            Self::Pull { .. } => "pull",
+            Self::CreateNetwork { .. } => "create_network",
+            Self::CreateVolume { .. } => "create_volume",
+            Self::Fill { .. } => "fill",
+            Self::WriteBinds => "write_binds",
+            Self::Hold => "hold",
+            Self::Up { .. } => "up",
+            Self::RunJob { .. } => "run_job",
+            Self::SkipJob { .. } => "skip_job",
+            Self::AwaitReady { .. } => "await_ready",
+            Self::Publish => "publish",
+            Self::PruneBinds => "prune_binds",
+            Self::Withdraw => "withdraw",
+            Self::Stop => "stop",
+            Self::SaveLogs { .. } => "save_logs",
+            Self::Archive { .. } => "archive",
+            Self::RemoveContainer { .. } => "remove_container",
+            Self::RemoveNetwork { .. } => "remove_network",
+            Self::RemoveVolume { .. } => "remove_volume",
+            Self::RemoveImage { .. } => "remove_image",
+            Self::RemoveFiles => "remove_files",
+            Self::Release => "release",
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::environment::{ArchiveRecord, Outcome};
 use crate::domain::event::EventSource;
 use crate::domain::stack::Stack;
-use crate::ports::{ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume};
+use crate::ports::{ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, failpoint};
 use crate::store::EventFilter;
 
 use super::failure::Failure;
@@ -56,12 +56,15 @@ impl Run<'_> {
             documents.push(("model.json".to_owned(), pretty(&stack.document)));
         }
         self.keep_commit(id, record.commit.as_ref()).await?;
+        failpoint("archive.commit_kept");
         let files = self.house.ports.logs.files(environment.id).await?;
         let project = environment.project.clone();
         let parts = ArchiveParts { record, manifest, files, documents, project, volumes, images };
         let written = self.house.ports.archives.write(parts).await?;
+        failpoint("archive.renamed");
         self.say(format!("archive {id}: {} bytes, verified", written.size_bytes));
         store.add_archive(&written).await?;
+        failpoint("archive.recorded");
         self.shop.hold(id, environment.id).await
     }
 

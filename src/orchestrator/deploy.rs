@@ -11,7 +11,7 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest};
+use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, failpoint_after};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -134,6 +134,7 @@ impl Run<'_> {
                     return Err(Failure::Failed(format!("no part of running: {}", planned.step)));
                 }
             }
+            failpoint_after("deploy", &planned.step);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::domain::environment::Environment;
 use crate::domain::event::{Event, EventKind, EventState};
 use crate::domain::fold::{Change, Situation, fold};
 use crate::domain::names::BranchName;
+use crate::ports::failpoint;
 use crate::store::{NewEnvironment, StoreError};
 
 use super::Orchestrator;
@@ -93,7 +94,10 @@ impl Orchestrator {
                     restored_from: archive.clone(),
                     now,
                 };
-                self.house.store.create_environment(new).await.map(Some)
+                failpoint("environment.asked");
+                let made = self.house.store.create_environment(new).await?;
+                failpoint("environment.made");
+                Ok(Some(made))
             }
             (Change::Intend { intent, commit }, Some(environment), _) => {
                 if event.kind.is_push() {

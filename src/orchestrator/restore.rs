@@ -6,7 +6,7 @@ use crate::domain::environment::ArchiveRecord;
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::names::BranchName;
 use crate::domain::stack::Stack;
-use crate::ports::{ArchivedVolume, PortError, Restoring};
+use crate::ports::{ArchivedVolume, PortError, Restoring, failpoint};
 use crate::store::StoreError;
 
 use super::failure::Failure;
@@ -124,6 +124,7 @@ impl Run<'_> {
         }
         let what = Restoring::Volumes { project: &self.environment.project, volumes: &wanted };
         self.house.ports.archives.restore(archive, what).await?;
+        failpoint("restore.filled");
         self.house.store.mark_filled(self.environment.id).await?;
         self.say(format!("{} volumes are filled from archive {archive}", kept.len()));
         Ok(())

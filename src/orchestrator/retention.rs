@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::environment::{ArchiveRecord, Environment, Phase};
 use crate::domain::event::{EventKind, EventSource, NewEvent};
-use crate::domain::names::EnvironmentId;
+use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::retention::{Verdict, judge};
 use crate::store::StoreError;
 
@@ -104,16 +104,20 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// Ours, and wanted by nobody, is only what belongs to an environment that ended without keeping anything: its end
-    /// was cut between file and row, and then asked for otherwise. One that still ends comes back for its own.
+    /// Ours, and wanted by nobody, is what belongs to an environment that ended without keeping anything, or that was
+    /// wanted again: its end was cut between file and row, and nothing is removed before the row. One that still ends
+    /// comes back for its own.
     async fn sweep_orphan(&self, id: &str) -> Result<(), Failure> {
-        let environment = match environment_of(id) {
-            Some(environment) => self.house.store.environment(environment).await?,
+        let environment = match named_by(id) {
+            Some((environment, _)) => self.house.store.environment(environment).await?,
             None => None,
         };
         let environment = environment.filter(|it| id.starts_with(&format!("{}-{}-", it.slug, it.id)));
+        let newest = environment.as_ref().map(|it| it.run_generation);
+        let was_given_up = named_by(id).map(|(_, generation)| generation) < newest;
         match environment.map(|environment| environment.phase) {
             Some(Phase::Destroyed) => self.remove_leftover(id).await,
+            Some(_) if was_given_up => self.remove_leftover(id).await,
             Some(phase) if !phase.is_over() => {}
             Some(_) | None => tracing::warn!(
                 archive.id = id,
@@ -129,7 +133,9 @@ fn lost<'a>(kept: &'a [ArchiveRecord], files: &[String]) -> Vec<&'a ArchiveRecor
     kept.iter().filter(|archive| files.binary_search(&archive.id).is_err()).collect()
 }
 
-/// The environment that an archive's id names: `<slug>-<environment>-<generation>`.
-fn environment_of(id: &str) -> Option<EnvironmentId> {
-    id.rsplit('-').nth(1)?.parse().ok().map(EnvironmentId)
+/// What an archive's id names: `<slug>-<environment>-<generation>`.
+fn named_by(id: &str) -> Option<(EnvironmentId, Generation)> {
+    let mut parts = id.rsplit('-');
+    let generation = parts.next()?.parse().ok().map(Generation)?;
+    Some((parts.next()?.parse().ok().map(EnvironmentId)?, generation))
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::environment::{DeploymentState, Environment, Intent, Phase};
 use crate::domain::event::{EventKind, EventSource};
 use crate::domain::names::EnvironmentId;
+use crate::domain::patience;
 use crate::domain::plan::Plan;
 use crate::ports::{LogLine, LogSink};
 use crate::store::{StateChange, StoreError};
@@ -164,6 +165,7 @@ impl Run<'_> {
             self.say(format!("what was started could not be removed yet: {failure}"));
         }
         self.board.release(self.environment.id);
+        let reason = self.with_next_try(reason).await?;
         let change = StateChange { phase, reason, serving: None, running_commit: None, settled: true };
         match self.change(change).await {
             Ok(environment) => self.board.refresh(&environment).await,
@@ -174,6 +176,19 @@ impl Run<'_> {
             self.ask_for_a_look().await?;
         }
         Ok(())
+    }
+
+    /// What becomes of an end that failed.
+    async fn with_next_try(&self, reason: Option<String>) -> Result<Option<String>, Failure> {
+        let (Some(reason), Intent::End { .. }) = (&reason, &self.environment.intent) else {
+            return Ok(reason);
+        };
+        let history = self.house.store.deployments(self.environment.id).await?;
+        let pause = patience::pause(patience::failures(&history, self.environment.run_generation));
+        // The last lines of a job stand for themselves.
+        let joint = if reason.contains('\n') { "\n\n" } else { "; " };
+        let seconds = pause.as_secs();
+        Ok(Some(format!("{reason}{joint}the environment stays, and its end is tried again in {seconds} s")))
     }
 
     /// The branch vanished between the push and the fetch: a deletion whose message was lost or is on its way.

@@ -3,7 +3,7 @@
 use crate::domain::environment::{Outcome, Phase};
 use crate::domain::plan::Step;
 use crate::domain::reconcile::{self, EndFacts};
-use crate::ports::{LogRange, Resource};
+use crate::ports::{LogRange, PortError, Resource, failpoint_after};
 use crate::store::StateChange;
 
 use super::failure::Failure;
@@ -24,6 +24,7 @@ impl Run<'_> {
         self.board.show(&environment, None).await;
         for planned in &plan.steps {
             self.end_step(&planned.step, outcome, archive).await?;
+            failpoint_after("end", &planned.step);
         }
         Ok(())
     }
@@ -33,7 +34,7 @@ impl Run<'_> {
         let store = &self.house.store;
         let archive = archive.then(|| self.environment.archive_id());
         let archived = match &archive {
-            Some(archive) => store.archive(archive).await?.is_some_and(|record| record.removed_at.is_none()),
+            Some(archive) => self.is_archived(archive).await?,
             None => false,
         };
         Ok(EndFacts {
@@ -48,6 +49,23 @@ impl Run<'_> {
         })
     }
 
+    /// Whether a try before this one came as far as the archive. Its file is read again: what is removed next is nowhere
+    /// else, and a part of it may be gone already, so that a damaged one is not written anew by itself.
+    async fn is_archived(&self, archive: &str) -> Result<bool, Failure> {
+        let Some(record) = self.house.store.archive(archive).await? else { return Ok(false) };
+        if record.removed_at.is_some() {
+            return Ok(false);
+        }
+        match self.house.ports.archives.check(&record).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => Err(Failure::Failed(format!(
+                "{error}; nothing more is removed: `drey env deploy` brings back what is left, `drey env destroy` \
+                 gives it up"
+            ))),
+        }
+    }
+
     async fn end_step(&self, step: &Step, outcome: Outcome, archive: bool) -> Result<(), Failure> {
         let engine = &self.house.ports.engine;
         let id = self.environment.id;
@@ -59,10 +77,7 @@ impl Run<'_> {
             Step::Stop => {
                 self.house.ports.stacks.stop(&self.environment.project, STOP_TIMEOUT, &*self.log).await?;
             }
-            Step::SaveLogs { container, name } => {
-                let sink = self.house.ports.logs.container(id, name, container);
-                engine.logs(container, LogRange::All, &*sink).await?;
-            }
+            Step::SaveLogs { container, name } => self.save_logs(container, name).await?,
             Step::Archive { id } => self.archive(id, outcome).await?,
             Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
             Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
@@ -83,6 +98,15 @@ impl Run<'_> {
             | Step::PruneBinds => return Err(Failure::Failed(format!("no part of ending: {step}"))),
         }
         Ok(())
+    }
+
+    async fn save_logs(&self, container: &str, name: &str) -> Result<(), Failure> {
+        let sink = self.house.ports.logs.container(self.environment.id, name, container);
+        match self.house.ports.engine.logs(container, LogRange::All, &*sink).await {
+            // Gone since it was observed, as a carrier is that a killed life left: it has no log any more.
+            Err(PortError::NotFound(_)) => Ok(()),
+            saved => Ok(saved?),
+        }
     }
 
     async fn withdraw(&self, archive: bool) -> Result<(), Failure> {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::domain::environment::{Intent, Phase};
+use crate::domain::environment::{Deployment, Intent, Phase};
 use crate::domain::event::{EventKind, EventSource, NewEvent};
-use crate::domain::names::ProjectName;
+use crate::domain::names::{Generation, ProjectName};
+use crate::domain::patience;
 use crate::store::StoreError;
 
 use super::Orchestrator;
@@ -15,8 +16,8 @@ use super::Orchestrator;
 const DUE_EVERY: Duration = Duration::from_secs(1);
 /// How often unsettled events are taken up again; longer than folding one ever takes.
 const PENDING_EVERY: Duration = Duration::from_secs(15);
-/// How often an end that failed is tried again: nothing is removed before it is archived, so it has to get through.
-const STUCK_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether an end that failed is to be tried again; `domain::patience` says when.
+const STUCK_EVERY: Duration = Duration::from_secs(5);
 /// How often archives are looked through for what is too old or too much.
 const RETAIN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Pause before the engine's event stream is opened again after it ended.
@@ -38,7 +39,18 @@ impl Orchestrator {
         });
         let this = self.clone();
         self.house.supervisor.spawn("stuck", async move {
-            this.every(STUCK_EVERY, |orchestrator| async move { orchestrator.try_ends_again().await }).await;
+            // At the start at once: somebody may have restarted drey because the way is free now.
+            if let Err(error) = this.try_ends_again(|_, _| true).await {
+                tracing::error!(%error, "the database does not answer");
+            }
+            this.every(STUCK_EVERY, |orchestrator| async move {
+                let now = orchestrator.house.ports.clock.now();
+                let is_due = |history: &[Deployment], run| {
+                    patience::next_try(history, run).is_none_or(|next| next <= now)
+                };
+                orchestrator.try_ends_again(is_due).await
+            })
+            .await;
         });
         let this = self.clone();
         self.house.supervisor.spawn("retention", async move {
@@ -72,11 +84,16 @@ impl Orchestrator {
         Ok(())
     }
 
-    async fn try_ends_again(&self) -> Result<(), StoreError> {
+    /// Nothing is removed before it is archived, so an end has to get through.
+    async fn try_ends_again(
+        &self,
+        is_due: impl Fn(&[Deployment], Generation) -> bool,
+    ) -> Result<(), StoreError> {
         for environment in self.house.store.environments(false).await? {
             if let Intent::End { archive, .. } = environment.intent
                 && environment.phase == Phase::Failed
                 && !environment.has_work()
+                && is_due(&self.house.store.deployments(environment.id).await?, environment.run_generation)
             {
                 let kind = EventKind::EndRequested { branch: environment.branch, archive };
                 let (source, repo) = (EventSource::Timer, environment.repo);

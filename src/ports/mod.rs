@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod failpoint;
 mod git;
 mod images;
 mod jobs;
@@ -15,6 +16,7 @@ mod workspace;
 
 pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
+pub use failpoint::{FAILPOINTS, failpoint, failpoint_after};
 pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use images::{ByteStream, ImageStore};
 pub use jobs::{JobEnd, JobRequest, Jobs};

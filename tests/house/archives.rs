@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drey::domain::environment::{ArchiveRecord, Phase, RemovalReason};
+use drey::domain::environment::{ArchiveRecord, Outcome, Phase, RemovalReason};
 use drey::domain::event::{Event, EventKind, EventSource, EventState};
 use drey::store::{ArchiveFilter, EventFilter};
 use serde_json::{Value, json};
@@ -248,6 +248,68 @@ async fn images_go_with_the_environment_unless_there_is_a_budget_for_them() {
         house.remove(&second).await;
         assert_eq!(built_images(&house), Vec::<String>::new());
         assert!(house.world.with(|inside| inside.commits.contains_key(&sha('d'))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_more_is_removed_where_the_recorded_archive_is_not_what_was_written() {
+    in_house(|house| async move {
+        house.begin().await;
+        house.world.with(|inside| inside.archive_fails = true);
+        house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: true }).await;
+        let stuck = house.reaches("feature/x", Phase::Failed).await;
+        let things = house.things_on_the_engine();
+        house.world.with(|inside| inside.archive_fails = false);
+        // As a try leaves it that was killed behind the row, and a disk that lost the file.
+        let record = ArchiveRecord {
+            id: stuck.archive_id(),
+            environment: stuck.id,
+            repo: stuck.repo.clone(),
+            branch: stuck.branch.clone(),
+            slug: stuck.slug.clone(),
+            commit: stuck.commit.clone(),
+            outcome: Outcome::Manual,
+            created_at: stuck.updated_at,
+            size_bytes: 1,
+            verified_at: Some(stuck.updated_at),
+            sha256: None,
+            pinned: false,
+            removed_at: None,
+            removed_reason: None,
+        };
+        house.orchestrator.house().store.add_archive(&record).await.unwrap();
+        house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: true }).await;
+        eventually("it is told", || async {
+            let environment = house.environment("feature/x").await.unwrap();
+            environment.reason.is_some_and(|reason| reason.contains("nothing more is removed"))
+        })
+        .await;
+        assert_eq!(house.things_on_the_engine(), things);
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Ready).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_file_of_an_end_that_was_given_up_goes_and_one_that_is_younger_than_the_database_stays() {
+    in_house(|house| async move {
+        house.begin().await;
+        house.world.with(|inside| inside.archive_fails = true);
+        house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: true }).await;
+        let given_up = house.reaches("feature/x", Phase::Failed).await.archive_id();
+        house.world.with(|inside| inside.archive_fails = false);
+        house.push("feature/x").await;
+        let present = house.reaches("feature/x", Phase::Ready).await;
+        let younger = format!("{}-{}-{}", present.slug, present.id, present.run_generation.0 + 5);
+        house.world.with(|inside| {
+            inside.archives.extend([&given_up, &younger].map(|id| (id.clone(), json!({}))));
+        });
+        let house = house.restart().await;
+        eventually("the leftover is removed", || async { !house.files().0.contains(&given_up) }).await;
+        assert!(house.files().0.contains(&younger));
+        house.reaches("feature/x", Phase::Ready).await;
     })
     .await;
 }

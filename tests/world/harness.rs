@@ -1,6 +1,7 @@
 //! A daemon of its own on the real engine, a bare repository with its hook, and eyes: curl and docker.
 
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -79,23 +80,44 @@ impl World {
     }
 
     pub(crate) fn start(&mut self) {
+        self.spawn(&[]);
+        self.eventually("the daemon answers", 30, || self.answers());
+    }
+
+    /// Starts a daemon that ends itself at the place (`drey::ports::FAILPOINTS`), maybe before it answers.
+    pub(crate) fn start_to_die_at(&mut self, place: &str) {
+        self.spawn(&[("DREY_FAILPOINT", place)]);
+    }
+
+    fn spawn(&mut self, variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_drey"))
             .args(["serve", "--config", &self.path("drey.toml")])
+            .envs(variables.iter().copied())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
         self.daemon = Some(child);
-        self.eventually("the daemon answers", 30, || {
-            let url = format!("http://127.0.0.1:{}/readyz", self.http);
-            curl(&["-sf", &url]).is_some_and(|output| output.status.success())
-        });
+    }
+
+    pub(crate) fn answers(&self) -> bool {
+        let url = format!("http://127.0.0.1:{}/readyz", self.http);
+        curl(&["-sf", &url]).is_some_and(|output| output.status.success())
+    }
+
+    /// Whether the daemon was killed: by itself, or by [`Self::kill`].
+    pub(crate) fn is_killed(&mut self) -> bool {
+        let Some(daemon) = &mut self.daemon else { return true };
+        let Some(status) = daemon.try_wait().unwrap() else { return false };
+        assert_eq!(status.signal(), Some(9), "it ended in another way");
+        self.daemon = None;
+        true
     }
 
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
-        let mut daemon = self.daemon.take().unwrap();
+        let Some(mut daemon) = self.daemon.take() else { return };
         daemon.kill().unwrap();
         daemon.wait().unwrap();
     }

@@ -3,9 +3,11 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod archives;
+mod full;
 mod harness;
 mod images;
 mod jobs;
+mod kills;
 mod logs;
 
 use harness::{World, docker};

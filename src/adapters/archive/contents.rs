@@ -12,6 +12,7 @@ use tar::Builder;
 use super::INDEX;
 use super::entry::{Kind, Meta};
 use super::index::{Hashing, IndexEntry, LeftOut, Spool};
+use crate::ports::failpoint;
 
 /// Near the disk's speed.
 const LEVEL: i32 = 1;
@@ -82,6 +83,7 @@ impl Contents {
         Meta::document(INDEX, length, self.seconds).append(&mut self.tar, index)?;
         let mut file = self.tar.into_inner()?.finish()?;
         file.flush()?;
+        failpoint("archive.written");
         file.file.get_ref().sync_all()?;
         Ok(Finished { size: file.size, sha256: hex::encode(file.digest.finalize()) })
     }

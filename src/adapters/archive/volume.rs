@@ -11,7 +11,7 @@ use super::contents::Contents;
 use super::entry::{Kind, Meta, Unfit, broken};
 use super::folder::Folder;
 use super::read::shown;
-use crate::ports::VOLUME_ROOT;
+use crate::ports::{VOLUME_ROOT, failpoint};
 
 /// A volume that is to go into the archive.
 pub(super) struct Incoming {
@@ -45,6 +45,7 @@ pub(super) fn take_in(contents: &mut Contents, incoming: Incoming) -> io::Result
             let mut taking = Taking { contents, key: &key, folder: folder.as_ref(), left: limit, limit };
             for entry in stream.entries()? {
                 taking.entry(&mut entry?)?;
+                failpoint("archive.half_written");
             }
             // What follows the end of the tar is taken too, else the sender would think that nobody listens.
             io::copy(&mut stream.into_inner(), &mut io::sink())?;

@@ -12,7 +12,7 @@ use super::entry::is_safe;
 use super::index::Spool;
 use super::volume::{self, Incoming};
 use super::{INDEX, MANIFEST, UNFINISHED, failed, read};
-use crate::ports::{ArchiveParts, PortError, PortResult};
+use crate::ports::{ArchiveParts, PortError, PortResult, failpoint};
 
 /// Nothing but a whole and verified file ever has the name `path`.
 pub(super) fn write(
@@ -22,10 +22,11 @@ pub(super) fn write(
 ) -> PortResult<Finished> {
     check_paths(parts)?;
     let unfinished = Unfinished::beside(path, "");
-    let spool = Spool::create(Unfinished::name(path, ".index"))
-        .map_err(|error| failed("cannot write", path, &error))?;
+    let spool =
+        Spool::create(Unfinished::name(path, ".index")).map_err(|error| cannot_write(path, &error))?;
     let finished = fill(&unfinished.0, spool, parts, volumes)?;
     read::verify(&unfinished.0)?;
+    failpoint("archive.verified");
     fs::rename(&unfinished.0, path)
         .and_then(|()| File::open(path.parent().unwrap_or(path))?.sync_all())
         .map_err(|error| failed("cannot finish", path, &error))?;
@@ -74,13 +75,24 @@ fn check_paths(parts: &ArchiveParts) -> PortResult<()> {
     Ok(())
 }
 
+/// A full disk is not full for seconds only: it is told at once, and the end as a whole is tried again.
+fn cannot_write(path: &Path, error: &io::Error) -> PortError {
+    if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return failed("cannot write", path, error);
+    }
+    PortError::Permanent(format!(
+        "archive: the disk is full, {} cannot be written: {error}; make room there (`drey archive remove`)",
+        path.display()
+    ))
+}
+
 fn fill(
     unfinished: &Path,
     spool: Spool,
     parts: &ArchiveParts,
     mut volumes: mpsc::Receiver<Incoming>,
 ) -> PortResult<Finished> {
-    let told = |error: &io::Error| failed("cannot write", unfinished, error);
+    let told = |error: &io::Error| cannot_write(unfinished, error);
     let seconds = u64::try_from(parts.record.created_at.as_millis() / 1000).unwrap_or(0);
     let mut contents = Contents::begin(unfinished, spool, seconds).map_err(|error| told(&error))?;
     let manifest = serde_json::to_vec_pretty(&parts.manifest).map_err(|error| told(&error.into()))?;

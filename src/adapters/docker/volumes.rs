@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::observe::{ONEOFF_LABEL, PROJECT_LABEL};
 use super::{CALL_LIMIT, DockerEngine, call, checked_name, error, images, limited, resources};
 use crate::domain::names::{InstanceId, ProjectName};
-use crate::ports::{Outgoing, PortResult, VOLUME_ROOT, VolumeFacts, Volumes};
+use crate::ports::{Outgoing, PortResult, VOLUME_ROOT, VolumeFacts, Volumes, failpoint};
 
 /// Longest copy of one volume, in or out.
 const COPY_LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
@@ -103,6 +103,7 @@ impl Volumes for DockerVolumes {
 
     async fn read(&self, project: &ProjectName, volume: &str, into: Outgoing) -> PortResult<()> {
         let carrier = self.carry(project, volume, true).await?;
+        failpoint("archive.carrier_made");
         let what = format!("copy of volume {volume}");
         let client = self.client()?;
         let copied = limited(&what, COPY_LIMIT, download(&client, &carrier, into)).await;
@@ -116,6 +117,7 @@ impl Volumes for DockerVolumes {
         from: mpsc::Receiver<Bytes>,
     ) -> PortResult<()> {
         let carrier = self.carry(project, volume, false).await?;
+        failpoint("restore.carrier_made");
         let what = format!("copy of volume {volume}");
         let client = self.client()?;
         let copied = limited(&what, COPY_LIMIT, upload(&client, &carrier, from)).await;
@@ -157,7 +159,11 @@ async fn download(client: &Docker, carrier: &str, into: Outgoing) -> PortResult<
 
 async fn upload(client: &Docker, carrier: &str, from: mpsc::Receiver<Bytes>) -> PortResult<()> {
     let options = UploadToContainerOptionsBuilder::new().path("/").build();
-    let chunks = stream::unfold(from, async |mut from| from.recv().await.map(|chunk| (chunk, from)));
+    let chunks = stream::unfold(from, async |mut from| {
+        let chunk = from.recv().await?;
+        failpoint("restore.half_filled");
+        Some((chunk, from))
+    });
     let upload = client.upload_to_container(carrier, Some(options), bollard::body_stream(chunks));
     upload.await.map_err(|failure| error::map(carrier, failure))
 }

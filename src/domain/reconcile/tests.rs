@@ -232,6 +232,33 @@ fn nothing_goes_before_it_is_archived() {
 }
 
 #[test]
+fn whatever_is_there_an_end_that_keeps_something_removes_nothing_before_its_archive() {
+    let removes = |step: &Step| step.word().starts_with("remove_") || *step == Step::Release;
+    let archives = |step: &Step| matches!(step, Step::Archive { .. });
+    for bits in 0..64_u8 {
+        let has = |bit: u8| bits & (1 << bit) != 0;
+        let mut observed = applied().0;
+        let keep = |there: bool| usize::from(there) * 9;
+        observed.containers.truncate(keep(has(0)));
+        observed.networks.truncate(keep(has(1)));
+        observed.volumes.truncate(keep(has(2)));
+        let facts = EndFacts {
+            serving: has(3),
+            archive: Some("feature-x-1".into()),
+            archived: has(4),
+            images: vec!["drey/shop/web:1".into()],
+            has_files: has(5),
+            ..EndFacts::default()
+        };
+        let steps: Vec<Step> = end(&observed, &facts).steps.into_iter().map(|planned| planned.step).collect();
+        let first_removed = steps.iter().position(removes).unwrap();
+        let archived = steps.iter().position(archives);
+        assert_eq!(archived.is_none(), facts.archived, "{bits:b}");
+        assert!(archived.is_none_or(|archived| archived < first_removed), "{bits:b}: {steps:?}");
+    }
+}
+
+#[test]
 fn images_are_built_once_and_again_only_by_force() {
     let needs = [
         ImageNeed::Built { service: "web".into(), tag: "drey/shop/web:1".into() },

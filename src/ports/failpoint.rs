@@ -1,0 +1,103 @@
+//! Places at which a test ends the daemon as `kill -9` would: between one outside action and the next.
+//!
+//! `DREY_FAILPOINT=archive.renamed` ends it at that place, `archive.half_written:20` when it comes there for the
+//! twentieth time. Builds without debug assertions have no such places and read no variable.
+//!
+//! A new place is one line where the outside was just spoken to, `failpoint("area.what_was_done")`, and its name in
+//! [`FAILPOINTS`]. After each step of a plan there is a place without that: [`failpoint_after`].
+
+use crate::domain::plan::Step;
+
+/// Every place by its name, in the order in which they are come by. `tests/floors.rs` compares it with the source.
+pub const FAILPOINTS: &[&str] = &[
+    // An event is durable; the environment that it asks for is not there. Then: it is, and the event is not settled.
+    "environment.asked",
+    "environment.made",
+    // The mirror keeps the commit, nothing else is kept yet.
+    "archive.commit_kept",
+    // A volume is about to be read; each entry of it that is packed; all of it is packed, not yet on the disk.
+    "archive.carrier_made",
+    "archive.half_written",
+    "archive.written",
+    // It was read back, and has its temporary name; its own name, and no row; its row.
+    "archive.verified",
+    "archive.renamed",
+    "archive.recorded",
+    // A volume is about to be filled; each chunk that the engine takes; all is in, and nobody wrote that down.
+    "restore.carrier_made",
+    "restore.half_filled",
+    "restore.filled",
+];
+
+/// Ends the process if a test wants it ended here.
+#[inline]
+pub fn failpoint(place: &str) {
+    #[cfg(debug_assertions)]
+    armed::reached(|name| name == place);
+    #[cfg(not(debug_assertions))]
+    let _: &str = place;
+}
+
+/// As [`failpoint`], by the name `<plan>.<step>`: `end.remove_volume`, `deploy.up`.
+#[inline]
+pub fn failpoint_after(plan: &str, step: &Step) {
+    #[cfg(debug_assertions)]
+    armed::reached(|name| name.split_once('.') == Some((plan, step.word())));
+    #[cfg(not(debug_assertions))]
+    let _: (&str, &Step) = (plan, step);
+}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    const VARIABLE: &str = "DREY_FAILPOINT";
+
+    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+
+    struct Armed {
+        place: String,
+        /// So many times it is still passed, this one counted.
+        left: AtomicU32,
+    }
+
+    pub(super) fn reached(is_here: impl Fn(&str) -> bool) {
+        let Some(armed) = ARMED.get_or_init(read) else { return };
+        if is_here(&armed.place) && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            tracing::warn!(failpoint = armed.place, "ended by a failpoint");
+            // Neither a destructor nor an exit handler may run, nor a core be written.
+            kill_process(getpid(), Signal::KILL).ok();
+            std::process::abort();
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only a test sets it, only a debug build reads it: no setting of the daemon"
+    )]
+    fn read() -> Option<Armed> {
+        parse(&std::env::var(VARIABLE).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Armed> {
+        let (place, count) = text.split_once(':').unwrap_or((text, "1"));
+        let left = count.parse().ok().filter(|count| *count > 0)?;
+        Some(Armed { place: place.to_owned(), left: AtomicU32::new(left) })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_place_may_have_a_count() {
+            let of = |text| parse(text).map(|armed| (armed.place, armed.left.into_inner()));
+            assert_eq!(of("archive.written"), Some(("archive.written".to_owned(), 1)));
+            assert_eq!(of("end.stop:3"), Some(("end.stop".to_owned(), 3)));
+            assert_eq!((of("end.stop:0"), of("end.stop:x")), (None, None));
+        }
+    }
+}
