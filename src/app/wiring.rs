@@ -81,9 +81,12 @@ pub(super) fn ports(
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
     let volumes = Arc::new(DockerVolumes::new(engine.clone(), instance.clone()));
-    let local = Arc::new(LocalVolumes::new(volumes.clone()));
+    let copied: Arc<dyn Volumes> = match settings.archive.direct {
+        true => Arc::new(LocalVolumes::new(volumes.clone())),
+        false => volumes.clone(),
+    };
     let limit = settings.archive.max_volume;
-    let archives = ArchiveAdapter::open(folders.archives, clock.clone(), (local, engine.clone()), limit)?;
+    let archives = ArchiveAdapter::open(folders.archives, clock.clone(), (copied, engine.clone()), limit)?;
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         jobs: engine.clone(),

@@ -21,6 +21,8 @@ pub struct Archive {
     pub max_size: Option<u64>,
     /// Bytes that the files of one volume may have, holes counted; more is not archived.
     pub max_volume: u64,
+    /// Volumes are read and filled in their folder where this daemon reaches it; else always by the engine.
+    pub direct: bool,
     /// The images that drey built go into the archive.
     pub images: bool,
     /// Bytes of images that drey built and that stay on the engine for archives.
@@ -42,6 +44,7 @@ impl Archive {
             keep,
             max_size,
             max_volume: section.size("max_volume").unwrap_or(DEFAULT_MAX_VOLUME),
+            direct: section.flag("direct").unwrap_or(true),
             images: section.flag("images").unwrap_or(false),
             image_budget: section.size("image_budget").unwrap_or(0),
         };

@@ -45,18 +45,20 @@ fn archives_are_kept_for_ninety_days_unless_it_is_said_otherwise() {
         keep: days(90),
         max_size: Some(50_000_000_000),
         max_volume: 50_000_000_000,
+        direct: true,
         images: false,
         image_budget: 0,
     };
     assert_eq!(archive("").unwrap(), default);
     let given = archive(
-        "keep = \"7d\"\nmax_size = \"2GiB\"\nmax_volume = \"1GB\"\nimages = true\nimage_budget = \"10GB\"",
+        "keep = \"7d\"\nmax_size = \"2GiB\"\nmax_volume = \"1GB\"\nimages = true\ndirect = false\nimage_budget = \"10GB\"",
     )
     .unwrap();
     let read = Archive {
         keep: days(7),
         max_size: Some(2 << 30),
         max_volume: 1_000_000_000,
+        direct: false,
         images: true,
         image_budget: 10_000_000_000,
     };

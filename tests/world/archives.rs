@@ -63,37 +63,47 @@ fn archive(world: &World, branch: &str) -> String {
 
 #[test]
 fn a_restored_branch_has_its_address_and_every_byte_back() {
-    let world = World::new("restored", &[("compose.yaml", COMPOSE)]);
-    world.push("kept/whole", &[("one.txt", "kept")]);
-    world.reaches("kept/whole", "ready");
-    shell(&world, "kept/whole", ODD);
-    shell(&world, "kept/whole", "echo second > /data/index.html");
-    let before = shell(&world, "kept/whole", LIST);
+    every_byte_comes_back(&World::new("restored", &[("compose.yaml", COMPOSE)]), "whole");
+}
+
+#[test]
+fn the_engine_gives_every_byte_back_too() {
+    let files = [("compose.yaml", COMPOSE)];
+    every_byte_comes_back(&World::configured("carried", &files, "[archive]\ndirect = false\n"), "carried");
+}
+
+fn every_byte_comes_back(world: &World, word: &str) {
+    let (branch, slug) = (format!("kept/{word}"), format!("kept-{word}"));
+    world.push(&branch, &[("one.txt", "kept")]);
+    world.reaches(&branch, "ready");
+    shell(world, &branch, ODD);
+    shell(world, &branch, "echo second > /data/index.html");
+    let before = shell(world, &branch, LIST);
     assert!(before.lines().count() > 1500, "{}", before.lines().count());
-    world.drey(&["env", "archive", &format!("{REPO}/kept/whole")]).unwrap();
-    let id = archive(&world, "kept/whole");
-    world.eventually("nothing is left", 20, || world.things("kept/whole").is_empty());
+    world.drey(&["env", "archive", &format!("{REPO}/{branch}")]).unwrap();
+    let id = archive(world, &branch);
+    world.eventually("nothing is left", 20, || world.things(&branch).is_empty());
 
     world.drey(&["archive", "verify", &id]).unwrap();
     let told = world.drey(&["archive", "restore", &id, "--wait"]).unwrap();
-    assert!(told.contains("https://kept-whole.world.localhost"), "{told}");
-    let after = shell(&world, "kept/whole", LIST);
+    assert!(told.contains(&format!("https://{slug}.world.localhost")), "{told}");
+    let after = shell(world, &branch, LIST);
     let differing = before.lines().zip(after.lines()).find(|(before, after)| before != after);
     assert_eq!((differing, after.lines().count()), (None, before.lines().count()));
-    world.serves("kept-whole", "second");
+    world.serves(&slug, "second");
     let volume = docker(&["volume", "ls", "-q"]);
-    let volume = volume.lines().find(|name| name.ends_with("kept-whole_data")).unwrap();
+    let volume = volume.lines().find(|name| name.ends_with(&format!("{slug}_data"))).unwrap();
     let folder = docker(&["volume", "inspect", "-f", "{{.Mountpoint}}", volume]);
     let sparse = std::fs::metadata(Path::new(folder.trim()).join("sparse")).unwrap();
     assert!(sparse.blocks() * 512 < 1 << 20, "{} blocks", sparse.blocks());
 
     // Neither the merge that is past nor the branch that is gone ends it; a person does.
-    world.git(&["push", "-q", "origin", ":kept/whole"]);
-    world.push("kept/other", &[("two.txt", "other")]);
-    world.reaches("kept/other", "ready");
-    assert_eq!(world.environment("kept/whole").unwrap()["phase"], "ready");
-    world.drey(&["env", "destroy", &format!("{REPO}/kept/whole")]).unwrap();
-    world.eventually("nothing is left", 20, || world.things("kept/whole").is_empty());
+    world.git(&["push", "-q", "origin", &format!(":{branch}")]);
+    world.push(&format!("{branch}-other"), &[("two.txt", "other")]);
+    world.reaches(&format!("{branch}-other"), "ready");
+    assert_eq!(world.environment(&branch).unwrap()["phase"], "ready");
+    world.drey(&["env", "destroy", &format!("{REPO}/{branch}")]).unwrap();
+    world.eventually("nothing is left", 20, || world.things(&branch).is_empty());
     world.drey(&["archive", "verify", &id]).unwrap();
 }
 

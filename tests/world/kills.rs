@@ -77,7 +77,8 @@ fn kills_while_archiving_and_restoring_leave_a_whole_environment_or_a_verified_a
         ("web/Dockerfile", "FROM drey-demo/tiny:1\nCOPY page /page\n"),
         ("web/page", "page\n"),
     ];
-    let mut kills = Kills { world: World::new("kills", &files), lives: 0 };
+    let mut kills =
+        Kills { world: World::configured("kills", &files, "[archive]\ndirect = false\n"), lives: 0 };
     let (begin, mut places, mut done) = (Instant::now(), 0, 0);
     for place in chosen() {
         let mut here = 0;
