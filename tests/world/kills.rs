@@ -68,7 +68,7 @@ const RESTORING: &[&str] = &[
     "deploy.publish",
 ];
 /// Places a day, unless all are asked for.
-const A_DAY: usize = 4;
+const A_DAY: usize = 3;
 
 #[test]
 fn kills_while_archiving_and_restoring_leave_a_whole_environment_or_a_verified_archive() {
