@@ -156,6 +156,7 @@ pub(super) enum ArchiveCommand {
     Show { id: String },
     /// Make an environment out of it: the same data, and the same address unless that is taken
     Restore {
+        /// As `drey archive list` shows it
         id: String,
         /// Show the log, and exit 0 only when it is ready
         #[arg(long)]
@@ -163,7 +164,9 @@ pub(super) enum ArchiveCommand {
     },
     /// Take one file or folder out of it, for instance volumes/data
     Extract {
+        /// As `drey archive list` shows it
         id: String,
+        /// A file, or a folder with all below
         #[arg(value_name = "PATH_IN_ARCHIVE")]
         path: String,
         /// A new path, or a folder to put it into

@@ -42,16 +42,23 @@ impl Client {
         })
     }
 
+    /// The body of an answer that is no refusal.
+    async fn body(&self, path: &str) -> Result<Incoming, Failure> {
+        let response = self.send(Method::GET, path, None).await?;
+        let status = response.status();
+        let body = response.into_body();
+        if !status.is_success() {
+            let bytes = body.collect().await.map_err(failed)?.to_bytes();
+            refused(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null))?;
+            return Err(failed("it has no content"));
+        }
+        Ok(body)
+    }
+
     /// Text as it comes, piece by piece.
     pub(super) fn stream(&self, path: &str, mut each: impl FnMut(&str)) -> Result<(), Failure> {
         block_on(async {
-            let response = self.send(Method::GET, path, None).await?;
-            let status = response.status();
-            let mut body = response.into_body();
-            if !status.is_success() {
-                let bytes = body.collect().await.map_err(failed)?.to_bytes();
-                return refused(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null));
-            }
+            let mut body = self.body(path).await?;
             let mut rest = Vec::new();
             while let Some(frame) = body.frame().await {
                 rest.extend_from_slice(frame.map_err(failed)?.data_ref().map_or(&[], |data| data));
@@ -67,13 +74,7 @@ impl Client {
     /// Bytes as they come, for as long as `each` wants more.
     pub(super) fn download(&self, path: &str, mut each: impl FnMut(Bytes) -> bool) -> Result<(), Failure> {
         block_on(async {
-            let response = self.send(Method::GET, path, None).await?;
-            let status = response.status();
-            let mut body = response.into_body();
-            if !status.is_success() {
-                let bytes = body.collect().await.map_err(failed)?.to_bytes();
-                return refused(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null));
-            }
+            let mut body = self.body(path).await?;
             while let Some(frame) = body.frame().await {
                 let wanted = frame.map_err(failed)?.into_data().map_or(true, &mut each);
                 if !wanted {

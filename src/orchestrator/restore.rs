@@ -126,7 +126,7 @@ impl Run<'_> {
         self.house.ports.archives.restore(archive, what).await?;
         failpoint("restore.filled");
         self.house.store.mark_filled(self.environment.id).await?;
-        self.say(format!("{} volumes are filled from archive {archive}", kept.len()));
+        self.say(format!("filled from archive {archive}: {}", kept.join(", ")));
         Ok(())
     }
 }

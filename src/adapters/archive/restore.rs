@@ -62,7 +62,7 @@ impl Sending {
         };
         let link =
             if meta.kind == Kind::Hardlink { moved(&self.inside(&meta.link)) } else { meta.link.clone() };
-        let outgoing = Meta { path: moved(&inside), link, has_holes: false, ..meta.clone() };
+        let outgoing = Meta { path: moved(&inside), link, ..meta.clone() };
         if !meta.has_holes {
             return outgoing.append(&mut self.tar, content);
         }

@@ -1,7 +1,7 @@
 //! Volumes through the engine's copy interface, by a carrier: a container of an empty image that is never started and
 //! only mounts the volume. It needs no registry, no root on the engine's machine, and no container of the branch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,13 +34,13 @@ const EMPTY: [u8; 1024] = [0; 1024];
 pub struct DockerVolumes {
     engine: Arc<DockerEngine>,
     instance: InstanceId,
-    /// Carriers that are there; the last takes their image with it.
-    carriers: Mutex<usize>,
+    /// Carriers at work: no sweep takes them. Held while their image is made or removed.
+    carriers: Mutex<BTreeSet<String>>,
 }
 
 impl DockerVolumes {
     pub fn new(engine: Arc<DockerEngine>, instance: InstanceId) -> Self {
-        Self { engine, instance, carriers: Mutex::new(0) }
+        Self { engine, instance, carriers: Mutex::default() }
     }
 
     fn client(&self) -> PortResult<Docker> {
@@ -62,7 +62,7 @@ impl DockerVolumes {
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         let body = carrier(project, volume, read_only, &self.image());
         call(&format!("container {name}"), CALL_LIMIT, client.create_container(Some(options), body)).await?;
-        *carriers += 1;
+        carriers.insert(name.clone());
         Ok(name)
     }
 
@@ -70,9 +70,10 @@ impl DockerVolumes {
     async fn put_down<T>(&self, carrier: &str, result: PortResult<T>) -> PortResult<T> {
         let client = self.client()?;
         let mut carriers = self.carriers.lock().await;
-        *carriers -= 1;
+        carriers.remove(carrier);
         let mut removed = resources::remove_container(&client, carrier).await;
-        if *carriers == 0 && removed.is_ok() {
+        if removed.is_ok() {
+            // One that another carrier uses stays: the engine knows.
             removed = images::remove(&client, &self.image()).await;
         }
         let done = result?;
@@ -127,17 +128,13 @@ impl Volumes for DockerVolumes {
     async fn sweep(&self) -> PortResult<()> {
         let client = self.client()?;
         let carriers = self.carriers.lock().await;
-        if *carriers > 0 {
-            return Ok(());
-        }
         let prefix = ProjectName::prefix(&self.instance);
         let filters = HashMap::from([("label", vec![CARRIER_LABEL.to_owned()])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         for container in call("carriers", CALL_LIMIT, client.list_containers(Some(options))).await? {
             let names = container.names.unwrap_or_default();
-            if let Some(name) =
-                names.iter().map(|name| name.trim_start_matches('/')).find(|name| name.starts_with(&prefix))
-            {
+            let mut names = names.iter().map(|name| name.trim_start_matches('/'));
+            if let Some(name) = names.find(|name| name.starts_with(&prefix) && !carriers.contains(*name)) {
                 resources::remove_container(&client, name).await?;
             }
         }
