@@ -45,12 +45,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let git = Arc::new(wiring::git(&settings)?);
     let Wired { ports, volumes } =
         wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), clock)?;
-    let house = House {
-        store: store.clone(),
-        ports,
-        settings: wiring::orchestrator(&settings)?,
-        supervisor: supervisor.clone(),
-    };
+    let house = House::new(store.clone(), ports, wiring::orchestrator(&settings)?, supervisor.clone());
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);

@@ -71,7 +71,7 @@ async fn tidy_mirrors(house: &House, git: &GitAdapter) {
             () = draining.cancelled() => return,
             () = tokio::time::sleep(MIRRORS_EVERY) => {}
         }
-        for repo in house.settings.repositories.keys() {
+        for repo in house.settings().repositories.keys() {
             tokio::select! {
                 () = draining.cancelled() => return,
                 tidied = git.tidy(repo) => tell(repo, tidied),

@@ -83,7 +83,7 @@ impl Run<'_> {
     /// The images that go into the archive: those that drey built, and that are there.
     async fn images(&self) -> Result<Vec<String>, Failure> {
         let mut images = Vec::new();
-        if self.house.settings.archive_images {
+        if self.settings.archive_images {
             for tag in self.house.store.images_of(self.environment.id).await? {
                 if self.house.ports.engine.image(&tag).await?.is_some() {
                     images.push(tag);

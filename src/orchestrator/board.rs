@@ -177,7 +177,7 @@ impl Board {
                 return shown.get(&environment.id).map(|shown| shown.routes.clone()).unwrap_or_default();
             }
         };
-        let primary = self.house.settings.address.primary_host(&environment.slug);
+        let primary = self.house.settings().address.primary_host(&environment.slug);
         let waiting = || (primary.clone(), route_to(environment, String::new(), page(environment)));
         let family = stored.is_empty().then(waiting);
         let mut hosts: Vec<(String, Route)> = stored

@@ -12,7 +12,7 @@ use super::images::ImageShop;
 impl ImageShop {
     /// The archive needs what the environment uses, as far as the budget goes.
     pub(super) async fn hold(&self, archive: &str, environment: EnvironmentId) -> Result<(), Failure> {
-        if self.house.settings.retention.image_bytes == 0 {
+        if self.house.settings().retention.image_bytes == 0 {
             return Ok(());
         }
         let alone = self.shelf.lock().await;
@@ -31,7 +31,7 @@ impl ImageShop {
     pub(super) async fn trim(&self) -> Result<(), Failure> {
         let _alone = self.shelf.lock().await;
         let held = self.house.store.held_images().await?;
-        for archive in retention::images_to_let_go(&held, self.house.settings.retention.image_bytes) {
+        for archive in retention::images_to_let_go(&held, self.house.settings().retention.image_bytes) {
             tracing::info!(
                 archive.id = archive,
                 "the archive's images are too many for [archive] image_budget"

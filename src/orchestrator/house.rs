@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::retention;
@@ -37,8 +39,24 @@ pub struct Ports {
 pub struct House {
     pub store: Store,
     pub ports: Ports,
-    pub settings: Settings,
     pub supervisor: Supervisor,
+    settings: ArcSwap<Settings>,
+}
+
+impl House {
+    pub fn new(store: Store, ports: Ports, settings: Settings, supervisor: Supervisor) -> Self {
+        Self { store, ports, supervisor, settings: ArcSwap::from_pointee(settings) }
+    }
+
+    /// As they are now. Whoever does something in several steps keeps what it began with.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// From now on these.
+    pub fn replace_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
 }
 
 /// What the configuration says, in the orchestrator's words.

@@ -24,7 +24,7 @@ pub(super) struct ImageShop {
 
 impl ImageShop {
     pub(super) fn new(house: Arc<House>) -> Self {
-        let builds = Semaphore::new(house.settings.limits.builds.max(1));
+        let builds = Semaphore::new(house.settings().limits.builds.max(1));
         Self { house, builds, making: Mutex::default(), shelf: tokio::sync::Mutex::default() }
     }
 

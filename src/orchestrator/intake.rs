@@ -34,7 +34,8 @@ impl Orchestrator {
             self.spawn_removal(event.clone());
             return Ok(Submitted { event, environment, action: "removing", message: None });
         }
-        let Some(repository) = self.house.settings.repositories.get(&event.repo) else {
+        let settings = self.house.settings();
+        let Some(repository) = settings.repositories.get(&event.repo) else {
             return self.settle(event, environment, "ignored", "the repository is not configured").await;
         };
         let wanted = event.kind.branch().map_or(Ok(()), |branch| repository.branches.wants(branch));

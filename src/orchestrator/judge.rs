@@ -75,7 +75,8 @@ impl Orchestrator {
     }
 
     async fn judge(&self, event: &Event) -> Result<(), Failure> {
-        let Some(repository) = self.house.settings.repositories.get(&event.repo) else { return Ok(()) };
+        let settings = self.house.settings();
+        let Some(repository) = settings.repositories.get(&event.repo) else { return Ok(()) };
         let git = &self.house.ports.git;
         let tips = git.branches(&repository.remote).await?;
         let Some(main) = git.fetch(&repository.remote, &repository.main).await? else {

@@ -80,7 +80,7 @@ impl Orchestrator {
                 self.dispatch.wake(environment.id, environment.generation);
             }
         }
-        for repo in self.house.settings.repositories.keys() {
+        for repo in self.house.settings().repositories.keys() {
             self.look(repo, EventSource::Start).await?;
         }
         self.spawn_timers();

@@ -29,8 +29,7 @@ pub(super) struct Prepared {
 impl Run<'_> {
     pub(super) fn repository(&self) -> Result<Arc<Repository>, Failure> {
         let repo = &self.environment.repo;
-        self.house
-            .settings
+        self.settings
             .repositories
             .get(repo)
             .cloned()
@@ -47,7 +46,7 @@ impl Run<'_> {
         let commit = self.fetch(&repository).await?;
         let workspace = &self.house.ports.workspace;
         let checkout = workspace.fresh_checkout(environment.id).await?;
-        let limits = self.house.settings.limits.checkout;
+        let limits = self.settings.limits.checkout;
         self.house.ports.git.write_tree(&environment.repo, &commit, &checkout, limits).await?;
         let (rendered, ()) = tokio::try_join!(
             self.render(&repository, &commit, checkout.clone()),

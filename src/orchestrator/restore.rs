@@ -70,7 +70,7 @@ async fn possible(
     record: &ArchiveRecord,
 ) -> Result<crate::domain::names::CommitSha, RestoreRefused> {
     let refuse = |why: String| RestoreRefused::Impossible(format!("archive {}: {why}", record.id));
-    if !house.settings.repositories.contains_key(&record.repo) {
+    if !house.settings().repositories.contains_key(&record.repo) {
         return Err(refuse(format!("{} is not in the configuration any more ([[repo]])", record.repo)));
     }
     let commit = record.commit.clone();

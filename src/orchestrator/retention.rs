@@ -46,7 +46,7 @@ impl Orchestrator {
             // Without its file it takes no room: nothing else has to go for it.
             archive.size_bytes = 0;
         }
-        let (rules, now) = (&self.house.settings.retention, self.house.ports.clock.now());
+        let (rules, now) = (&self.house.settings().retention, self.house.ports.clock.now());
         Ok(judge(&archives, &self.archives_in_use().await?, rules, now))
     }
 

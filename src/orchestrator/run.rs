@@ -15,7 +15,7 @@ use crate::store::{StateChange, StoreError};
 
 use super::board::Board;
 use super::failure::Failure;
-use super::house::House;
+use super::house::{House, Settings};
 use super::images::ImageShop;
 
 /// Pauses between tries when the outside is away.
@@ -26,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) house: &'a Arc<House>,
     pub(super) board: &'a Arc<Board>,
     pub(super) shop: &'a Arc<ImageShop>,
+    /// As they were when the run began.
+    pub(super) settings: Arc<Settings>,
     /// The row as it was when the run began.
     pub(super) environment: Environment,
     pub(super) deployment: i64,
@@ -83,7 +85,8 @@ async fn begin<'a>(
         environment.generation = environment.generation.0,
         "a run begins"
     );
-    Ok(Some(Run { house, board, shop, environment, deployment, log, job: tokio::sync::Mutex::default() }))
+    let (settings, job) = (house.settings(), tokio::sync::Mutex::default());
+    Ok(Some(Run { house, board, shop, settings, environment, deployment, log, job }))
 }
 
 impl Run<'_> {

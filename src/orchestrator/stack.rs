@@ -37,7 +37,7 @@ impl Run<'_> {
     }
 
     fn address(&self) -> AddressParts<'_> {
-        let address = &self.house.settings.address;
+        let address = &self.settings.address;
         AddressParts {
             slug: &self.environment.slug,
             domain: &address.domain,
@@ -69,7 +69,7 @@ impl Run<'_> {
         let environment = &self.environment;
         let variables = self.container_variables(&discovered);
         let contents = self.contents(document, checkout, &prepared.commit).await?;
-        let limits = &self.house.settings.limits;
+        let limits = &self.settings.limits;
         let limits =
             ServiceLimits { memory_bytes: limits.memory_bytes, cpus: limits.cpus, pids: limits.pids };
         let overlay =
@@ -94,7 +94,7 @@ impl Run<'_> {
 
     async fn subnets(&self, keys: &[String]) -> Result<BTreeMap<String, String>, Failure> {
         let taken = self.house.ports.watch.foreign_subnets().await?;
-        let pool = &self.house.settings.subnets;
+        let pool = &self.settings.subnets;
         Ok(self.house.store.allocate_subnets(self.environment.id, keys, pool, &taken).await?)
     }
 

@@ -87,7 +87,7 @@ impl Run<'_> {
     }
 
     async fn probe(&self, upstream: &Upstream, path: &str, limit: Duration) -> Result<Option<u16>, String> {
-        let address = &self.house.settings.address;
+        let address = &self.settings.address;
         let url = ProbeUrl {
             host: address.authority(&address.primary_host(&self.environment.slug)),
             proto: address.proto.clone(),
@@ -156,7 +156,7 @@ impl Run<'_> {
     }
 
     pub(super) fn stored_routes(&self, stack: &Stack) -> Vec<StoredRoute> {
-        let domain = &self.house.settings.address.domain;
+        let domain = &self.settings.address.domain;
         let host =
             |route: &RouteSpec| crate::domain::slug::hostname(&self.environment.slug, &route.label, domain);
         stack.routes.iter().map(|route| StoredRoute { host: host(route), route: route.clone() }).collect()

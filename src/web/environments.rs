@@ -112,7 +112,8 @@ async fn ask(web: &Web, repo: RepoName, kind: EventKind) -> Result<Json<Value>, 
 /// A branch without an environment must at least be one: nothing is made for a slip of the pen.
 async fn require_branch(web: &Web, repo: &RepoName, branch: &BranchName) -> Result<(), ApiError> {
     let house = web.inner.orchestrator.house();
-    let repository = house.settings.repositories.get(repo);
+    let settings = house.settings();
+    let repository = settings.repositories.get(repo);
     let repository =
         repository.ok_or_else(|| ApiError::not_found(format!("no repository is named {repo}")))?;
     if house.store.live_environment(repo, branch).await?.is_some() {

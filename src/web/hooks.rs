@@ -155,7 +155,8 @@ fn message(message: Option<&str>, unknown: &[String]) -> Value {
 }
 
 fn line(web: &Web, reference: &str, submitted: &Submitted) -> Value {
-    let address = &web.inner.orchestrator.house().settings.address;
+    let settings = web.inner.orchestrator.house().settings();
+    let address = &settings.address;
     let url = submitted.environment.as_ref().map(|it| address.url(&address.primary_host(&it.slug)));
     let branch = submitted.event.kind.branch();
     json!({"ref": reference, "branch": branch, "url": url, "action": submitted.action, "message": submitted.message})

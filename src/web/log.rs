@@ -88,7 +88,8 @@ pub(super) async fn tell_until_settled(
         } else {
             Followed::Settled(Box::new(environment.clone()))
         };
-        let address = &web.inner.orchestrator.house().settings.address;
+        let settings = web.inner.orchestrator.house().settings();
+        let address = &settings.address;
         let url = address.url(&address.primary_host(&environment.slug));
         let Some((result, reason)) = end(followed) else { return };
         let last = json!({"branch": environment.branch, "result": result, "url": url, "reason": reason});

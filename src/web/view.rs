@@ -38,7 +38,8 @@ pub struct EnvironmentView {
 
 impl EnvironmentView {
     pub(super) async fn of(house: &House, environment: Environment) -> Result<Self, StoreError> {
-        let address = &house.settings.address;
+        let settings = house.settings();
+        let address = &settings.address;
         let routes = house.store.routes(environment.id).await?;
         Ok(Self {
             url: address.url(&address.primary_host(&environment.slug)),

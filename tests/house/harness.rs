@@ -90,7 +90,7 @@ impl TestHouse {
             prober: shared.clone(),
             clock: shared,
         };
-        let house = House { store, ports, settings: settings(&world), supervisor: supervisor.clone() };
+        let house = House::new(store, ports, settings(&world), supervisor.clone());
         let orchestrator = Orchestrator::new(house);
         orchestrator.start().await.unwrap();
         *newest.lock().unwrap() = Some((orchestrator.clone(), supervisor.clone()));
