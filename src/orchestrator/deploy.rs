@@ -11,7 +11,7 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, failpoint_after};
+use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -28,6 +28,7 @@ impl Run<'_> {
         let result = self.deploy_stack(Force { rebuild, pull }).await;
         // What a dropped run leaves behind, the next fresh checkout removes.
         self.house.ports.workspace.discard_checkout(self.environment.id).await?;
+        self.place("checkout_discarded");
         result
     }
 
@@ -134,7 +135,7 @@ impl Run<'_> {
                     return Err(Failure::Failed(format!("no part of running: {}", planned.step)));
                 }
             }
-            failpoint_after("deploy", &planned.step);
+            self.place_after(&planned.step);
         }
         Ok(())
     }
@@ -193,6 +194,7 @@ impl Run<'_> {
 
     async fn finish(&self, stack: &Stack, tags: &[String]) -> Result<(), Failure> {
         self.shop.keep_only(self.environment.id, tags).await?;
+        self.place("images_kept");
         self.say(format!("{} services are ready", stack.services.len()));
         Ok(())
     }

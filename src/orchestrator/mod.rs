@@ -17,6 +17,7 @@ mod jobs;
 mod judge;
 mod keep;
 mod last_words;
+mod places;
 mod prepare;
 mod recipe;
 mod removal;

@@ -93,6 +93,7 @@ impl Run<'_> {
     async fn conclude(&self, result: Result<(), Failure>, newer: &CancellationToken) -> Result<(), Failure> {
         let is_ready = result.is_ok() && matches!(self.environment.intent, Intent::Run { .. });
         self.settle(result).await?;
+        self.place("settled");
         if is_ready && let Err(failure) = self.watch_over(newer).await {
             tracing::debug!(%failure, environment.slug = %self.environment.slug, "the start is not watched any more");
         }

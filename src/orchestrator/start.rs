@@ -134,7 +134,9 @@ impl Run<'_> {
     }
 
     async fn publish(&self, stack: &Stack, commit: &CommitSha, observed: &Observed) -> Result<(), Failure> {
+        self.place("seen_ready");
         self.remember(stack).await?;
+        self.place("remembered");
         let environment = self
             .change(StateChange {
                 phase: Phase::Ready,
