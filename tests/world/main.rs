@@ -3,12 +3,14 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod archives;
+mod checker;
+mod faults;
 mod full;
 mod harness;
 mod images;
 mod jobs;
-mod kills;
 mod logs;
+mod processes;
 
 use harness::{World, docker};
 
