@@ -92,9 +92,10 @@ impl World {
         self.spawn(&[("DREY_FAILPOINT", place)]);
     }
 
-    fn spawn(&mut self, variables: &[(&str, &str)]) {
+    /// Starts a daemon, and does not wait for it.
+    pub(crate) fn spawn(&mut self, variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_drey"))
+        let child = Command::new(binary())
             .args(["serve", "--config", &self.path("drey.toml")])
             .envs(variables.iter().copied())
             // A folder of its own shows what it leaves there.
@@ -120,6 +121,10 @@ impl World {
         true
     }
 
+    pub(crate) fn signal(&self, signal: &str) {
+        run("kill", &[&format!("-{signal}"), &self.id().to_string()], Path::new("/"));
+    }
+
     /// The daemon's process.
     pub(crate) fn id(&self) -> u32 {
         self.daemon.as_ref().unwrap().id()
@@ -142,7 +147,7 @@ impl World {
 
     /// Standard output, or standard error of a failure.
     pub(crate) fn drey(&self, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new(env!("CARGO_BIN_EXE_drey"))
+        let output = Command::new(binary())
             .args(["--config", &self.path("drey.toml")])
             .args(arguments)
             .output()
@@ -154,6 +159,12 @@ impl World {
     /// What git said, the hook's words on the pusher's terminal among it.
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
         run("git", arguments, &self.clone_path())
+    }
+
+    /// Whether git did it.
+    pub(crate) fn try_git(&self, arguments: &[&str]) -> bool {
+        let output = Command::new("git").args(arguments).current_dir(self.clone_path()).output();
+        output.unwrap().status.success()
     }
 
     pub(crate) fn commit(&self, files: &[(&str, &str)]) {
@@ -285,6 +296,14 @@ impl World {
         format!("label=drey.repo={REPO}")
     }
 
+    /// One value out of the daemon's database.
+    pub(crate) fn ask(&self, query: &str) -> String {
+        let script =
+            "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])";
+        let arguments = ["-c", script, &self.path("data/drey.db"), query];
+        run("python3", &arguments, Path::new("/")).trim().to_owned()
+    }
+
     pub(crate) fn eventually(&self, what: &str, seconds: u64, check: impl FnMut() -> bool) {
         if !self.within(seconds, check) {
             self.keep_logs();
@@ -357,6 +376,11 @@ fn sweep() {
             docker(&[remove, &ids[..]].concat());
         }
     }
+}
+
+/// The daemon and its commands; where figures count, those of another build (`DREY_BINARY`).
+fn binary() -> String {
+    std::env::var("DREY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_drey").to_owned())
 }
 
 pub(crate) fn docker(arguments: &[&str]) -> String {

@@ -4,6 +4,9 @@
 
 mod archives;
 mod checker;
+mod cycles;
+mod dice;
+mod engine;
 mod faults;
 mod full;
 mod harness;
@@ -11,6 +14,9 @@ mod images;
 mod jobs;
 mod logs;
 mod processes;
+mod soak;
+mod storm;
+mod strays;
 
 use harness::{World, docker};
 
