@@ -152,7 +152,8 @@ impl Board {
         lock(&self.watches).entry(environment).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    fn tell(&self, environment: EnvironmentId) {
+    /// Something of it changed that its routes do not show.
+    pub(super) fn tell(&self, environment: EnvironmentId) {
         let mut watches = lock(&self.watches);
         watches.retain(|_, watch| watch.receiver_count() > 0);
         if let Some(watch) = watches.get(&environment) {
@@ -226,7 +227,7 @@ fn route_to(environment: &Environment, service: String, answer: Answer) -> Route
 fn page(environment: &Environment) -> Answer {
     let outcome = match environment.intent {
         Intent::End { outcome, .. } => Some(outcome),
-        Intent::Run { .. } => None,
+        Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => None,
     };
     Answer::Page(Page { phase: environment.phase, reason: environment.reason.clone(), outcome })
 }

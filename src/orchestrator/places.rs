@@ -22,6 +22,9 @@ impl Run<'_> {
             Intent::Run { .. } if self.environment.to_fill().is_some() => "restore",
             Intent::Run { .. } if self.environment.running_commit.is_some() => "update",
             Intent::Run { .. } => "deploy",
+            Intent::Sleep { .. } => "sleep",
+            Intent::Wake => "wake",
+            Intent::Repair => "repair",
             Intent::End { archive: true, .. } => "archive",
             Intent::End { archive: false, .. } => "destroy",
         }

@@ -55,10 +55,15 @@ pub(super) async fn one_generation(
         }
     };
     let result = match run.environment.intent.clone() {
-        Intent::Run { rebuild, pull, .. } => tokio::select! {
+        Intent::Run { .. } | Intent::Wake | Intent::Repair => tokio::select! {
             biased;
             () = run.given_up(newer) => Err(Failure::Superseded),
-            result = run.with_retries(|| run.deploy(rebuild, pull)) => result,
+            result = run.with_retries(|| run.bring_up()) => result,
+        },
+        Intent::Sleep { why } => tokio::select! {
+            biased;
+            () = newer.cancelled() => Err(Failure::Superseded),
+            result = run.with_retries(|| run.sleep(&why)) => result,
         },
         Intent::End { outcome, archive } => run.with_retries(|| run.end(outcome, archive)).await,
     };
@@ -91,13 +96,34 @@ async fn begin<'a>(
 
 impl Run<'_> {
     async fn conclude(&self, result: Result<(), Failure>, newer: &CancellationToken) -> Result<(), Failure> {
-        let is_ready = result.is_ok() && matches!(self.environment.intent, Intent::Run { .. });
+        let is_ready = result.is_ok() && self.environment.intent.runs();
+        if !matches!(result, Err(Failure::Superseded)) {
+            self.discard_checkout().await;
+        }
         self.settle(result).await?;
         self.place("settled");
         if is_ready && let Err(failure) = self.watch_over(newer).await {
             tracing::debug!(%failure, environment.slug = %self.environment.slug, "the start is not watched any more");
         }
         Ok(())
+    }
+
+    /// Whatever ran before: what a run left that was given up, the next fresh checkout removes, or the next rest.
+    async fn discard_checkout(&self) {
+        if matches!(self.environment.intent, Intent::End { .. }) {
+            return;
+        }
+        if let Err(error) = self.house.ports.workspace.discard_checkout(self.environment.id).await {
+            self.say(format!("the checkout stays for now: {error}"));
+        }
+        self.place("checkout_discarded");
+    }
+
+    async fn bring_up(&self) -> Result<(), Failure> {
+        match self.environment.intent {
+            Intent::Run { rebuild, pull, .. } => self.deploy(rebuild, pull).await,
+            _ => self.resume().await,
+        }
     }
 
     /// Tells the log what drey does.
@@ -155,6 +181,7 @@ impl Run<'_> {
         self.say(reason.clone().unwrap_or_else(|| state.word().to_owned()));
         store.finish_deployment(self.deployment, state, reason.as_deref(), now).await?;
         let phase = match &result {
+            Ok(()) if self.environment.intent.runs() => return self.settle_ready().await,
             // The run itself wrote its last phase.
             Ok(()) | Err(Failure::Superseded) => return Ok(()),
             Err(Failure::Blocked(_)) => Phase::Blocked,
@@ -179,6 +206,17 @@ impl Run<'_> {
         if matches!(result, Err(Failure::Gone)) {
             self.ask_for_a_look().await?;
         }
+        Ok(())
+    }
+
+    /// It is ready since it was published, and at rest only now: whoever is killed in between comes by here again.
+    async fn settle_ready(&self) -> Result<(), Failure> {
+        let change = StateChange { settled: true, ..StateChange::to(Phase::Ready) };
+        match self.change(change).await {
+            Ok(_) | Err(Failure::Superseded) => {}
+            Err(failure) => return Err(failure),
+        }
+        self.board.tell(self.environment.id);
         Ok(())
     }
 

@@ -143,7 +143,8 @@ impl Run<'_> {
                 reason: None,
                 serving: Some(true),
                 running_commit: Some(Some(commit.clone())),
-                settled: true,
+                // What it does not need any more is still to go.
+                settled: false,
             })
             .await?;
         self.board.release(environment.id);

@@ -161,6 +161,8 @@ fn new_world() -> World {
 enum Story {
     Deploy,
     Update,
+    Sleep,
+    Wake,
     Archive,
     Restore,
     Destroy,
@@ -171,6 +173,8 @@ impl Story {
         match place.split_once('.').unwrap() {
             ("deploy" | "environment" | "build" | "up" | "compose", _) => Self::Deploy,
             ("update" | "intent" | "image", _) => Self::Update,
+            ("sleep", _) => Self::Sleep,
+            ("wake", _) => Self::Wake,
             ("archive", _) => Self::Archive,
             ("restore", _) => Self::Restore,
             ("destroy", _) => Self::Destroy,
@@ -180,7 +184,8 @@ impl Story {
 
     fn end(self) -> &'static str {
         match self {
-            Self::Deploy | Self::Update | Self::Restore => "ready",
+            Self::Deploy | Self::Update | Self::Wake | Self::Restore => "ready",
+            Self::Sleep => "asleep",
             Self::Archive => "archived",
             Self::Destroy => "destroyed",
         }
@@ -220,7 +225,10 @@ impl Lane {
         if !arrived {
             differences.insert(0, format!("{} is not {} within {WITHIN} s", self.branch, story.end()));
         }
-        if differences.is_empty() && story == Story::Restore && Some(self.content()) != content {
+        if differences.is_empty()
+            && matches!(story, Story::Wake | Story::Restore)
+            && Some(self.content()) != content
+        {
             differences.push("not every byte is back".to_owned());
         }
         if differences.is_empty() {
@@ -236,11 +244,15 @@ impl Lane {
         }
         self.push("first");
         self.world.reaches(&self.branch, "ready");
-        if !matches!(story, Story::Archive | Story::Restore) {
+        if matches!(story, Story::Update | Story::Destroy) {
             return None;
         }
         self.web(FILL);
         let content = self.content();
+        if story == Story::Wake {
+            self.ask(&["env", "sleep", &self.name()]);
+            self.world.eventually("it is asleep", 60, || self.is_at_rest("asleep"));
+        }
         if story == Story::Restore {
             self.ask(&["env", "archive", &self.name()]);
             self.world.eventually("it is archived", 60, || self.is_at_rest("archived"));
@@ -265,6 +277,8 @@ impl Lane {
                     ],
                 );
             }
+            Story::Sleep => self.ask(&["env", "sleep", &self.name()]),
+            Story::Wake => self.ask(&["env", "wake", &self.name()]),
             Story::Archive => self.ask(&["env", "archive", &self.name()]),
             Story::Restore => self.ask(&["archive", "restore", &self.archive()]),
             Story::Destroy => self.ask(&["env", "destroy", &self.name()]),
