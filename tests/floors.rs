@@ -117,7 +117,7 @@ fn every_failpoint_is_listed_and_every_listed_one_is_there() {
         let calls = files.iter().flat_map(|file| file.code.split(call).skip(1));
         calls.filter_map(|rest| rest.split('"').next()).collect()
     };
-    let (fixed, in_plans) = (named(" failpoint(\""), named(".place(\""));
+    let (fixed, in_plans) = (named(" failpoint(\""), named(".failpoint(\""));
     let steps = files.iter().find(|file| file.path == "domain/plan.rs").unwrap();
     let listed = drey::ports::FAILPOINTS;
     for place in &fixed {

@@ -132,7 +132,7 @@ impl Run<'_> {
                     return Err(Failure::Failed(format!("no part of running: {}", planned.step)));
                 }
             }
-            self.place_after(&planned.step);
+            self.failpoint_after(&planned.step);
         }
         Ok(())
     }
@@ -191,7 +191,7 @@ impl Run<'_> {
 
     pub(super) async fn finish(&self, stack: &Stack, tags: &[String]) -> Result<(), Failure> {
         self.shop.keep_only(self.environment.id, tags).await?;
-        self.place("images_kept");
+        self.failpoint("images_kept");
         self.say(format!("{} services are ready", stack.services.len()));
         Ok(())
     }

@@ -28,7 +28,7 @@ impl Run<'_> {
                 Step::Stop => self.stop().await?,
                 _ => return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step))),
             }
-            self.place_after(&planned.step);
+            self.failpoint_after(&planned.step);
         }
         if let Some(applied) = self.house.store.stack(self.environment.id).await? {
             let tags = self.images_that_run(&applied.stack).await?;

@@ -134,9 +134,9 @@ impl Run<'_> {
     }
 
     async fn publish(&self, stack: &Stack, commit: &CommitSha, observed: &Observed) -> Result<(), Failure> {
-        self.place("seen_ready");
+        self.failpoint("seen_ready");
         self.remember(stack).await?;
-        self.place("remembered");
+        self.failpoint("remembered");
         let environment = self
             .change(StateChange {
                 phase: Phase::Ready,

@@ -21,7 +21,7 @@ impl Run<'_> {
         self.board.show(&environment, None).await;
         for planned in &plan.steps {
             self.end_step(&planned.step, outcome, archive).await?;
-            self.place_after(&planned.step);
+            self.failpoint_after(&planned.step);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod archives;
 mod fakes;
 mod harness;
 mod jobs;
+mod rest;
 
 use drey::domain::environment::{Outcome, Phase};
 use drey::domain::event::EventKind;
