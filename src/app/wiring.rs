@@ -150,8 +150,13 @@ fn credentials(settings: &Settings) -> Vec<RegistryCredential> {
     settings.registries.iter().map(credential).collect()
 }
 
+/// Not by its name: an upgrade may replace the file while the daemon runs, which goes on with what it was started from.
 fn own_executable() -> anyhow::Result<PathBuf> {
-    std::env::current_exe().context("drey cannot find its own executable, which it needs for the jail")
+    let itself = PathBuf::from("/proc/self/exe");
+    std::fs::metadata(&itself).with_context(|| {
+        format!("{}: drey cannot find its own executable, which it needs for the jail", itself.display())
+    })?;
+    Ok(itself)
 }
 
 fn home() -> Option<PathBuf> {

@@ -152,7 +152,8 @@ impl Board {
         lock(&self.watches).entry(environment).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    fn tell(&self, environment: EnvironmentId) {
+    /// Something of it changed that its routes do not show.
+    pub(super) fn tell(&self, environment: EnvironmentId) {
         let mut watches = lock(&self.watches);
         watches.retain(|_, watch| watch.receiver_count() > 0);
         if let Some(watch) = watches.get(&environment) {

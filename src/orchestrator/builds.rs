@@ -49,6 +49,7 @@ impl Run<'_> {
         let tags: Vec<String> = requests.values().map(|request| request.tag.clone()).collect();
         // Before anybody looks what is there: from here on no other environment's end removes them.
         self.shop.claim(self.environment.id, &tags).await?;
+        self.failpoint("images_claimed");
         let mut known = BTreeMap::new();
         for need in &needs {
             let reference = reference_of(need);
@@ -88,6 +89,7 @@ impl Run<'_> {
             };
             if let Some(request) = requests.get(service) {
                 self.shop.build(request, force.rebuild, &*self.log).await?;
+                self.failpoint("built");
             }
             Ok(tag.clone())
         });

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::environment::{Intent, Phase};
+use crate::domain::environment::Phase;
 use crate::domain::names::CommitSha;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, failpoint_after};
+use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -27,14 +27,7 @@ const NO_CHECKOUT: &str = "files of the checkout are needed, and there is none";
 impl Run<'_> {
     /// Until the branch's newest commit runs and is routed.
     pub(super) async fn deploy(&self, rebuild: bool, pull: bool) -> Result<(), Failure> {
-        let result = self.deploy_stack(Force { rebuild, pull }).await;
-        // What a dropped run leaves behind, the next fresh checkout removes.
-        self.house.ports.workspace.discard_checkout(self.environment.id).await?;
-        result
-    }
-
-    pub(super) async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
-        let ports = &self.house.ports;
+        let (ports, force) = (&self.house.ports, Force { rebuild, pull });
         // The tools start while there is still something to wait for; what is not used ends with these two names.
         let _build = match self.house.store.images_of(self.environment.id).await?.as_slice() {
             [] => Expectation::none(),
@@ -66,15 +59,6 @@ impl Run<'_> {
             reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
         self.note(&plan).await?;
         self.apply(&plan, stack, commit, Some(checkout), &observed).await
-    }
-
-    /// What its plan is called where a test ends the daemon.
-    const fn plan_word(&self) -> &'static str {
-        match self.environment.intent {
-            Intent::Wake => "wake",
-            Intent::Repair => "repair",
-            Intent::Run { .. } | Intent::Sleep { .. } | Intent::End { .. } => "deploy",
-        }
     }
 
     pub(super) async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
@@ -148,7 +132,7 @@ impl Run<'_> {
                     return Err(Failure::Failed(format!("no part of running: {}", planned.step)));
                 }
             }
-            failpoint_after(self.plan_word(), &planned.step);
+            self.failpoint_after(&planned.step);
         }
         Ok(())
     }
@@ -205,8 +189,9 @@ impl Run<'_> {
         Ok(self.house.store.set_stack(self.environment.id, self.environment.generation, stack).await?)
     }
 
-    async fn finish(&self, stack: &Stack, tags: &[String]) -> Result<(), Failure> {
+    pub(super) async fn finish(&self, stack: &Stack, tags: &[String]) -> Result<(), Failure> {
         self.shop.keep_only(self.environment.id, tags).await?;
+        self.failpoint("images_kept");
         self.say(format!("{} services are ready", stack.services.len()));
         Ok(())
     }

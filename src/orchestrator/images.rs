@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::names::EnvironmentId;
 use crate::domain::observed::ImageFacts;
-use crate::ports::{BuildRequest, LogLine, LogSink, Resource};
+use crate::ports::{BuildRequest, LogLine, LogSink, Resource, failpoint};
 
 use super::failure::Failure;
 use super::house::House;
@@ -52,6 +52,7 @@ impl ImageShop {
         others.extend(self.house.store.held_images().await?.into_iter().map(|image| image.tag));
         for tag in tags.iter().filter(|tag| !others.contains(tag)) {
             self.house.ports.engine.remove(&Resource::Image(tag.clone())).await?;
+            failpoint("image.removed");
         }
         let mut used = self.house.store.images_of(environment).await?;
         used.retain(|tag| !tags.contains(tag));

@@ -100,7 +100,10 @@ impl Orchestrator {
                 if event.kind.is_push() {
                     self.house.store.follow_branch(environment.id).await?;
                 }
-                self.house.store.set_intent(environment.id, intent, commit.as_ref(), now).await.map(Some)
+                let changed =
+                    self.house.store.set_intent(environment.id, intent, commit.as_ref(), now).await?;
+                failpoint("intent.set");
+                Ok(Some(changed))
             }
             _ => Ok(None),
         }

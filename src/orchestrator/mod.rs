@@ -8,6 +8,7 @@ mod board;
 mod builds;
 mod deploy;
 mod dispatch;
+mod failpoints;
 mod failure;
 mod held_images;
 mod house;

@@ -44,14 +44,17 @@ impl Run<'_> {
             self.board.refresh(&environment).await;
         }
         let commit = self.fetch(&repository).await?;
+        self.failpoint("fetched");
         let workspace = &self.house.ports.workspace;
         let checkout = workspace.fresh_checkout(environment.id).await?;
         let limits = self.settings.limits.checkout;
         self.house.ports.git.write_tree(&environment.repo, &commit, &checkout, limits).await?;
+        self.failpoint("checkout_written");
         let (rendered, ()) = tokio::try_join!(
             self.render(&repository, &commit, checkout.clone()),
             self.note_own_commit(&repository, &commit)
         )?;
+        self.failpoint("rendered");
         let selected = |document: &Value| {
             rewrite::select(document, &repository.profiles)
                 .map_err(|error| Failure::Failed(error.to_string()))

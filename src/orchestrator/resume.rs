@@ -60,8 +60,15 @@ impl Run<'_> {
         if let Err(failure) = self.apply(&plan, stack, commit, None, &observed).await {
             return Err(self.after_failure(failure, stack).await?);
         }
-        self.say(format!("{} services are ready", stack.services.len()));
-        Ok(())
+        self.finish(stack, &self.images_that_run(stack).await?).await
+    }
+
+    /// Of those that it has claimed; a run that was given up may have claimed others.
+    pub(super) async fn images_that_run(&self, stack: &Stack) -> Result<Vec<String>, Failure> {
+        let used = images(stack);
+        let mut claimed = self.house.store.images_of(self.environment.id).await?;
+        claimed.retain(|tag| used.contains(tag.as_str()));
+        Ok(claimed)
     }
 }
 

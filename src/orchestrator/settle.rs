@@ -27,11 +27,40 @@ impl Run<'_> {
         newer: &CancellationToken,
     ) -> Result<Next, Failure> {
         let is_ready = result.is_ok() && self.environment.intent.runs();
+        if !matches!(result, Err(Failure::Superseded)) {
+            self.discard_checkout().await;
+        }
         let next = self.settle(result).await?;
+        if is_ready {
+            self.settle_ready().await?;
+        }
+        self.failpoint("settled");
         if is_ready && let Err(failure) = self.watch_over(newer).await {
             tracing::debug!(%failure, environment.slug = %self.environment.slug, "the start is not watched any more");
         }
         Ok(next)
+    }
+
+    /// Whatever ran before: what a run left that was given up, the next fresh checkout removes, or the next rest.
+    async fn discard_checkout(&self) {
+        if matches!(self.environment.intent, Intent::End { .. }) {
+            return;
+        }
+        if let Err(error) = self.house.ports.workspace.discard_checkout(self.environment.id).await {
+            self.say(format!("the checkout stays for now: {error}"));
+        }
+        self.failpoint("checkout_discarded");
+    }
+
+    /// It is ready since it was published, and at rest only now: whoever is killed in between comes by here again.
+    async fn settle_ready(&self) -> Result<(), Failure> {
+        let change = StateChange { settled: true, ..StateChange::to(Phase::Ready) };
+        match self.change(change).await {
+            Ok(_) | Err(Failure::Superseded) => {}
+            Err(failure) => return Err(failure),
+        }
+        self.board.tell(self.environment.id);
+        Ok(())
     }
 
     /// How often this generation was tried in vain.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::domain::environment::Phase;
 use crate::domain::plan::Step;
 use crate::domain::reconcile;
-use crate::ports::failpoint_after;
 use crate::store::StateChange;
 
 use super::failure::Failure;
@@ -29,7 +28,11 @@ impl Run<'_> {
                 Step::Stop => self.stop().await?,
                 _ => return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step))),
             }
-            failpoint_after("sleep", &planned.step);
+            self.failpoint_after(&planned.step);
+        }
+        if let Some(applied) = self.house.store.stack(self.environment.id).await? {
+            let tags = self.images_that_run(&applied.stack).await?;
+            self.shop.keep_only(self.environment.id, &tags).await?;
         }
         self.lie_down(why, true).await?;
         tracing::info!(environment.slug = %self.environment.slug, why, "asleep");

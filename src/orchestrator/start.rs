@@ -134,14 +134,17 @@ impl Run<'_> {
     }
 
     async fn publish(&self, stack: &Stack, commit: &CommitSha, observed: &Observed) -> Result<(), Failure> {
+        self.failpoint("seen_ready");
         self.remember(stack).await?;
+        self.failpoint("remembered");
         let environment = self
             .change(StateChange {
                 phase: Phase::Ready,
                 reason: None,
                 serving: Some(true),
                 running_commit: Some(Some(commit.clone())),
-                settled: true,
+                // What it does not need any more is still to go.
+                settled: false,
             })
             .await?;
         self.board.release(environment.id);

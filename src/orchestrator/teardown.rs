@@ -3,7 +3,7 @@
 use crate::domain::environment::{Outcome, Phase};
 use crate::domain::plan::Step;
 use crate::domain::reconcile::{self, EndFacts};
-use crate::ports::{LogRange, PortError, Resource, failpoint_after};
+use crate::ports::{LogRange, PortError, Resource};
 use crate::store::StateChange;
 
 use super::failure::Failure;
@@ -21,7 +21,7 @@ impl Run<'_> {
         self.board.show(&environment, None).await;
         for planned in &plan.steps {
             self.end_step(&planned.step, outcome, archive).await?;
-            failpoint_after("end", &planned.step);
+            self.failpoint_after(&planned.step);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ mod workspace;
 
 pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult};
-pub use failpoint::{FAILPOINTS, failpoint, failpoint_after};
+pub use failpoint::{FAILPOINTS, failpoint, failpoint_after, failpoint_in};
 pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use images::{ByteStream, ImageStore};
 pub use jobs::{JobEnd, JobRequest, Jobs};

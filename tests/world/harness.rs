@@ -42,6 +42,7 @@ impl World {
         let folder = tempfile::Builder::new().prefix("drey-world-").tempdir().unwrap();
         let (http, https, plain) = (free_port(), free_port(), free_port());
         let mut world = Self { name, folder, daemon: None, http, https, plain };
+        std::fs::create_dir(world.path("tmp")).unwrap();
         world.write_config(more);
         world.make_repository();
         world.commit(files);
@@ -53,10 +54,12 @@ impl World {
 
     fn write_config(&self, more: &str) {
         let part = NEXT_PART.fetch_add(1, Ordering::Relaxed) % 16;
+        let engine = std::env::var("DOCKER_HOST")
+            .map_or_else(|_| String::new(), |host| format!("host = \"{host}\"\n"));
         let config = format!(
             "data_dir = \"{data}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[proxy]\ndomain = \"{DOMAIN}\"\n\
              https = \"127.0.0.1:{https}\"\nhttp = \"127.0.0.1:{plain}\"\n\
-             [engine]\nsubnets = \"10.2{tens}.{net}.0/18\"\n\
+             [engine]\n{engine}subnets = \"10.2{tens}.{net}.0/18\"\n\
              [defaults]\nmerge_grace = \"0s\"\nkeep = [\"develop\"]\n\
              [[repo]]\nname = \"{REPO}\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n{more}",
             data = self.path("data"),
@@ -89,11 +92,14 @@ impl World {
         self.spawn(&[("DREY_FAILPOINT", place)]);
     }
 
-    fn spawn(&mut self, variables: &[(&str, &str)]) {
+    /// Starts a daemon, and does not wait for it.
+    pub(crate) fn spawn(&mut self, variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_drey"))
+        let child = Command::new(binary())
             .args(["serve", "--config", &self.path("drey.toml")])
             .envs(variables.iter().copied())
+            // A folder of its own shows what it leaves there.
+            .env("TMPDIR", self.path("tmp"))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -115,6 +121,15 @@ impl World {
         true
     }
 
+    pub(crate) fn signal(&self, signal: &str) {
+        run("kill", &[&format!("-{signal}"), &self.id().to_string()], Path::new("/"));
+    }
+
+    /// The daemon's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };
@@ -132,7 +147,7 @@ impl World {
 
     /// Standard output, or standard error of a failure.
     pub(crate) fn drey(&self, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new(env!("CARGO_BIN_EXE_drey"))
+        let output = Command::new(binary())
             .args(["--config", &self.path("drey.toml")])
             .args(arguments)
             .output()
@@ -144,6 +159,12 @@ impl World {
     /// What git said, the hook's words on the pusher's terminal among it.
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
         run("git", arguments, &self.clone_path())
+    }
+
+    /// Whether git did it.
+    pub(crate) fn try_git(&self, arguments: &[&str]) -> bool {
+        let output = Command::new("git").args(arguments).current_dir(self.clone_path()).output();
+        output.unwrap().status.success()
     }
 
     pub(crate) fn commit(&self, files: &[(&str, &str)]) {
@@ -275,15 +296,31 @@ impl World {
         format!("label=drey.repo={REPO}")
     }
 
-    pub(crate) fn eventually(&self, what: &str, seconds: u64, check: impl Fn() -> bool) {
+    /// One value out of the daemon's database.
+    pub(crate) fn ask(&self, query: &str) -> String {
+        let script =
+            "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])";
+        let arguments = ["-c", script, &self.path("data/drey.db"), query];
+        run("python3", &arguments, Path::new("/")).trim().to_owned()
+    }
+
+    pub(crate) fn eventually(&self, what: &str, seconds: u64, check: impl FnMut() -> bool) {
+        if !self.within(seconds, check) {
+            self.keep_logs();
+            panic!("{}: not within {seconds} s: {what}\n{}", self.name, self.what_is());
+        }
+    }
+
+    /// Whether the check comes true in time.
+    pub(crate) fn within(&self, seconds: u64, mut check: impl FnMut() -> bool) -> bool {
         let begin = Instant::now();
         while !check() {
             if begin.elapsed() > Duration::from_secs(seconds) {
-                self.keep_logs();
-                panic!("{}: not within {seconds} s: {what}\n{}", self.name, self.what_is());
+                return false;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+        true
     }
 
     fn what_is(&self) -> String {
@@ -291,7 +328,7 @@ impl World {
     }
 
     /// Leaves what a person needs under `target/world/<name>/`.
-    fn keep_logs(&self) {
+    pub(crate) fn keep_logs(&self) {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/world").join(self.name);
         std::fs::create_dir_all(&target).unwrap();
         std::fs::copy(self.path("daemon.log"), target.join("daemon.log")).ok();
@@ -321,7 +358,10 @@ impl Drop for World {
 /// Removes what a run that was killed left on the engine.
 fn sweep() {
     // Held to the end of the process: the sweep would take another run's environments for leftovers.
-    let alone = File::create(std::env::temp_dir().join("drey-world.lock")).unwrap();
+    let engine = std::env::var("DOCKER_HOST")
+        .unwrap_or_default()
+        .replace(|letter: char| !letter.is_alphanumeric(), "-");
+    let alone = File::create(std::env::temp_dir().join(format!("drey-world{engine}.lock"))).unwrap();
     alone.lock().unwrap();
     ALONE.set(alone).unwrap();
     let filter = format!("label=drey.repo={REPO}");
@@ -336,6 +376,11 @@ fn sweep() {
             docker(&[remove, &ids[..]].concat());
         }
     }
+}
+
+/// The daemon and its commands; where figures count, those of another build (`DREY_BINARY`).
+fn binary() -> String {
+    std::env::var("DREY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_drey").to_owned())
 }
 
 pub(crate) fn docker(arguments: &[&str]) -> String {

@@ -3,12 +3,20 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod archives;
+mod checker;
+mod cycles;
+mod dice;
+mod engine;
+mod faults;
 mod full;
 mod harness;
 mod images;
 mod jobs;
-mod kills;
 mod logs;
+mod processes;
+mod soak;
+mod storm;
+mod strays;
 
 use harness::{World, docker};
 

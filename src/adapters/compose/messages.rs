@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 
 use crate::adapters::process::Output;
-use crate::ports::{LogLine, LogSink, PortError};
+use crate::ports::{LogLine, LogSink, PortError, failpoint};
 
 /// One line of `--progress json`; of `--progress plain` only what it is about and how far it is.
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +43,7 @@ impl<'a> Translator<'a> {
 
 impl LogSink for Translator<'_> {
     fn line(&self, line: LogLine) {
+        failpoint("compose.half_way");
         let text = self.progress.lock().unwrap_or_else(PoisonError::into_inner).take(&line.text);
         if let Some(text) = text {
             self.log.line(LogLine { text, ..line });

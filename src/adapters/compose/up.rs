@@ -7,7 +7,7 @@ use super::messages::Translator;
 use super::tool::{self, ComposeSettings};
 use crate::adapters::process::{Ahead, Started};
 use crate::domain::names::ProjectName;
-use crate::ports::{Expectation, LogSink, PortError, PortResult, UpRequest};
+use crate::ports::{Expectation, LogSink, PortError, PortResult, UpRequest, failpoint};
 
 /// The settings, and the form of progress that the tool knows.
 type Tool<'a> = (&'a ComposeSettings, &'static str);
@@ -37,6 +37,7 @@ pub(super) async fn up(
 ) -> PortResult<()> {
     let document = request.stack.document.to_string().into_bytes();
     write_document(&request.directory, &document)?;
+    failpoint("up.written");
     let arguments = up_arguments(tool, &request.project, &request.directory, request.recreate);
     let started = match waiting.take(&arguments) {
         Some(started) => started,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use super::definition::TARGET;
-use crate::ports::{LogLine, LogSink, PortError};
+use crate::ports::{LogLine, LogSink, PortError, failpoint};
 
 /// Lines of output that go into the reason of a failure.
 const LAST_LINES: usize = 20;
@@ -28,6 +28,7 @@ impl<'a> Follower<'a> {
 
 impl LogSink for Follower<'_> {
     fn line(&self, line: LogLine) {
+        failpoint("build.half_way");
         if line.text.is_empty() {
             return;
         }
