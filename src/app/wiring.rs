@@ -229,6 +229,7 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
         profiles: repository.profiles.clone(),
         variables: repository.env.clone(),
         merge_grace: repository.defaults.merge_grace,
+        poll_every: repository.defaults.poll_every,
         permissions,
         branches: Arc::new(ConfiguredRules(repository.clone())),
     }

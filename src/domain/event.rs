@@ -25,6 +25,8 @@ pub enum EventSource {
     Start,
     /// The container engine said something.
     Engine,
+    /// A remote was asked for its branches, and nobody had told of what it said.
+    Poll,
 }
 
 /// What happened, or what is asked for.

@@ -16,6 +16,7 @@ pub mod observed;
 pub mod patience;
 pub mod plan;
 pub mod policy;
+pub mod poll;
 pub mod readiness;
 pub mod reconcile;
 pub mod retention;

@@ -6,6 +6,7 @@
 mod archive;
 mod board;
 mod builds;
+mod claims;
 mod deploy;
 mod dispatch;
 mod failure;
@@ -17,8 +18,10 @@ mod jobs;
 mod judge;
 mod keep;
 mod last_words;
+mod poll;
 mod prepare;
 mod recipe;
+mod remotes;
 mod removal;
 mod restore;
 mod retention;
@@ -35,6 +38,7 @@ use tokio::sync::watch;
 pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
+pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};

@@ -106,6 +106,12 @@ impl TestHouse {
         Self::open(world, folder, newest).await
     }
 
+    /// The same house, which asks its remote so often.
+    pub(crate) async fn polling(self, every: Duration) -> Self {
+        self.world.with(|inside| inside.poll_every = every);
+        self.restart().await
+    }
+
     /// How most stories begin: main at `a`, `feature/x` at `b`, pushed and ready.
     pub(crate) async fn begin(&self) {
         self.commit('a', "main", &[], document());
@@ -188,6 +194,7 @@ fn settings(world: &World) -> Settings {
         profiles: Vec::new(),
         variables: BTreeMap::new(),
         merge_grace: Duration::ZERO,
+        poll_every: world.with(|inside| inside.poll_every),
         permissions: Default::default(),
         branches: Arc::new(Rules),
     };

@@ -1,0 +1,62 @@
+//! What a delivery claimed and the remote does not confirm: it changes nothing.
+
+use crate::domain::environment::{Intent, Outcome, Phase};
+use crate::domain::names::CommitSha;
+use crate::store::StateChange;
+
+use super::failure::Failure;
+use super::run::Run;
+
+/// What is told of a branch that nobody ever saw.
+const NO_SUCH_BRANCH: &str = "the remote has no such branch";
+
+impl Run<'_> {
+    /// Whether the newest wish came from a delivery that named another commit than `tip`, where the branch is and was:
+    /// a late one, a reordered one, or an invented one.
+    pub(super) async fn is_unmoved(&self, tip: &CommitSha) -> Result<bool, Failure> {
+        let Intent::Run { commit: Some(claimed), rebuild: false, pull: false } = &self.environment.intent
+        else {
+            return Ok(false);
+        };
+        if claimed == tip {
+            return Ok(false);
+        }
+        Ok(self.house.store.former_commit(self.environment.id).await?.as_ref() == Some(tip))
+    }
+
+    /// All is as it was before the wish.
+    pub(super) async fn stay(&self, tip: &CommitSha) -> Result<(), Failure> {
+        self.say(format!("{} is where it was, at {tip}: nothing is to be done", self.environment.branch));
+        let (id, generation) = (self.environment.id, self.environment.generation);
+        let now = self.house.ports.clock.now();
+        let stayed = self.house.store.stay(id, generation, now).await?.ok_or(Failure::Superseded)?;
+        self.board.refresh(&stayed).await;
+        Ok(())
+    }
+
+    /// The remote has no such branch. What never came so far as to have anything on the engine has nothing that could be
+    /// kept or missed: it goes at once.
+    ///
+    /// # Errors
+    /// [`Failure::Gone`] when there is something: its end has a grace and an archive.
+    pub(super) async fn vanish(&self) -> Result<(), Failure> {
+        let environment = &self.environment;
+        let observed = self.house.ports.engine.observe(&environment.project).await?;
+        let is_something =
+            !observed.containers.is_empty() || !observed.networks.is_empty() || !observed.volumes.is_empty();
+        if is_something
+            || environment.running_commit.is_some()
+            || self.house.store.stack(environment.id).await?.is_some()
+        {
+            return Err(Failure::Gone);
+        }
+        self.say(format!("{NO_SUCH_BRANCH}: {}", environment.branch));
+        self.end(Outcome::Deleted, false).await?;
+        self.change(StateChange {
+            reason: Some(NO_SUCH_BRANCH.to_owned()),
+            ..StateChange::to(Phase::Destroyed)
+        })
+        .await?;
+        Ok(())
+    }
+}
