@@ -2,6 +2,7 @@
 
 use crate::domain::environment::{Intent, Outcome, Phase};
 use crate::domain::names::CommitSha;
+use crate::domain::observed::Observed;
 use crate::store::StateChange;
 
 use super::failure::Failure;
@@ -34,29 +35,28 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The remote has no such branch. What never came so far as to have anything on the engine has nothing that could be
-    /// kept or missed: it goes at once.
+    /// The remote has no such branch. What has nothing that could be kept goes at once.
     ///
     /// # Errors
     /// [`Failure::Gone`] when there is something: its end has a grace and an archive.
     pub(super) async fn vanish(&self) -> Result<(), Failure> {
-        let environment = &self.environment;
-        let observed = self.house.ports.engine.observe(&environment.project).await?;
-        let is_something =
-            !observed.containers.is_empty() || !observed.networks.is_empty() || !observed.volumes.is_empty();
-        if is_something
-            || environment.running_commit.is_some()
-            || self.house.store.stack(environment.id).await?.is_some()
-        {
+        let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+        if !self.has_nothing(&observed).await? {
             return Err(Failure::Gone);
         }
-        self.say(format!("{NO_SUCH_BRANCH}: {}", environment.branch));
+        self.say(format!("{NO_SUCH_BRANCH}: {}", self.environment.branch));
         self.end(Outcome::Deleted, false).await?;
-        self.change(StateChange {
-            reason: Some(NO_SUCH_BRANCH.to_owned()),
-            ..StateChange::to(Phase::Destroyed)
-        })
-        .await?;
+        let told =
+            StateChange { reason: Some(NO_SUCH_BRANCH.to_owned()), ..StateChange::to(Phase::Destroyed) };
+        self.change(told).await?;
         Ok(())
+    }
+
+    /// It never came so far as to have anything on the engine: nobody misses it.
+    pub(super) async fn has_nothing(&self, observed: &Observed) -> Result<bool, Failure> {
+        let on_engine = observed.containers.len() + observed.networks.len() + observed.volumes.len();
+        Ok(on_engine == 0
+            && self.environment.running_commit.is_none()
+            && self.house.store.stack(self.environment.id).await?.is_none())
     }
 }

@@ -15,9 +15,11 @@ const STOP_TIMEOUT: u32 = 10;
 impl Run<'_> {
     /// Until nothing of the environment is left but its row, its history and, where wanted, its archive.
     pub(super) async fn end(&self, outcome: Outcome, archive: bool) -> Result<(), Failure> {
-        let phase = if archive { Phase::Archiving } else { Phase::Destroying };
         self.board.release(self.environment.id);
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+        // A branch that only a delivery knew leaves no archive either.
+        let archive = archive && !(outcome == Outcome::Deleted && self.has_nothing(&observed).await?);
+        let phase = if archive { Phase::Archiving } else { Phase::Destroying };
         let plan = reconcile::end(&observed, &self.end_facts(archive).await?);
         self.note(&plan).await?;
         let environment = self.enter(phase).await?;

@@ -86,6 +86,11 @@ async fn events(house: &TestHouse) -> usize {
     house.orchestrator.house().store.events(&filter).await.unwrap().len()
 }
 
+async fn settled(house: &TestHouse) {
+    let store = &house.orchestrator.house().store;
+    eventually("every event is settled", || async { store.pending_events().await.unwrap().is_empty() }).await;
+}
+
 /// Waits until the remote was asked so many times more.
 async fn polls(house: &TestHouse, times: usize) {
     let begin = house.world.with(|inside| inside.asked);
@@ -155,10 +160,7 @@ async fn an_idle_repository_writes_nothing_however_often_it_is_asked() {
         house.commit('e', "failed", &['a'], document());
         house.reaches("failed", Phase::Failed).await;
         polls(&house, 2).await;
-        eventually("the judgement is done", || async {
-            house.orchestrator.house().store.pending_events().await.unwrap().is_empty()
-        })
-        .await;
+        settled(&house).await;
         let store = &house.orchestrator.house().store;
         let before = (events(&house).await, store.environments(true).await.unwrap());
         polls(&house, 10).await;
@@ -251,10 +253,7 @@ async fn a_late_delivery_of_main_ends_no_branch_that_was_made_since() {
         house.reaches("fresh", Phase::Ready).await;
         // Main moved before the branch was made; only the news of it come late.
         house.push_main('a').await;
-        eventually("the judgement is done", || async {
-            house.orchestrator.house().store.pending_events().await.unwrap().is_empty()
-        })
-        .await;
+        settled(&house).await;
         assert_eq!(house.reaches("fresh", Phase::Ready).await.ending, None);
     })
     .await;
