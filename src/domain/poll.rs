@@ -85,7 +85,7 @@ pub fn news(
 
 /// Git says where the environment is and when it ends.
 pub fn is_judged(environment: &Environment) -> bool {
-    !matches!(environment.intent, Intent::End { .. }) && environment.follows_branch()
+    !environment.intent.ends() && environment.follows_branch()
 }
 
 /// The remote has the branch elsewhere than the environment was told.
@@ -191,6 +191,7 @@ mod tests {
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
             last_visited_at: None,
+            active_at: Timestamp::from_millis(0),
             version: 1,
         }
     }

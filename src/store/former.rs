@@ -5,12 +5,14 @@ use sqlx::SqliteConnection;
 
 use super::codec::{Row, word};
 use super::{Store, StoreResult, environment};
-use crate::domain::environment::{Ending, Environment, Phase};
+use crate::domain::environment::{Ending, Environment, Intent, Phase};
 use crate::domain::names::{CommitSha, EnvironmentId, Generation};
 use crate::domain::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
 struct Former {
+    intent: Intent,
+    active_at: Timestamp,
     phase: Phase,
     reason: Option<String>,
     ending: Option<Ending>,
@@ -62,14 +64,17 @@ impl Store {
         let outcome = former.ending.map(|ending| word(&ending.outcome)).transpose()?;
         let due_at = former.ending.map(|ending| ending.due_at.as_millis());
         let (phase, now) = (word(&former.phase)?, now.as_millis());
+        let (intent, active_at) = (serde_json::to_string(&former.intent)?, former.active_at.as_millis());
         let commit = former.commit.as_ref().map(CommitSha::as_str);
         sqlx::query!("DELETE FROM former_state WHERE environment = ?", id.0)
             .execute(&mut *transaction)
             .await?;
         sqlx::query!(
-            "UPDATE environment SET phase = ?, reason = ?, ending_outcome = ?, ending_due_at = ?, commit_id = ?,
+            "UPDATE environment SET intent = ?, active_at = ?, phase = ?, reason = ?, ending_outcome = ?, ending_due_at = ?, commit_id = ?,
                  run_generation = ?, settled_generation = generation, updated_at = ?, version = version + 1
              WHERE id = ?",
+            intent,
+            active_at,
             phase,
             former.reason,
             outcome,
@@ -94,6 +99,8 @@ pub(super) async fn remember(connection: &mut SqliteConnection, present: &Enviro
         return Ok(());
     }
     let former = Former {
+        intent: present.intent.clone(),
+        active_at: present.active_at,
         phase: present.phase,
         reason: present.reason.clone(),
         ending: present.ending,
@@ -131,7 +138,7 @@ mod tests {
     use super::super::testing::{commit, home, moment, new_environment, run};
     use super::super::{NewEnvironment, StateChange};
     use super::*;
-    use crate::domain::environment::{Intent, Outcome};
+    use crate::domain::environment::Outcome;
 
     async fn failed_and_leaving(store: &Store) -> Environment {
         let new = NewEnvironment { commit: Some(commit('1')), ..new_environment("a", 1) };
@@ -160,7 +167,6 @@ mod tests {
         assert_eq!(store.stay(before.id, Generation(2), moment(5)).await.unwrap(), None, "not the newest");
         let after = store.stay(before.id, Generation(3), moment(5)).await.unwrap().unwrap();
         let expected = Environment {
-            intent: run(),
             generation: Generation(3),
             settled_generation: Generation(3),
             updated_at: moment(5),
