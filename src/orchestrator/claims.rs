@@ -1,15 +1,12 @@
 //! What a delivery claimed and the remote does not confirm: it changes nothing.
 
-use crate::domain::environment::{Intent, Outcome, Phase};
+use crate::domain::environment::{Intent, Outcome};
 use crate::domain::names::CommitSha;
 use crate::domain::observed::Observed;
-use crate::store::StateChange;
 
 use super::failure::Failure;
 use super::run::Run;
-
-/// What is told of a branch that nobody ever saw.
-const NO_SUCH_BRANCH: &str = "the remote has no such branch";
+use super::teardown::NO_SUCH_BRANCH;
 
 impl Run<'_> {
     /// Whether the newest wish came from a delivery that named another commit than `tip`, where the branch is and was:
@@ -45,11 +42,7 @@ impl Run<'_> {
             return Err(Failure::Gone);
         }
         self.say(format!("{NO_SUCH_BRANCH}: {}", self.environment.branch));
-        self.end(Outcome::Deleted, false).await?;
-        let told =
-            StateChange { reason: Some(NO_SUCH_BRANCH.to_owned()), ..StateChange::to(Phase::Destroyed) };
-        self.change(told).await?;
-        Ok(())
+        self.end(Outcome::Deleted, false).await
     }
 
     /// It never came so far as to have anything on the engine: nobody misses it.

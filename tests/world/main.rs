@@ -4,6 +4,7 @@
 
 mod archives;
 mod full;
+mod git;
 mod harness;
 mod images;
 mod jobs;
