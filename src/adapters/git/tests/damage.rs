@@ -114,7 +114,7 @@ async fn commits_of_archives_are_carried_over_where_they_can_be_read_and_kept_as
     world.commit("more", "1").await;
     assert!(recovers(&world).await);
     assert!(!world.git.has_commit(&world.remote.repo, &kept).await.unwrap());
-    assert!(mirror.with_extension("git.damaged/refs/drey/archives/work-1-1").exists());
+    assert!(mirror.with_extension("git.damaged").join("refs/drey/archives/work-1-1").exists());
 }
 
 #[tokio::test]
