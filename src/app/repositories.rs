@@ -17,6 +17,10 @@ pub fn view(settings: &Settings, repository: &Repository) -> Value {
         "stack": repository.stack,
         "profiles": repository.profiles,
         "merge_grace_seconds": repository.defaults.merge_grace.as_secs(),
+        "poll_every_seconds": repository.defaults.poll_every.as_secs(),
+        // The daemon alone knows.
+        "last_polled_at": null,
+        "poll_error": null,
         "allow": repository.allow,
         "has_secret": repository.secret.is_some(),
         "hook_url": format!("{}/hooks/git/{}", settings.http.address(), repository.name),

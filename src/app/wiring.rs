@@ -254,6 +254,7 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
             sleep_after: Some(repository.defaults.sleep_after),
             expire_after: Some(repository.defaults.expire_after),
         },
+        poll_every: repository.defaults.poll_every,
         permissions,
         branches: Arc::new(ConfiguredRules(repository.clone())),
     }

@@ -9,6 +9,9 @@ use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
 
+/// Each time costs a process here and a connection there.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
+
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
 #[derive(Clone, Debug)]
 pub struct Defaults {
@@ -17,6 +20,8 @@ pub struct Defaults {
     /// From the last visit or push to the archive; zero: never.
     pub expire_after: Duration,
     pub merge_grace: Duration,
+    /// How often the remote is asked for its branches; zero: never.
+    pub poll_every: Duration,
     pub keep: BranchGlobs,
 }
 
@@ -46,6 +51,9 @@ impl Defaults {
                 .duration("merge_grace")
                 .or_else(|| parent.map(|parent| parent.merge_grace))
                 .unwrap_or(Duration::from_secs(600)),
+            poll_every: poll_every(section)
+                .or_else(|| parent.map(|parent| parent.poll_every))
+                .unwrap_or(Duration::from_secs(60)),
             keep: keep
                 .or_else(|| parent.map(|parent| parent.keep.clone()))
                 .unwrap_or_else(|| fixed(&["develop", "release/**"])),
@@ -146,6 +154,15 @@ impl Repository {
     pub fn keeps(&self, branch: &BranchName) -> bool {
         self.defaults.keep.matches(branch)
     }
+}
+
+fn poll_every(section: &mut Section<'_>) -> Option<Duration> {
+    let every = section.duration("poll_every")?;
+    if !every.is_zero() && every < SHORTEST_POLL {
+        section.fault("poll_every", "must be 1s or more, or 0s, which switches it off");
+        return None;
+    }
+    Some(every)
 }
 
 /// Only transports that drey uses; what git would run or read by other forms is refused here.

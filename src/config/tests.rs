@@ -34,6 +34,7 @@ fn what_is_not_said_has_its_default_and_the_environment_wins_over_the_file() {
     assert_eq!(read.limits.builds, 7);
     assert_eq!(read.engine.subnets, "10.213.0.0/16");
     assert_eq!(read.repositories[0].defaults.merge_grace.as_secs(), 600);
+    assert_eq!(read.repositories[0].defaults.poll_every.as_secs(), 60);
     assert!(read.repositories[0].keeps(&branch("release/1/2")) && !read.repositories[0].keeps(&branch("x")));
 }
 
@@ -82,6 +83,18 @@ fn an_archive_that_could_not_live_is_a_fault() {
         faults(&format!("{SMALL}\n[archive]\nkeep = \"for ever\"\nmax_size = -1\n")),
         ["archive.keep", "archive.max_size"]
     );
+}
+
+#[test]
+fn polling_has_a_default_an_own_value_and_a_floor() {
+    let every = |defaults: &str, own: &str| {
+        let text = format!("{SMALL}\n{own}\n[defaults]\n{defaults}\n");
+        settings(&text, &[]).unwrap().repositories[0].defaults.poll_every.as_secs()
+    };
+    assert_eq!(every("poll_every = \"5m\"", ""), 300);
+    assert_eq!(every("poll_every = \"5m\"", "poll_every = \"2s\""), 2);
+    assert_eq!(every("", "poll_every = \"0s\""), 0);
+    assert_eq!(faults(&format!("{SMALL}\npoll_every = \"100ms\"\n")), ["repo[0].poll_every"]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum EventSource {
     Engine,
     /// Somebody opened an address.
     Visit,
+    /// A remote was asked for its branches, and nobody had told of what it said.
+    Poll,
 }
 
 /// What happened, or what is asked for.

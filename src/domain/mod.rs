@@ -18,6 +18,7 @@ pub mod patience;
 pub mod places;
 pub mod plan;
 pub mod policy;
+pub mod poll;
 pub mod readiness;
 pub mod reconcile;
 pub mod rest;

@@ -33,7 +33,7 @@ impl Run<'_> {
             [] => Expectation::none(),
             [_, ..] => ports.builder.expect_build(),
         };
-        let prepared = self.prepare().await?;
+        let Some(prepared) = self.prepare().await? else { return Ok(()) };
         let directory = ports.workspace.directory(self.environment.id);
         let _up = ports.stacks.expect_up(&self.environment.project, &directory);
         let images = self.make_images(&prepared, force).await?;

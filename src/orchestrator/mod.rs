@@ -6,6 +6,7 @@
 mod archive;
 mod board;
 mod builds;
+mod claims;
 mod deploy;
 mod dispatch;
 mod failpoints;
@@ -20,8 +21,10 @@ mod keep;
 mod last_words;
 mod outside;
 mod places;
+mod poll;
 mod prepare;
 mod recipe;
+mod remotes;
 mod removal;
 mod rest;
 mod restore;
@@ -43,6 +46,7 @@ use tokio::sync::watch;
 pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
+pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};

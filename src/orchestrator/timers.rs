@@ -64,6 +64,7 @@ impl Orchestrator {
         });
         let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
+        self.house.supervisor.spawn("polls", self.clone().poll_remotes());
     }
 
     async fn every<F, W>(&self, pause: Duration, work: W)
@@ -117,7 +118,7 @@ impl Orchestrator {
         Ok(())
     }
 
-    async fn take_up_pending(&self) -> Result<(), StoreError> {
+    pub(super) async fn take_up_pending(&self) -> Result<(), StoreError> {
         for event in self.house.store.pending_events().await? {
             self.take(event).await?;
         }

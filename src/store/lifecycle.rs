@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::codec::word;
-use super::{Store, StoreError, StoreResult, environment, slug};
+use super::{Store, StoreError, StoreResult, environment, former, slug};
 use crate::domain::environment::{Environment, Intent, Phase};
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, ProjectName, RepoName};
 use crate::domain::time::Timestamp;
@@ -102,6 +102,11 @@ impl Store {
             Intent::Run { .. } => Phase::Queued,
             Intent::Wake | Intent::Repair => Phase::Waking,
         };
+        if runs {
+            former::remember(&mut transaction, &present).await?;
+        } else {
+            former::forget(&mut transaction, id).await?;
+        }
         let loses_reason = intent.runs();
         let (phase, intent) = (word(&phase)?, serde_json::to_string(intent)?);
         let (commit, now) = (commit.map(CommitSha::as_str), now.as_millis());
@@ -241,6 +246,7 @@ async fn give_back(
     slug::free(connection, &environment.slug, now).await?;
     sqlx::query!("DELETE FROM subnet WHERE environment = ?", id).execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM image_use WHERE environment = ?", id).execute(&mut *connection).await?;
+    former::forget(&mut *connection, environment.id).await?;
     sqlx::query!("DELETE FROM applied_stack WHERE environment = ?", id).execute(connection).await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ mod deployment;
 mod environment;
 mod error;
 mod event;
+mod former;
 mod image;
 mod job;
 mod lifecycle;

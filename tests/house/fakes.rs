@@ -39,6 +39,11 @@ pub(crate) struct Inside {
     pub tips: BTreeMap<BranchName, CommitSha>,
     /// Commit → its parents and its compose document.
     pub commits: BTreeMap<CommitSha, (Vec<CommitSha>, Value)>,
+    /// How often the remote was asked for its branches.
+    pub asked: usize,
+    pub poll_every: Duration,
+    /// What the remote says instead of answering.
+    pub remote_fails: Option<String>,
     pub ups: usize,
     /// What `up` does: error text, or none.
     pub up_fails: Option<String>,
@@ -79,6 +84,9 @@ impl Default for Inside {
             built: Vec::new(),
             tips: BTreeMap::new(),
             commits: BTreeMap::new(),
+            asked: 0,
+            poll_every: Duration::ZERO,
+            remote_fails: None,
             ups: 0,
             up_fails: None,
             answers: Some(200),
@@ -111,6 +119,10 @@ impl Inside {
 impl World {
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
         work(&mut self.0.lock().unwrap())
+    }
+
+    fn answer_of_the_remote(&self) -> PortResult<()> {
+        self.with(|inside| inside.remote_fails.clone()).map_or(Ok(()), |said| Err(PortError::Transient(said)))
     }
 
     fn ancestors(&self, commit: &CommitSha) -> BTreeSet<CommitSha> {
@@ -348,10 +360,13 @@ impl Builder for World {
 #[async_trait]
 impl Git for World {
     async fn branches(&self, _: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        self.with(|inside| inside.asked += 1);
+        self.answer_of_the_remote()?;
         Ok(self.with(|inside| inside.tips.clone()))
     }
 
     async fn fetch(&self, _: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+        self.answer_of_the_remote()?;
         Ok(self.with(|inside| inside.tips.get(branch).cloned()))
     }
 

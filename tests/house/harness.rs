@@ -107,6 +107,12 @@ impl TestHouse {
         Self::open(world, folder, newest).await
     }
 
+    /// The same house, which asks its remote so often.
+    pub(crate) async fn polling(self, every: Duration) -> Self {
+        self.world.with(|inside| inside.poll_every = every);
+        self.restart().await
+    }
+
     /// How most stories begin: main at `a`, `feature/x` at `b`, pushed and ready.
     pub(crate) async fn begin(&self) {
         self.commit('a', "main", &[], document());
@@ -190,6 +196,7 @@ fn settings(world: &World) -> Settings {
         variables: BTreeMap::new(),
         merge_grace: Duration::ZERO,
         rest: world.with(|inside| inside.rest),
+        poll_every: world.with(|inside| inside.poll_every),
         permissions: Default::default(),
         branches: Arc::new(Rules),
     };

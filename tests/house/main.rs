@@ -3,6 +3,7 @@
 
 mod archives;
 mod fakes;
+mod git;
 mod harness;
 mod jobs;
 mod rest;

@@ -9,6 +9,7 @@ mod dice;
 mod engine;
 mod faults;
 mod full;
+mod git;
 mod harness;
 mod images;
 mod jobs;

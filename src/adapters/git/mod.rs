@@ -5,10 +5,12 @@
 
 mod address;
 mod error;
+mod fault;
 mod kept;
 mod merged;
 mod mirror;
 mod remote;
+mod renew;
 mod tidy;
 mod times;
 mod tree;
@@ -25,6 +27,7 @@ use git2::Repository;
 
 pub use tidy::Tidied;
 
+use remote::Failed;
 use turn::Turn;
 
 use crate::domain::images::{BuildInputs, BuildSources};
@@ -85,6 +88,7 @@ impl GitAdapter {
         let making = Arc::clone(&self.making);
         blocking(move || {
             let _held = making.lock().unwrap_or_else(PoisonError::into_inner);
+            renew::finish_interrupted(&mirror::path(&settings.mirrors, &repo));
             mirror::prepare(&settings.mirrors, &repo, &config)
         })
         .await?;
@@ -97,8 +101,69 @@ impl GitAdapter {
         T: Send + 'static,
         F: FnOnce(&Repository) -> PortResult<T> + Send + 'static,
     {
-        let (settings, repo) = (Arc::clone(&self.settings), repo.clone());
-        blocking(move || question(&mirror::open(&settings.mirrors, &repo)?)).await
+        let path = mirror::path(&self.settings.mirrors, repo);
+        let answer = blocking(move || question(&mirror::open(&path)?)).await;
+        match answer {
+            Err(error) if error::tells_damage(&error) && self.turn_of(repo).suspect() => {
+                Err(PortError::Transient(format!("{error}; it is fetched anew")))
+            }
+            answer => answer,
+        }
+    }
+
+    /// Fetches into the mirror that lies there, and says where the branch is.
+    async fn fetch_into(
+        &self,
+        connection: &remote::Connection,
+        mirror: &Path,
+        branch: &BranchName,
+    ) -> Result<Option<CommitSha>, Failed> {
+        let unclear = |error| Failed { error, is_unclear: true };
+        let (path, asked) = (mirror.to_owned(), branch.clone());
+        let is_known = blocking(move || {
+            mirror::sweep(&path);
+            Ok(mirror::tip(&mirror::open(&path)?, &asked).is_ok())
+        });
+        let is_first = !is_known.await.map_err(unclear)?;
+        let is_there = connection.fetch(mirror, branch, is_first).await?;
+        let (path, asked) = (mirror.to_owned(), branch.clone());
+        let tip = blocking(move || {
+            let repository = mirror::open(&path)?;
+            if is_there {
+                return mirror::tip(&repository, &asked).map(Some);
+            }
+            mirror::forget(&repository, &asked)?;
+            Ok(None)
+        });
+        tip.await.map_err(unclear)
+    }
+
+    /// Fetches the branch into a new mirror. Where that works, it was the old one that did not: the new one takes its
+    /// place. Under the lock.
+    async fn renew(
+        &self,
+        connection: &remote::Connection,
+        repo: &RepoName,
+        branch: &BranchName,
+    ) -> Result<Option<CommitSha>, Failed> {
+        self.turn_of(repo).renews();
+        let mirror = mirror::path(&self.settings.mirrors, repo);
+        let fresh = renew::begin(&mirror).await?;
+        let fetched = match self.fetch_into(connection, &fresh, branch).await {
+            Ok(fetched) => fetched,
+            Err(failed) => {
+                renew::give_up(fresh).await;
+                return Err(failed);
+            }
+        };
+        let aside = renew::carry_over(&self.settings, repo, &fresh).await?;
+        let making = Arc::clone(&self.making);
+        blocking(move || {
+            let _held = making.lock().unwrap_or_else(PoisonError::into_inner);
+            renew::swap(&mirror, &aside)
+        })
+        .await?;
+        Ok(fetched)
     }
 }
 
@@ -112,22 +177,26 @@ impl Git for GitAdapter {
         let turn = self.turn_of(&remote.repo);
         let _held = turn.take().await;
         let connection = self.connect(remote).await?;
-        let (asked, mirror) = (branch.clone(), mirror::path(&self.settings.mirrors, &remote.repo));
-        let known = self.ask(&remote.repo, move |repository| {
-            mirror::sweep(&mirror);
-            Ok(mirror::tip(repository, &asked).is_ok())
-        });
-        let is_first = !known.await?;
-        let is_there = connection.fetch(branch, is_first).await?;
-        let branch = branch.clone();
-        self.ask(&remote.repo, move |repository| {
-            if is_there {
-                return mirror::tip(repository, &branch).map(Some);
+        let mirror = mirror::path(&self.settings.mirrors, &remote.repo);
+        let failed = if turn.is_suspect() {
+            None
+        } else {
+            match self.fetch_into(&connection, &mirror, branch).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(failed) => Some(failed),
             }
-            mirror::forget(repository, &branch)?;
-            Ok(None)
-        })
-        .await
+        };
+        match failed {
+            // Whoever tells its branches can be fetched from, so it may be the mirror.
+            Some(failed)
+                if !failed.is_unclear || !turn.may_renew() || connection.branches().await.is_err() =>
+            {
+                Err(failed.error)
+            }
+            Some(_) | None => {
+                self.renew(&connection, &remote.repo, branch).await.map_err(|failed| failed.error)
+            }
+        }
     }
 
     async fn write_tree(
