@@ -10,7 +10,7 @@ use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
 
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// Read, not acted on yet.
     pub sleep_after: Option<Duration>,
@@ -48,7 +48,7 @@ impl Defaults {
 }
 
 /// A repository that drey serves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
     pub name: RepoName,
     /// Path, `https://`, `ssh://` or `user@host:path`.

@@ -112,6 +112,16 @@ pub enum Intent {
     End { outcome: Outcome, archive: bool },
 }
 
+impl Intent {
+    /// The word used in the log and in figures.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::End { .. } => "end",
+        }
+    }
+}
+
 /// An end that comes when its grace is over, unless the branch moves before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {

@@ -21,10 +21,23 @@ pub enum EventSource {
     Timer,
     /// A command on the socket.
     Cli,
-    /// The first look at a repository when the daemon starts.
+    /// The first look at a repository: when the daemon starts, or when it is added or changed.
     Start,
     /// The container engine said something.
     Engine,
+}
+
+impl EventSource {
+    /// The word used in the table, the API and the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Timer => "timer",
+            Self::Cli => "cli",
+            Self::Start => "start",
+            Self::Engine => "engine",
+        }
+    }
 }
 
 /// What happened, or what is asked for.
@@ -124,6 +137,18 @@ pub enum EventState {
     Done,
     Ignored,
     Failed,
+}
+
+impl EventState {
+    /// The word used in the table, the API and the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// An event that is not stored yet.

@@ -17,8 +17,10 @@ mod jobs;
 mod judge;
 mod keep;
 mod last_words;
+mod places;
 mod prepare;
 mod recipe;
+mod reload;
 mod removal;
 mod restore;
 mod retention;
@@ -27,6 +29,7 @@ mod stack;
 mod start;
 mod teardown;
 mod timers;
+mod told;
 
 use std::sync::Arc;
 
@@ -39,6 +42,7 @@ pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
+use crate::ports::meters;
 use crate::store::{NewDelivery, StoreError};
 use dispatch::Dispatch;
 use images::ImageShop;
@@ -100,6 +104,10 @@ impl Orchestrator {
         let accepted = self.house.store.accept(delivery, events, now).await?;
         let mut submitted = Vec::with_capacity(accepted.len());
         for accepted in accepted {
+            if accepted.is_new {
+                let event = &accepted.event;
+                meters::event_received(event.kind.word(), event.source.word());
+            }
             submitted.push(self.take(accepted.event).await?);
         }
         Ok(submitted)

@@ -31,6 +31,7 @@ pub(super) struct Run<'a> {
     /// The row as it was when the run began.
     pub(super) environment: Environment,
     pub(super) deployment: i64,
+    pub(super) begun: tokio::time::Instant,
     pub(super) log: Arc<dyn LogSink>,
     /// Held while a job runs.
     pub(super) job: tokio::sync::Mutex<()>,
@@ -83,10 +84,13 @@ async fn begin<'a>(
     tracing::info!(
         environment.slug = %environment.slug,
         environment.generation = environment.generation.0,
+        repo = %environment.repo,
+        intent = environment.intent.word(),
         "a run begins"
     );
-    let (settings, job) = (house.settings(), tokio::sync::Mutex::default());
-    Ok(Some(Run { house, board, shop, settings, environment, deployment, log, job }))
+    let (settings, job, begun) =
+        (house.settings(), tokio::sync::Mutex::default(), tokio::time::Instant::now());
+    Ok(Some(Run { house, board, shop, settings, environment, deployment, begun, log, job }))
 }
 
 impl Run<'_> {
@@ -133,6 +137,10 @@ impl Run<'_> {
     {
         for pause in RETRY_AFTER {
             match work().await {
+                // Not settled: the next start takes it up.
+                Err(Failure::Transient(_)) if self.house.supervisor.is_ending() => {
+                    return Err(Failure::Superseded);
+                }
                 Err(Failure::Transient(reason)) => {
                     self.say(format!("{reason}; trying again in {} s", pause.as_secs()));
                     tokio::time::sleep(pause).await;
@@ -144,6 +152,7 @@ impl Run<'_> {
     }
 
     async fn settle(&self, result: Result<(), Failure>) -> Result<(), Failure> {
+        self.tell_end(&result);
         let now = self.house.ports.clock.now();
         let store = &self.house.store;
         let (state, reason) = match &result {

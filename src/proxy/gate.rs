@@ -18,6 +18,7 @@ use super::pages::Pages;
 use super::pool::Pool;
 use super::table::{Entry, Table, Target};
 use crate::ports::Clock;
+use crate::ports::meters::Answers;
 use crate::supervisor::Supervisor;
 
 /// Everything a request needs; shared by all connections.
@@ -28,6 +29,7 @@ pub(super) struct Gate {
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
     pub(super) limits: Limits,
+    pub(super) answers: Answers,
 }
 
 /// A request that found its environment.
@@ -61,6 +63,7 @@ impl Gate {
         let response = self.respond(request, &client).await;
         let response =
             response.unwrap_or_else(|page| if is_head { answer::without_body(page) } else { page });
+        self.answers.count(response.status().as_u16());
         Ok(response.map(|body| body.counted(open)))
     }
 

@@ -62,7 +62,8 @@ pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Resu
 }
 
 pub(super) async fn repositories(State(web): State<Web>) -> Json<Value> {
-    let items: Vec<&Value> = web.inner.repositories.values().collect();
+    let served = web.inner.served.load();
+    let items: Vec<&Value> = served.repositories.values().collect();
     Json(json!({"items": items, "next": null}))
 }
 
@@ -70,7 +71,7 @@ pub(super) async fn repository(
     State(web): State<Web>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let found = web.inner.repositories.get(&RepoName::parse(&name)?).cloned();
+    let found = web.inner.served.load().repositories.get(&RepoName::parse(&name)?).cloned();
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("no repository is named {name}")))
 }
 
