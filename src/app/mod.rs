@@ -1,6 +1,7 @@
 //! The only place that joins the parts.
 
 pub mod check;
+mod check_daemon;
 mod clock;
 mod figures;
 pub mod hook_install;

@@ -9,6 +9,7 @@ mod images;
 mod jobs;
 mod kills;
 mod logs;
+mod seen;
 
 use harness::{World, docker};
 
