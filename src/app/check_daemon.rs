@@ -41,15 +41,16 @@ pub(super) async fn daemon(settings: &Settings, findings: &mut Findings) {
             return findings.add(Level::Warn, "daemon", message);
         }
     };
-    match tokio::time::timeout(ANSWER_LIMIT, readiness(stream)).await {
-        Ok(Ok((200, _))) => findings.add(Level::Ok, "daemon", "runs and is ready"),
-        Ok(Ok((_, message))) => findings.add(Level::Warn, "daemon", format!("runs and is not ready: {message}")),
-        Ok(Err(error)) => findings.add(Level::Fail, "daemon", format!("its answer broke off: {error}; see its log")),
+    let (level, message) = match tokio::time::timeout(ANSWER_LIMIT, readiness(stream)).await {
+        Ok(Ok((200, _))) => (Level::Ok, "runs and is ready".to_owned()),
+        Ok(Ok((_, message))) => (Level::Warn, format!("runs and is not ready: {message}")),
+        Ok(Err(error)) => (Level::Fail, format!("its answer broke off: {error}; see its log")),
         Err(_elapsed) => {
-            let message = format!("runs and does not answer within {} s; see its log", ANSWER_LIMIT.as_secs());
-            findings.add(Level::Fail, "daemon", message);
+            let seconds = ANSWER_LIMIT.as_secs();
+            (Level::Fail, format!("runs and does not answer within {seconds} s; see its log"))
         }
-    }
+    };
+    findings.add(level, "daemon", message);
 }
 
 /// Status, and what is wrong.
@@ -142,7 +143,8 @@ fn clock_finding(now: Timestamp, newest: Option<Timestamp>) -> (Level, String) {
     match newest.map(|newest| newest.since(now)).filter(|behind| *behind > CLOCK_SLACK) {
         Some(behind) => {
             let seconds = behind.as_secs();
-            let message = format!("{now}: is {seconds} s behind the newest event; does this machine keep its time?");
+            let message =
+                format!("{now}: is {seconds} s behind the newest event; does this machine keep its time?");
             (Level::Warn, message)
         }
         None => (Level::Ok, now.to_string()),
@@ -219,7 +221,8 @@ mod tests {
     #[tokio::test]
     async fn what_a_daemon_says_is_passed_on() {
         let (mut daemon, client) = UnixStream::pair().unwrap();
-        let answer = "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":{\"message\":\"the engine is away\"}}";
+        let answer =
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"error\":{\"message\":\"the engine is away\"}}";
         daemon.write_all(answer.as_bytes()).await.unwrap();
         daemon.shutdown().await.unwrap();
         assert_eq!(readiness(client).await.unwrap(), (503, "the engine is away".to_owned()));

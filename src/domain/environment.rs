@@ -108,6 +108,12 @@ impl Outcome {
 pub enum Intent {
     /// Run the branch. `commit` is where it was said to be; the remote's ref at the time of the fetch decides.
     Run { commit: Option<CommitSha>, rebuild: bool, pull: bool },
+    /// Start again what sleeps, as it was: neither git nor a build is needed.
+    Wake,
+    /// Put right what was touched from outside, from the stack that runs.
+    Repair,
+    /// Stop the containers; data, networks and images stay. `why` is told while it sleeps.
+    Sleep { why: String },
     /// Take it down. With `archive` its history is kept, without nothing is.
     End { outcome: Outcome, archive: bool },
 }
@@ -117,8 +123,20 @@ impl Intent {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Run { .. } => "run",
+            Self::Sleep { .. } => "sleep",
+            Self::Wake => "wake",
+            Self::Repair => "repair",
             Self::End { .. } => "end",
         }
+    }
+
+    /// Containers are to run.
+    pub const fn runs(&self) -> bool {
+        matches!(self, Self::Run { .. } | Self::Wake | Self::Repair)
+    }
+
+    pub const fn ends(&self) -> bool {
+        matches!(self, Self::End { .. })
     }
 }
 
@@ -173,6 +191,8 @@ pub struct Environment {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub last_visited_at: Option<Timestamp>,
+    /// The last push, deployment asked for or waking.
+    pub active_at: Timestamp,
     /// Rises with each write of the row; a write names the version it read.
     pub version: i64,
 }

@@ -34,10 +34,10 @@ impl CertificateFacts {
         let moment = |seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1000));
         let names = leaf.subject_alternative_name().ok().flatten();
         let names = names.into_iter().flat_map(|extension| &extension.value.general_names);
-        let names = names.filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        });
+        let dns = |name: &GeneralName<'_>| {
+            if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
+        };
+        let names = names.filter_map(dns);
         Ok(Self {
             valid_from: moment(leaf.validity().not_before.timestamp()),
             valid_until: moment(leaf.validity().not_after.timestamp()),

@@ -24,7 +24,7 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, ApiError
     match house.store.figures().await {
         Ok(figures) => set(house, &figures),
         Err(error) => {
-            tracing::warn!(%error, "the database does not answer: its figures are of the last time")
+            tracing::warn!(%error, "the database does not answer: its figures are of the last time");
         }
     }
     meters::count_is("drey_task_panics_total", u64::try_from(house.supervisor.panics()).unwrap_or(u64::MAX));

@@ -84,8 +84,11 @@ fn figures_tell_what_happened_and_a_reload_is_whole_or_not_at_all() {
 
     let url = world.path("world.git");
     rewrite(&world, |text| {
-        let mut text = text.replace("surprise = 1\n", "").replace("url = \"nowhere\"", &format!("url = \"{url}\""));
-        text = text.replace("[proxy]\n", "[proxy]\nprovider = \"embedded\"\n").replace("world.localhost", "other.localhost");
+        let mut text =
+            text.replace("surprise = 1\n", "").replace("url = \"nowhere\"", &format!("url = \"{url}\""));
+        text = text
+            .replace("[proxy]\n", "[proxy]\nprovider = \"embedded\"\n")
+            .replace("world.localhost", "other.localhost");
         write!(text, "branches = [\"none\"]\n[limits]\nbuilds = 1\n").unwrap();
         text
     });
@@ -132,5 +135,8 @@ fn from_the_first_signal_on_hooks_get_503_and_visitors_are_served() {
     assert!(!std::path::Path::new(&world.path("data/drey.sock")).exists());
     world.start();
     world.reaches("drained/later", "ready");
-    assert!(world.environment("drained/slow").unwrap()["phase"] != "failed", "what was cut is taken up again");
+    assert!(
+        world.environment("drained/slow").unwrap()["phase"] != "failed",
+        "what was cut is taken up again"
+    );
 }
