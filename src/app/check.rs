@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::check_daemon;
 use super::scratch::Scratch;
 use super::wiring;
 use crate::adapters::process::{Command, jail};
@@ -74,6 +75,10 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
     if !faulty("data_dir") && !faulty("archive") {
         archives(settings, &mut findings);
     }
+    if !faulty("data_dir") {
+        check_daemon::database(settings, &mut findings).await;
+        check_daemon::daemon(settings, &mut findings).await;
+    }
     findings.0
 }
 
@@ -104,10 +109,10 @@ async fn programs(settings: &Settings, folder: &Path, findings: &mut Findings) {
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, level: Level, what: &str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, level: Level, what: &str, message: impl Into<String>) {
         self.0.push(Finding { level, what: what.to_owned(), message: message.into() });
     }
 
@@ -201,12 +206,7 @@ fn tls(settings: &Settings, findings: &mut Findings) {
             findings.add(Level::Ok, "tls", message);
         }
         (Some(_), TlsMode::Files { certificate, key }) => {
-            for file in [certificate, key] {
-                match std::fs::metadata(file) {
-                    Ok(_) => findings.add(Level::Ok, "tls", format!("{} is there", file.display())),
-                    Err(error) => findings.add(Level::Fail, "tls", format!("{}: {error}", file.display())),
-                }
-            }
+            check_daemon::certificate((certificate, key), &settings.proxy.domain, findings);
         }
     }
 }
@@ -277,6 +277,8 @@ mod tests {
         assert_eq!(level("dns"), [Level::Ok]);
         assert_eq!(level("tls"), []);
         assert_eq!(level("archives"), [Level::Ok]);
+        assert_eq!((level("database"), level("clock")), (vec![Level::Ok], vec![Level::Ok]));
+        assert_eq!(level("daemon"), [Level::Warn]);
         assert!(!folder.path().join("state").exists());
     }
 

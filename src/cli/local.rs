@@ -15,8 +15,8 @@ use crate::domain::names::BranchName;
 
 pub(super) fn serve(settings: Settings) -> Outcome {
     app::give_memory_back();
-    app::start_logging();
-    let clean = app::block_on_all_cores(app::serve(settings))?;
+    let log = app::start_logging(&settings.log);
+    let clean = app::block_on_all_cores(app::serve(settings, log))?;
     Ok(if clean { Exit::Done } else { Exit::Failed })
 }
 

@@ -2,7 +2,9 @@
 
 mod archive;
 mod error;
+mod log;
 mod reader;
+mod reload;
 mod repository;
 mod secret;
 mod sections;
@@ -17,6 +19,7 @@ use figment::value::{Dict, Value};
 
 pub use archive::Archive;
 pub use error::{ConfigErrors, Fault};
+pub use log::{Log, LogFormat, LogLevel};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use sections::{Engine, Http, Limits, Proxy, RegistryCredential, Templates, TlsMode};
@@ -39,6 +42,7 @@ pub struct Settings {
     pub limits: Limits,
     pub archive: Archive,
     pub templates: Templates,
+    pub log: Log,
     pub repositories: Vec<Repository>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
@@ -104,6 +108,7 @@ impl Settings {
             limits: Limits::read(&mut top.section("limits")),
             archive: Archive::read(&mut top.section("archive")),
             templates: Templates::read(&mut top.section("templates")),
+            log: Log::read(&mut top.section("log")),
             registries: top.sections("registry").iter_mut().map(RegistryCredential::read).collect(),
             repositories: top
                 .sections("repo")

@@ -13,7 +13,7 @@ use crate::domain::names::{BranchName, RepoName};
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// From the last visit or deployment to sleep; zero: never.
     pub sleep_after: Duration,
@@ -62,7 +62,7 @@ impl Defaults {
 }
 
 /// A repository that drey serves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
     pub name: RepoName,
     /// Path, `https://`, `ssh://` or `user@host:path`.

@@ -241,3 +241,48 @@ fn only_known_transports_are_taken() {
         assert!(settings(&SMALL.replace("/srv/git/shop.git", bad), &[]).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_running_daemon_takes_up_what_it_can_and_names_the_rest() {
+    let old = settings("[proxy]\ndomain = \"qa.example\"\nhttp = \"0.0.0.0:80\"\n", &[]).unwrap();
+    let new = settings(
+        "data_dir = \"/elsewhere\"\n[http]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://drey.example\"\n[proxy]\n\
+         domain = \"other.example\"\nhttp = \"0.0.0.0:81\"\n[engine]\nhost = \"tcp://engine:2375\"\nregistries = [\"a\"]\n\
+         [limits]\nbuilds = 7\n[archive]\nkeep = \"1d\"\ndirect = false\n[log]\nformat = \"json\"\nlevel = \"debug\"\n\
+         [[repo]]\nname = \"shop\"\nurl = \"/srv/git/shop.git\"\n",
+        &[],
+    )
+    .unwrap();
+    let (taken, later) = new.clone().taken_up(&old);
+    assert_eq!(
+        later,
+        [
+            "data_dir",
+            "http.listen",
+            "proxy.domain",
+            "proxy.http",
+            "engine.host",
+            "archive.direct",
+            "log.format"
+        ]
+    );
+    assert_eq!((&taken.data_dir, &taken.proxy.domain), (&old.data_dir, &old.proxy.domain));
+    assert_eq!((taken.engine.host, taken.archive.direct), (old.engine.host, true));
+    assert_eq!((taken.limits.builds, taken.log.level), (7, LogLevel::Debug));
+    assert_eq!((taken.archive.keep, taken.repositories.len()), (new.archive.keep, 1));
+    assert_eq!(
+        (taken.http.public_url, taken.engine.registries),
+        (new.http.public_url, new.engine.registries)
+    );
+}
+
+#[test]
+fn the_log_knows_its_words() {
+    let faults = settings("[proxy]\ndomain = \"qa.example\"\nhttp = \"0.0.0.0:80\"\n[log]\nlevel = \"loud\"\nformat = \"xml\"\n", &[])
+        .unwrap_err()
+        .0;
+    assert_eq!(
+        faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(),
+        ["log.format", "log.level"]
+    );
+}

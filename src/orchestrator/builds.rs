@@ -11,7 +11,7 @@ use crate::domain::plan::{Plan, Step};
 use crate::domain::policy;
 use crate::domain::reconcile::{self, Force, ImageNeed};
 use crate::domain::rewrite::services_of;
-use crate::ports::BuildRequest;
+use crate::ports::{BuildRequest, meters};
 
 use super::failure::Failure;
 use super::prepare::Prepared;
@@ -80,6 +80,7 @@ impl Run<'_> {
             self.board.refresh(&self.enter(Phase::Building).await?).await;
         }
         let made = plan.steps.iter().map(|planned| async move {
+            let _measured = meters::step("images", planned.step.word());
             if let Step::Pull { image } = &planned.step {
                 self.shop.pull(image, force.pull, &*self.log).await?;
                 return Ok(image.clone());

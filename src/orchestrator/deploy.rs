@@ -11,7 +11,9 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest};
+use crate::ports::{
+    Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, meters,
+};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -95,6 +97,7 @@ impl Run<'_> {
             if touches(&planned.step) {
                 self.house.store.disturb_stack(id).await?;
             }
+            let _measured = meters::step(self.kind(), planned.step.word());
             match &planned.step {
                 Step::CreateNetwork { name } => self.create_network(stack, name).await?,
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,

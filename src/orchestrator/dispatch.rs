@@ -44,7 +44,8 @@ impl Dispatch {
         Self { house, board, shop, places: Arc::default(), workers: Mutex::default() }
     }
 
-    /// There is a generation to work on. A worker of an older one is cancelled and goes on with this one.
+    /// There is a generation to work on. A worker of an older one is cancelled and goes on with this one. When the daemon
+    /// ends none begins: the next start finds the work in the row.
     pub(super) fn wake(self: &Arc<Self>, environment: EnvironmentId, generation: Generation) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(worker) = workers.get_mut(&environment) {
@@ -52,6 +53,9 @@ impl Dispatch {
                 worker.newest = generation;
                 worker.running.cancel();
             }
+            return;
+        }
+        if self.house.supervisor.is_ending() {
             return;
         }
         let running = CancellationToken::new();
@@ -82,7 +86,7 @@ impl Dispatch {
             }
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
             match workers.get_mut(&environment) {
-                Some(worker) if worker.newest > generation => {
+                Some(worker) if worker.newest > generation && !self.house.supervisor.is_ending() => {
                     generation = worker.newest;
                     token = CancellationToken::new();
                     worker.running = token.clone();

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::domain::event::{Event, EventState};
 use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{places, rest, retention};
 use crate::ports::{
     Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, PortError, PortResult,
-    Prober, Remote, RoutePublisher, Stacks, TreeLimits, Workspace,
+    Prober, Remote, RoutePublisher, Stacks, TreeLimits, Workspace, meters,
 };
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
 
 use super::remotes::Remotes;
@@ -60,6 +61,18 @@ impl House {
     /// As they are now. Whoever does something in several steps keeps what it began with.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// Says how far an event has come, and counts it.
+    pub(super) async fn settle_event(
+        &self,
+        event: &Event,
+        state: EventState,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.store.settle_event(event.id, state, reason).await?;
+        meters::event_settled(event.kind.word(), state.word());
+        Ok(())
     }
 
     /// From now on these.

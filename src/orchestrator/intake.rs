@@ -118,7 +118,7 @@ impl Orchestrator {
     ) -> Result<Submitted, StoreError> {
         let state = if action == "ignored" { EventState::Ignored } else { EventState::Done };
         let message = (!reason.is_empty()).then(|| reason.to_owned());
-        self.house.store.settle_event(event.id, state, message.as_deref()).await?;
+        self.house.settle_event(&event, state, message.as_deref()).await?;
         Ok(Submitted { event, environment, action, message })
     }
 

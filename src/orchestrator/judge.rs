@@ -48,7 +48,8 @@ impl Orchestrator {
     /// Judges in the background; the event stays pending until that is done, so a crash repeats it.
     pub(super) fn spawn_judge(&self, event: Event) {
         // One that is away is asked by the poller alone, and what waits is taken up again when it answers.
-        if self.house.remotes.is_away(&event.repo).is_some() || !self.judges.begin(event.id) {
+        let is_away = self.house.remotes.is_away(&event.repo).is_some();
+        if is_away || self.house.supervisor.is_ending() || !self.judges.begin(event.id) {
             return;
         }
         let this = self.clone();
@@ -58,7 +59,7 @@ impl Orchestrator {
             let result = this.judge(&event).await;
             drop(one_at_a_time);
             let settled = match result {
-                Ok(()) => this.house.store.settle_event(event.id, EventState::Done, None).await,
+                Ok(()) => this.house.settle_event(&event, EventState::Done, None).await,
                 // Stays pending: the timer comes back to it.
                 Err(Failure::Transient(reason)) => {
                     tracing::warn!(repo = %event.repo, reason, "git cannot be asked now, it will be asked again");
@@ -67,7 +68,7 @@ impl Orchestrator {
                 Err(failure) => {
                     let reason = failure.to_string();
                     tracing::warn!(repo = %event.repo, reason, "git cannot be asked");
-                    this.house.store.settle_event(event.id, EventState::Failed, Some(&reason)).await
+                    this.house.settle_event(&event, EventState::Failed, Some(&reason)).await
                 }
             };
             if let Err(error) = settled {
@@ -198,6 +199,7 @@ impl Orchestrator {
         let ending = Ending { outcome, due_at: now.plus(grace) };
         tracing::info!(
             environment.slug = %environment.slug,
+            repo = %environment.repo,
             outcome = outcome.word(),
             due_at = %ending.due_at,
             "the environment will end"

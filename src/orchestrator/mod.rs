@@ -24,6 +24,7 @@ mod places;
 mod poll;
 mod prepare;
 mod recipe;
+mod reload;
 mod remotes;
 mod removal;
 mod rest;
@@ -33,11 +34,13 @@ mod retention;
 mod run;
 mod settle;
 mod sleep;
+mod slots;
 mod stack;
 mod start;
 mod steadiness;
 mod teardown;
 mod timers;
+mod told;
 
 use std::sync::Arc;
 
@@ -52,6 +55,7 @@ pub use restore::RestoreRefused;
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::patience;
+use crate::ports::meters;
 use crate::store::{NewDelivery, StoreError};
 use dispatch::Dispatch;
 use images::ImageShop;
@@ -119,6 +123,10 @@ impl Orchestrator {
         let accepted = self.house.store.accept(delivery, events, now).await?;
         let mut submitted = Vec::with_capacity(accepted.len());
         for accepted in accepted {
+            if accepted.is_new {
+                let event = &accepted.event;
+                meters::event_received(event.kind.word(), event.source.word());
+            }
             submitted.push(self.take(accepted.event).await?);
         }
         Ok(submitted)

@@ -80,6 +80,11 @@ impl Places {
         }
     }
 
+    /// There may be more places now.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

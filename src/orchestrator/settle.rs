@@ -70,6 +70,7 @@ impl Run<'_> {
     }
 
     async fn settle(&self, result: Result<(), Failure>) -> Result<Next, Failure> {
+        self.tell_end(&result);
         let is_gone = matches!(result, Err(Failure::Gone));
         let end = self.end_of(result).await?;
         self.say(end.reason.clone().unwrap_or_else(|| end.state.word().to_owned()));

@@ -3,7 +3,7 @@
 use crate::domain::environment::{Outcome, Phase};
 use crate::domain::plan::Step;
 use crate::domain::reconcile::{self, EndFacts};
-use crate::ports::{LogRange, PortError, Resource};
+use crate::ports::{LogRange, PortError, Resource, meters};
 use crate::store::StateChange;
 
 use super::failure::Failure;
@@ -25,7 +25,9 @@ impl Run<'_> {
         let environment = self.enter(phase).await?;
         self.board.show(&environment, None).await;
         for planned in &plan.steps {
+            let measured = meters::step("end", planned.step.word());
             self.end_step(&planned.step, outcome, archive).await?;
+            drop(measured);
             self.failpoint_after(&planned.step);
         }
         Ok(())
@@ -141,7 +143,7 @@ impl Run<'_> {
             .await?;
         self.board.show(&environment, None).await;
         self.house.ports.logs.close(environment.id);
-        tracing::info!(environment.slug = %environment.slug, phase = phase.word(), "over");
+        tracing::info!(environment.slug = %environment.slug, repo = %environment.repo, phase = phase.word(), "the environment is over");
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod failpoint;
 mod git;
 mod images;
 mod jobs;
+pub mod meters;
 mod outside;
 mod stacks;
 mod volumes;

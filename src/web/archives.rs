@@ -62,8 +62,9 @@ pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Resu
 }
 
 pub(super) async fn repositories(State(web): State<Web>) -> Json<Value> {
+    let served = web.inner.served.load();
     let items: Vec<Value> =
-        web.inner.repositories.iter().map(|(repo, view)| with_remote(&web, repo, view)).collect();
+        served.repositories.iter().map(|(repo, view)| with_remote(&web, repo, view)).collect();
     Json(json!({"items": items, "next": null}))
 }
 
@@ -72,7 +73,8 @@ pub(super) async fn repository(
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let repo = RepoName::parse(&name)?;
-    let found = web.inner.repositories.get(&repo).map(|view| with_remote(&web, &repo, view));
+    let served = web.inner.served.load();
+    let found = served.repositories.get(&repo).map(|view| with_remote(&web, &repo, view));
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("no repository is named {name}")))
 }
 

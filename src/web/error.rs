@@ -44,6 +44,12 @@ impl ApiError {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too_large", message: message.into() }
     }
 
+    /// The daemon ends: its next life takes what is asked now.
+    pub(super) fn draining() -> Self {
+        let message = "drey ends and takes nothing new; come again when it is back".to_owned();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "draining", message }
+    }
+
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", message: message.into() }
     }
@@ -74,7 +80,7 @@ impl From<NameError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        if self.status.is_server_error() {
+        if self.status.is_server_error() && self.code != "draining" {
             tracing::error!(
                 error.id = id,
                 error.code = self.code,

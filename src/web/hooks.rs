@@ -45,7 +45,7 @@ pub(super) async fn git(
     body: Body,
 ) -> Result<Response, ApiError> {
     let repo = RepoName::parse(&repo).map_err(|_unknown| ApiError::unauthorized())?;
-    let secret = web.inner.secrets.get(&repo).ok_or_else(ApiError::unauthorized)?.clone();
+    let secret = web.inner.served.load().secrets.get(&repo).cloned().ok_or_else(ApiError::unauthorized)?;
     if query.look.is_some() {
         return look(&web, repo, &secret, &headers).await;
     }
@@ -125,7 +125,7 @@ async fn answer(
     }
     let (sender, receiver) = mpsc::channel(LINE_BUFFER);
     let web = web.clone();
-    web.inner.orchestrator.house().supervisor.clone().spawn("push waits", async move {
+    web.inner.orchestrator.house().supervisor.faces().spawn("push waits", async move {
         if sender.send(told).await.is_ok() {
             log::tell_until_settled(&web, &waited, &sender).await;
         }

@@ -7,6 +7,7 @@ mod git;
 mod harness;
 mod jobs;
 mod rest;
+mod seen;
 
 use drey::domain::environment::{Outcome, Phase};
 use drey::domain::event::EventKind;

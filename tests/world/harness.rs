@@ -137,6 +137,22 @@ impl World {
         daemon.wait().unwrap();
     }
 
+    /// Sends the daemon a signal by its short name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.daemon.as_ref().unwrap().id().to_string();
+        run("kill", &["-s", name, &id], Path::new("/"));
+    }
+
+    /// Waits for the daemon's end; its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.daemon.take().unwrap().wait().unwrap().code()
+    }
+
+    /// Where the daemon takes hooks.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.http)
+    }
+
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }

@@ -15,6 +15,7 @@ mod images;
 mod jobs;
 mod logs;
 mod processes;
+mod seen;
 mod soak;
 mod storm;
 mod strays;

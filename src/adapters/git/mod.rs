@@ -32,7 +32,7 @@ use turn::Turn;
 
 use crate::domain::images::{BuildInputs, BuildSources};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
-use crate::ports::{Git, PortError, PortResult, Remote, TreeLimits};
+use crate::ports::{Git, PortError, PortResult, Remote, TreeLimits, meters};
 
 /// What the adapter needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,15 +165,12 @@ impl GitAdapter {
         .await?;
         Ok(fetched)
     }
-}
 
-#[async_trait]
-impl Git for GitAdapter {
-    async fn branches(&self, remote: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
-        self.connect(remote).await?.branches().await
-    }
-
-    async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+    async fn fetch_or_renew(
+        &self,
+        remote: &Remote,
+        branch: &BranchName,
+    ) -> PortResult<Option<CommitSha>> {
         let turn = self.turn_of(&remote.repo);
         let _held = turn.take().await;
         let connection = self.connect(remote).await?;
@@ -198,6 +195,18 @@ impl Git for GitAdapter {
             }
         }
     }
+}
+
+#[async_trait]
+impl Git for GitAdapter {
+    async fn branches(&self, remote: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        let connection = meters::git("branches", self.connect(remote).await)?;
+        meters::git("branches", connection.branches().await)
+    }
+
+    async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+        meters::git("fetch", self.fetch_or_renew(remote, branch).await)
+    }
 
     async fn write_tree(
         &self,
@@ -210,10 +219,18 @@ impl Git for GitAdapter {
         let given_up = GiveUp(Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&given_up.0);
         let (commit, destination) = (commit.clone(), destination.to_owned());
-        self.ask(repo, move |repository| {
-            write::write_tree(repository, &mirror::tree(repository, &commit)?, &destination, limits, &flag)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                write::write_tree(
+                    repository,
+                    &mirror::tree(repository, &commit)?,
+                    &destination,
+                    limits,
+                    &flag,
+                )
+            })
+            .await;
+        meters::git("write_tree", done)
     }
 
     async fn content_ids(
@@ -223,10 +240,12 @@ impl Git for GitAdapter {
         paths: &[PathBuf],
     ) -> PortResult<BTreeMap<PathBuf, String>> {
         let (commit, paths) = (commit.clone(), paths.to_vec());
-        self.ask(repo, move |repository| {
-            tree::content_ids(repository, &mirror::tree(repository, &commit)?, paths)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                tree::content_ids(repository, &mirror::tree(repository, &commit)?, paths)
+            })
+            .await;
+        meters::git("content_ids", done)
     }
 
     async fn build_inputs(
@@ -236,31 +255,38 @@ impl Git for GitAdapter {
         sources: &BuildSources,
     ) -> PortResult<BuildInputs> {
         let (commit, sources) = (commit.clone(), sources.clone());
-        self.ask(repo, move |repository| {
-            tree::build_inputs(repository, &mirror::tree(repository, &commit)?, &sources)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                tree::build_inputs(repository, &mirror::tree(repository, &commit)?, &sources)
+            })
+            .await;
+        meters::git("build_inputs", done)
     }
 
     async fn is_own_commit(&self, repo: &RepoName, commit: &CommitSha, main: &CommitSha) -> PortResult<bool> {
         let (commit, main) = (commit.clone(), main.clone());
-        self.ask(repo, move |repository| {
-            let (commit, main) = (mirror::commit(repository, &commit)?, mirror::commit(repository, &main)?);
-            merged::is_reachable(repository, commit.id(), main.id()).map(|reachable| !reachable)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                let (commit, main) =
+                    (mirror::commit(repository, &commit)?, mirror::commit(repository, &main)?);
+                merged::is_reachable(repository, commit.id(), main.id()).map(|reachable| !reachable)
+            })
+            .await;
+        meters::git("is_own_commit", done)
     }
 
     async fn is_merged(&self, repo: &RepoName, tip: &CommitSha, main: &CommitSha) -> PortResult<bool> {
         let (tip, main) = (tip.clone(), main.clone());
-        self.ask(repo, move |repository| {
-            merged::is_merged(
-                repository,
-                &mirror::commit(repository, &tip)?,
-                &mirror::commit(repository, &main)?,
-            )
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                merged::is_merged(
+                    repository,
+                    &mirror::commit(repository, &tip)?,
+                    &mirror::commit(repository, &main)?,
+                )
+            })
+            .await;
+        meters::git("is_merged", done)
     }
 
     async fn forget(&self, repo: &RepoName, branch: &BranchName) -> PortResult<()> {
