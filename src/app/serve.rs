@@ -37,6 +37,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let supervisor = Supervisor::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(&data_dir.join("drey.db")).await?;
+    if let Err(error) = store.reserve().await {
+        tracing::warn!(%error, "no room is kept for a full disk");
+    }
     let listener = TcpListener::bind(settings.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;

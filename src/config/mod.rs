@@ -1,6 +1,7 @@
 //! Settings of the daemon: flag > environment > file > default; all faults are reported at once.
 
 mod archive;
+mod disk;
 mod error;
 mod reader;
 mod repository;
@@ -16,11 +17,13 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
 pub use archive::Archive;
+pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use sections::{Engine, Http, Limits, Proxy, RegistryCredential, Templates, TlsMode};
 
+use crate::domain::disk::Watermarks;
 use reader::{Faults, Section};
 
 /// Where a file is looked for when none is named.
@@ -38,6 +41,8 @@ pub struct Settings {
     pub registries: Vec<RegistryCredential>,
     pub limits: Limits,
     pub archive: Archive,
+    pub disk: Watermarks,
+    pub gc: Gc,
     pub templates: Templates,
     pub repositories: Vec<Repository>,
     /// The file that was read, if any.
@@ -103,6 +108,8 @@ impl Settings {
             engine: Engine::read(&mut top.section("engine")),
             limits: Limits::read(&mut top.section("limits")),
             archive: Archive::read(&mut top.section("archive")),
+            disk: disk::read_watermarks(&mut top.section("disk")),
+            gc: Gc::read(&mut top.section("gc")),
             templates: Templates::read(&mut top.section("templates")),
             registries: top.sections("registry").iter_mut().map(RegistryCredential::read).collect(),
             repositories: top

@@ -78,6 +78,9 @@ impl Run<'_> {
         if !plan.is_empty() && !self.environment.serving {
             self.board.refresh(&self.enter(Phase::Building).await?).await;
         }
+        if !plan.is_empty() {
+            self.await_room(Phase::Building).await?;
+        }
         let made = plan.steps.iter().map(|planned| async move {
             if let Step::Pull { image } = &planned.step {
                 self.shop.pull(image, force.pull, &*self.log).await?;

@@ -25,10 +25,16 @@ const DEFINITION_LABEL: &str = "drey.definition";
 impl Run<'_> {
     /// Until the branch's newest commit runs and is routed.
     pub(super) async fn deploy(&self, rebuild: bool, pull: bool) -> Result<(), Failure> {
-        let result = self.deploy_stack(Force { rebuild, pull }).await;
-        // What a dropped run leaves behind, the next fresh checkout removes.
-        self.house.ports.workspace.discard_checkout(self.environment.id).await?;
-        result
+        let mut failures = 0;
+        loop {
+            self.await_room(Phase::Queued).await?;
+            let result = self.deploy_stack(Force { rebuild, pull }).await;
+            // What a dropped run leaves behind, the next fresh checkout removes.
+            self.house.ports.workspace.discard_checkout(self.environment.id).await?;
+            let Err(Failure::NoRoom(reason)) = result else { return result };
+            failures += 1;
+            self.await_next_try(&reason, failures).await?;
+        }
     }
 
     async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {

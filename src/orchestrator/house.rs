@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::domain::disk::Watermarks;
+use crate::domain::leftovers;
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::retention;
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, Prober, Remote,
-    RoutePublisher, Stacks, TreeLimits, Workspace,
+    Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, Prober,
+    Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace,
 };
 use crate::store::Store;
 use crate::supervisor::Supervisor;
+
+use super::gauge::Room;
 
 /// Everything outside, behind its port.
 #[derive(Clone)]
@@ -32,6 +36,9 @@ pub struct Ports {
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub prober: Arc<dyn Prober>,
+    pub disks: Arc<dyn Disks>,
+    pub stock: Arc<dyn Stock>,
+    pub folders: Arc<dyn Folders>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -40,12 +47,13 @@ pub struct House {
     pub store: Store,
     pub ports: Ports,
     pub supervisor: Supervisor,
+    pub room: Room,
     settings: ArcSwap<Settings>,
 }
 
 impl House {
     pub fn new(store: Store, ports: Ports, settings: Settings, supervisor: Supervisor) -> Self {
-        Self { store, ports, supervisor, settings: ArcSwap::from_pointee(settings) }
+        Self { store, ports, supervisor, room: Room::default(), settings: ArcSwap::from_pointee(settings) }
     }
 
     /// As they are now. Whoever does something in several steps keeps what it began with.
@@ -67,6 +75,10 @@ pub struct Settings {
     pub subnets: String,
     pub limits: Limits,
     pub retention: retention::Rules,
+    pub watermarks: Watermarks,
+    pub leftovers: leftovers::Rules,
+    /// How often what is not needed any more is looked for.
+    pub collect_every: Duration,
     /// The images that drey built go into archives.
     pub archive_images: bool,
     pub repositories: BTreeMap<RepoName, Arc<Repository>>,

@@ -6,9 +6,11 @@
 mod archive;
 mod board;
 mod builds;
+mod collect;
 mod deploy;
 mod dispatch;
 mod failure;
+mod gauge;
 mod held_images;
 mod house;
 mod images;
@@ -22,6 +24,7 @@ mod recipe;
 mod removal;
 mod restore;
 mod retention;
+mod room;
 mod run;
 mod stack;
 mod start;
@@ -36,6 +39,7 @@ pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
 pub use restore::RestoreRefused;
+pub use gauge::Room;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
@@ -55,6 +59,7 @@ pub struct Orchestrator {
     shop: Arc<ImageShop>,
     removals: Arc<Removals>,
     folding: Arc<tokio::sync::Mutex<()>>,
+    collecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Orchestrator {
@@ -64,7 +69,16 @@ impl Orchestrator {
         let shop = Arc::new(ImageShop::new(house.clone()));
         let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop.clone()));
         let judges = Arc::new(Judges::default());
-        Self { house, board, dispatch, judges, shop, removals: Arc::default(), folding: Arc::default() }
+        Self {
+            house,
+            board,
+            dispatch,
+            judges,
+            shop,
+            removals: Arc::default(),
+            folding: Arc::default(),
+            collecting: Arc::default(),
+        }
     }
 
     /// Takes up where the former life ended: routes, unfinished work, unsettled events, one look at every repository.
@@ -75,6 +89,7 @@ impl Orchestrator {
         let now = self.house.ports.clock.now();
         self.house.store.supersede_running(now).await?;
         self.board.rebuild().await?;
+        self.spawn_measuring().await;
         for environment in self.house.store.environments(false).await? {
             if environment.has_work() {
                 self.dispatch.wake(environment.id, environment.generation);

@@ -50,7 +50,7 @@ pub(super) async fn one_generation(
         Ok(Some(run)) => run,
         Ok(None) => return,
         Err(error) => {
-            tracing::error!(%error, environment.id = id.0, "the environment cannot be read");
+            house.room.complain(&error);
             return;
         }
     };
@@ -157,9 +157,13 @@ impl Run<'_> {
             // The run itself wrote its last phase.
             Ok(()) | Err(Failure::Superseded) => return Ok(()),
             Err(Failure::Blocked(_)) => Phase::Blocked,
-            Err(Failure::Failed(_) | Failure::Job(_) | Failure::Transient(_) | Failure::Gone) => {
-                Phase::Failed
-            }
+            Err(
+                Failure::Failed(_)
+                | Failure::Job(_)
+                | Failure::Transient(_)
+                | Failure::NoRoom(_)
+                | Failure::Gone,
+            ) => Phase::Failed,
         };
         if matches!(self.environment.intent, Intent::Run { .. })
             && self.environment.running_commit.is_none()

@@ -56,6 +56,7 @@ impl Orchestrator {
         self.house.supervisor.spawn("retention", async move {
             this.every(RETAIN_EVERY, |orchestrator| async move { orchestrator.retain().await }).await;
         });
+        self.spawn_collecting();
         let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
     }
@@ -68,7 +69,7 @@ impl Orchestrator {
         let draining = self.house.supervisor.draining();
         loop {
             if let Err(error) = work(self.clone()).await {
-                tracing::error!(%error, "the database does not answer");
+                self.house.room.complain(&error);
             }
             tokio::select! {
                 () = draining.cancelled() => return,
@@ -103,7 +104,13 @@ impl Orchestrator {
         Ok(())
     }
 
+    /// Events, and environments whose worker gave up because the database did not answer.
     async fn take_up_pending(&self) -> Result<(), StoreError> {
+        for environment in self.house.store.environments(false).await? {
+            if environment.has_work() {
+                self.dispatch.wake(environment.id, environment.generation);
+            }
+        }
         for event in self.house.store.pending_events().await? {
             self.take(event).await?;
         }

@@ -9,7 +9,7 @@ use super::address::{Login, Transport, local_folders, names_password, without_cr
 use super::mirror::{self, SHA256_REPOSITORY};
 use crate::adapters::process::{Command, Jail, Output};
 use crate::domain::names::{BranchName, CommitSha};
-use crate::ports::{PortError, PortResult, Remote};
+use crate::ports::{PortError, PortResult, Remote, is_no_room};
 
 /// Asking which branches there are.
 const LIST_LIMIT: Duration = Duration::from_secs(60);
@@ -212,10 +212,10 @@ impl Connection {
         }
         let said = if said.is_empty() { "git failed and said nothing" } else { said };
         // A path that is not there may be a mount that is late, but far more often it is a typing mistake.
-        if PERMANENT.iter().any(|sign| lower.contains(sign)) {
+        if !is_no_room(said) && PERMANENT.iter().any(|sign| lower.contains(sign)) {
             PortError::Permanent(self.named(said))
         } else {
-            PortError::Transient(self.named(said))
+            PortError::outside("the mirror", self.named(said))
         }
     }
 
@@ -226,6 +226,7 @@ impl Connection {
             PortError::Permanent(text) => PortError::Permanent(self.named(&text)),
             PortError::Refused(text) => PortError::Refused(self.named(&text)),
             PortError::NotFound(text) => PortError::NotFound(self.named(&text)),
+            PortError::NoRoom(text) => PortError::NoRoom(self.named(&text)),
             PortError::Cancelled => PortError::Cancelled,
         })
     }
