@@ -108,8 +108,25 @@ impl Outcome {
 pub enum Intent {
     /// Run the branch. `commit` is where it was said to be; the remote's ref at the time of the fetch decides.
     Run { commit: Option<CommitSha>, rebuild: bool, pull: bool },
+    /// Start again what sleeps, as it was: neither git nor a build is needed.
+    Wake,
+    /// Put right what was touched from outside, from the stack that runs.
+    Repair,
+    /// Stop the containers; data, networks and images stay. `why` is told while it sleeps.
+    Sleep { why: String },
     /// Take it down. With `archive` its history is kept, without nothing is.
     End { outcome: Outcome, archive: bool },
+}
+
+impl Intent {
+    /// Containers are to run.
+    pub const fn runs(&self) -> bool {
+        matches!(self, Self::Run { .. } | Self::Wake | Self::Repair)
+    }
+
+    pub const fn ends(&self) -> bool {
+        matches!(self, Self::End { .. })
+    }
 }
 
 /// An end that comes when its grace is over, unless the branch moves before.
@@ -163,6 +180,8 @@ pub struct Environment {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub last_visited_at: Option<Timestamp>,
+    /// The last push, deployment asked for or waking.
+    pub active_at: Timestamp,
     /// Rises with each write of the row; a write names the version it read.
     pub version: i64,
 }

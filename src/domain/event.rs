@@ -48,8 +48,14 @@ pub enum EventKind {
     EndRequested { branch: BranchName, archive: bool },
     /// The grace of a merged or deleted branch is over.
     EndDue { branch: BranchName },
-    /// The environment's containers are not as they were left: look again.
+    /// The environment's containers are not as they were left: they are put right.
     Drifted { branch: BranchName },
+    /// It is to be stopped and kept; `why` is told while it sleeps.
+    SleepRequested { branch: BranchName, why: String },
+    /// Somebody wants to see what sleeps.
+    WakeRequested { branch: BranchName },
+    /// Nobody wanted it for too long, or it has to make room: it is archived.
+    Expired { branch: BranchName, why: String },
     /// An archive of the branch is to go.
     ArchiveRemoval { branch: BranchName, archive: String, reason: RemovalReason },
     /// Known to be of no interest: a tag, a note.
@@ -69,6 +75,9 @@ impl EventKind {
             Self::EndRequested { .. } => "end_requested",
             Self::EndDue { .. } => "end_due",
             Self::Drifted { .. } => "drifted",
+            Self::SleepRequested { .. } => "sleep_requested",
+            Self::WakeRequested { .. } => "wake_requested",
+            Self::Expired { .. } => "expired",
             Self::ArchiveRemoval { .. } => "archive_removal",
             Self::Ignored { .. } => "ignored",
         }
@@ -84,6 +93,9 @@ impl EventKind {
             | Self::EndRequested { branch, .. }
             | Self::EndDue { branch }
             | Self::Drifted { branch }
+            | Self::SleepRequested { branch, .. }
+            | Self::WakeRequested { branch }
+            | Self::Expired { branch, .. }
             | Self::ArchiveRemoval { branch, .. } => Some(branch),
             Self::Look | Self::Ignored { .. } => None,
         }
@@ -110,6 +122,9 @@ impl EventKind {
             | Self::EndRequested { .. }
             | Self::EndDue { .. }
             | Self::Drifted { .. }
+            | Self::SleepRequested { .. }
+            | Self::WakeRequested { .. }
+            | Self::Expired { .. }
             | Self::ArchiveRemoval { .. }
             | Self::Ignored { .. } => None,
         }

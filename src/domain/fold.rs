@@ -63,7 +63,12 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
             Some(_) => nothing("its time has not come"),
             None => nothing("the branch moved on"),
         },
-        EventKind::Drifted { .. } => nothing("the routes are made anew"),
+        EventKind::Drifted { .. } => Consequence { judge: false, change: drifted(situation) },
+        EventKind::SleepRequested { why, .. } => {
+            Consequence { judge: false, change: put_to_sleep(why, situation) }
+        }
+        EventKind::WakeRequested { .. } => Consequence { judge: false, change: woken(situation) },
+        EventKind::Expired { .. } => ended(Outcome::Expired, true, situation),
         EventKind::ArchiveRemoval { .. } => nothing("the branch is not concerned"),
         EventKind::Ignored { .. } => nothing("not a branch"),
     }
@@ -86,7 +91,7 @@ fn pushed(commit: &CommitSha, situation: Situation<'_>) -> Change {
 
 /// The commit is what the newest intent is about, and that was neither ended nor did it fail.
 fn runs_or_will_run(environment: &Environment, commit: &Option<CommitSha>) -> bool {
-    matches!(environment.intent, Intent::Run { .. })
+    !environment.intent.ends()
         && environment.ending.is_none()
         && environment.commit == *commit
         && (environment.has_work()
@@ -120,6 +125,51 @@ fn restored(archive: &str, commit: &CommitSha, situation: Situation<'_>) -> Chan
     }
 }
 
+/// What stands still, and ran, is put right; what is being worked on, sleeps or failed is not.
+fn drifted(situation: Situation<'_>) -> Change {
+    let nothing = |reason: &str| Change::Nothing { reason: reason.to_owned() };
+    match situation.environment {
+        None => nothing("the branch has no environment"),
+        Some(environment) if environment.has_work() => nothing("it is worked on already"),
+        Some(environment) if environment.intent.runs() && environment.phase == Phase::Ready => {
+            Change::Intend { intent: Intent::Repair, commit: environment.commit.clone() }
+        }
+        Some(_) => nothing("nothing of it is to run"),
+    }
+}
+
+fn put_to_sleep(why: &str, situation: Situation<'_>) -> Change {
+    let nothing = |reason: &str| Change::Nothing { reason: reason.to_owned() };
+    let Some(environment) = situation.environment else { return nothing("the branch has no environment") };
+    match environment.intent {
+        Intent::End { .. } => nothing("it is ending"),
+        Intent::Sleep { .. } => nothing("it sleeps already"),
+        Intent::Run { .. } | Intent::Wake | Intent::Repair if environment.has_work() => {
+            nothing("it is being deployed")
+        }
+        Intent::Run { .. } | Intent::Wake | Intent::Repair if environment.running_commit.is_none() => {
+            nothing("nothing of it runs")
+        }
+        Intent::Run { .. } | Intent::Wake | Intent::Repair => {
+            let intent = Intent::Sleep { why: why.to_owned() };
+            Change::Intend { intent, commit: environment.commit.clone() }
+        }
+    }
+}
+
+fn woken(situation: Situation<'_>) -> Change {
+    let nothing = |reason: &str| Change::Nothing { reason: reason.to_owned() };
+    let Some(environment) = situation.environment else { return nothing("the branch has no environment") };
+    let stood_up = matches!(environment.intent, Intent::Wake) && environment.phase == Phase::Failed;
+    match environment.intent {
+        Intent::Sleep { .. } => {}
+        Intent::Wake if stood_up && !environment.has_work() => {}
+        Intent::Run { .. } | Intent::Wake | Intent::Repair => return nothing("it does not sleep"),
+        Intent::End { .. } => return nothing("it is ending; a deployment takes that back"),
+    }
+    Change::Intend { intent: Intent::Wake, commit: environment.commit.clone() }
+}
+
 fn ended(outcome: Outcome, archive: bool, situation: Situation<'_>) -> Consequence {
     match situation.environment {
         None => nothing("the branch has no environment"),
@@ -139,17 +189,19 @@ fn ended(outcome: Outcome, archive: bool, situation: Situation<'_>) -> Consequen
 /// Whoever wants nothing kept need not wait for an archive that is being made.
 fn ends_so(intent: &Intent, archive: bool) -> bool {
     match intent {
-        Intent::Run { .. } => false,
         Intent::End { archive: kept, .. } => archive || !kept,
+        Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => false,
     }
 }
 
 /// An end that failed is tried again for its own reason; whoever wants nothing kept gets it through.
 fn again(before: &Intent, outcome: Outcome, archive: bool) -> Intent {
     match before {
-        Intent::Run { .. } => Intent::End { outcome, archive },
         Intent::End { outcome, archive: kept } => {
             Intent::End { outcome: *outcome, archive: *kept && archive }
+        }
+        Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => {
+            Intent::End { outcome, archive }
         }
     }
 }
@@ -213,6 +265,7 @@ mod tests {
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
             last_visited_at: None,
+            active_at: Timestamp::from_millis(0),
             version: 1,
         }
     }

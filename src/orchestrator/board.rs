@@ -226,7 +226,7 @@ fn route_to(environment: &Environment, service: String, answer: Answer) -> Route
 fn page(environment: &Environment) -> Answer {
     let outcome = match environment.intent {
         Intent::End { outcome, .. } => Some(outcome),
-        Intent::Run { .. } => None,
+        Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => None,
     };
     Answer::Page(Page { phase: environment.phase, reason: environment.reason.clone(), outcome })
 }

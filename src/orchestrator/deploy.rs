@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::environment::Phase;
+use crate::domain::environment::{Intent, Phase};
 use crate::domain::names::CommitSha;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
@@ -21,6 +21,8 @@ use super::start::PROBE_LIMIT;
 
 /// The label that remembers what a network or volume was made from.
 const DEFINITION_LABEL: &str = "drey.definition";
+/// Whoever brings back a stack as it was looks first whether all that it binds is written out.
+const NO_CHECKOUT: &str = "files of the checkout are needed, and there is none";
 
 impl Run<'_> {
     /// Until the branch's newest commit runs and is routed.
@@ -37,7 +39,7 @@ impl Run<'_> {
         }
     }
 
-    async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
+    pub(super) async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
         let ports = &self.house.ports;
         // The tools start while there is still something to wait for; what is not used ends with these two names.
         let _build = match self.house.store.images_of(self.environment.id).await?.as_slice() {
@@ -69,10 +71,19 @@ impl Run<'_> {
         let plan =
             reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
         self.note(&plan).await?;
-        self.apply(&plan, stack, commit, checkout, &observed).await
+        self.apply(&plan, stack, commit, Some(checkout), &observed).await
     }
 
-    async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
+    /// What its plan is called where a test ends the daemon.
+    const fn plan_word(&self) -> &'static str {
+        match self.environment.intent {
+            Intent::Wake => "wake",
+            Intent::Repair => "repair",
+            Intent::Run { .. } | Intent::Sleep { .. } | Intent::End { .. } => "deploy",
+        }
+    }
+
+    pub(super) async fn run_facts(&self, force: Force) -> Result<RunFacts, Failure> {
         let applied = self.house.store.stack(self.environment.id).await?;
         Ok(RunFacts {
             applied: applied.filter(|applied| applied.whole).map(|applied| applied.stack),
@@ -86,12 +97,12 @@ impl Run<'_> {
         })
     }
 
-    async fn apply(
+    pub(super) async fn apply(
         &self,
         plan: &Plan,
         stack: &Stack,
         commit: &CommitSha,
-        checkout: &std::path::Path,
+        checkout: Option<&std::path::Path>,
         observed: &Observed,
     ) -> Result<(), Failure> {
         let (engine, workspace) = (&self.house.ports.engine, &self.house.ports.workspace);
@@ -111,7 +122,10 @@ impl Run<'_> {
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,
                 Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
                 Step::Fill { archive } => self.fill(archive, stack).await?,
-                Step::WriteBinds => workspace.write_binds(id, checkout, &stack.binds).await?,
+                Step::WriteBinds => {
+                    let checkout = checkout.ok_or_else(|| Failure::Failed(NO_CHECKOUT.to_owned()))?;
+                    workspace.write_binds(id, checkout, &stack.binds).await?;
+                }
                 Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
                 Step::Up { recreate } => self.up(stack, *recreate, deadline.get()).await?,
                 Step::RunJob { job } => {
@@ -140,7 +154,7 @@ impl Run<'_> {
                     return Err(Failure::Failed(format!("no part of running: {}", planned.step)));
                 }
             }
-            failpoint_after("deploy", &planned.step);
+            failpoint_after(self.plan_word(), &planned.step);
         }
         Ok(())
     }
@@ -204,7 +218,7 @@ impl Run<'_> {
     }
 
     /// Before `up` nothing was touched. After it the branch is routed where all that a route needs is sound.
-    async fn after_failure(&self, failure: Failure, stack: &Stack) -> Result<Failure, Failure> {
+    pub(super) async fn after_failure(&self, failure: Failure, stack: &Stack) -> Result<Failure, Failure> {
         let (Failure::Failed(_) | Failure::Job(_) | Failure::Blocked(_)) = &failure else {
             return Ok(failure);
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::environment::{Ending, Environment, Intent, Outcome};
+use crate::domain::environment::{Ending, Environment, Outcome};
 use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, NewEvent};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
 use crate::store::{EventFilter, StoreError};
@@ -84,8 +84,8 @@ impl Orchestrator {
         };
         let refs = Refs { tips, main };
         for environment in self.house.store.environments(false).await? {
-            let runs = matches!(environment.intent, Intent::Run { .. });
-            if environment.repo == event.repo && runs && environment.follows_branch() {
+            let lives = !environment.intent.ends();
+            if environment.repo == event.repo && lives && environment.follows_branch() {
                 self.judge_environment(event, repository, &refs, environment).await?;
             }
         }

@@ -55,10 +55,15 @@ pub(super) async fn one_generation(
         }
     };
     let result = match run.environment.intent.clone() {
-        Intent::Run { rebuild, pull, .. } => tokio::select! {
+        Intent::Run { .. } | Intent::Wake | Intent::Repair => tokio::select! {
             biased;
             () = run.given_up(newer) => Err(Failure::Superseded),
-            result = run.with_retries(|| run.deploy(rebuild, pull)) => result,
+            result = run.with_retries(|| run.bring_up()) => result,
+        },
+        Intent::Sleep { why } => tokio::select! {
+            biased;
+            () = newer.cancelled() => Err(Failure::Superseded),
+            result = run.with_retries(|| run.sleep(&why)) => result,
         },
         Intent::End { outcome, archive } => run.with_retries(|| run.end(outcome, archive)).await,
     };
@@ -91,12 +96,19 @@ async fn begin<'a>(
 
 impl Run<'_> {
     async fn conclude(&self, result: Result<(), Failure>, newer: &CancellationToken) -> Result<(), Failure> {
-        let is_ready = result.is_ok() && matches!(self.environment.intent, Intent::Run { .. });
+        let is_ready = result.is_ok() && self.environment.intent.runs();
         self.settle(result).await?;
         if is_ready && let Err(failure) = self.watch_over(newer).await {
             tracing::debug!(%failure, environment.slug = %self.environment.slug, "the start is not watched any more");
         }
         Ok(())
+    }
+
+    async fn bring_up(&self) -> Result<(), Failure> {
+        match self.environment.intent {
+            Intent::Run { rebuild, pull, .. } => self.deploy(rebuild, pull).await,
+            _ => self.resume().await,
+        }
     }
 
     /// Tells the log what drey does.

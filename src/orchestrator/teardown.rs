@@ -9,9 +9,6 @@ use crate::store::StateChange;
 use super::failure::Failure;
 use super::run::Run;
 
-/// How long containers get to stop by themselves, in seconds.
-const STOP_TIMEOUT: u32 = 10;
-
 impl Run<'_> {
     /// Until nothing of the environment is left but its row, its history and, where wanted, its archive.
     pub(super) async fn end(&self, outcome: Outcome, archive: bool) -> Result<(), Failure> {
@@ -74,9 +71,7 @@ impl Run<'_> {
             Step::RunJob { job } => self.run_last_job(job).await?,
             // The plan in the log says it all.
             Step::SkipJob { .. } => {}
-            Step::Stop => {
-                self.house.ports.stacks.stop(&self.environment.project, STOP_TIMEOUT, &*self.log).await?;
-            }
+            Step::Stop => self.stop().await?,
             Step::SaveLogs { container, name } => self.save_logs(container, name).await?,
             Step::Archive { id } => self.archive(id, outcome).await?,
             Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,

@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 
 use super::codec::{Row, word};
 use super::{Store, StoreError, StoreResult};
-use crate::domain::environment::{Ending, Environment, Intent, Restored};
+use crate::domain::environment::{Ending, Environment, Restored};
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, ProjectName, RepoName, Slug};
 use crate::domain::time::Timestamp;
 
@@ -76,7 +76,7 @@ impl Store {
         .await?;
         let mut due: Vec<Environment> =
             rows.into_iter().map(Environment::try_from).collect::<StoreResult<_>>()?;
-        due.retain(|environment| matches!(environment.intent, Intent::Run { .. }));
+        due.retain(|environment| !environment.intent.ends());
         Ok(due)
     }
 
@@ -247,6 +247,7 @@ struct EnvironmentRow {
     restored_from: Option<String>,
     restored_filled: i64,
     restored_follows: i64,
+    active_at: i64,
 }
 
 impl TryFrom<EnvironmentRow> for Environment {
@@ -286,6 +287,7 @@ impl TryFrom<EnvironmentRow> for Environment {
             created_at: Timestamp::from_millis(row.created_at),
             updated_at: Timestamp::from_millis(row.updated_at),
             last_visited_at: row.last_visited_at.map(Timestamp::from_millis),
+            active_at: Timestamp::from_millis(row.active_at),
             version: row.version,
         })
     }
@@ -295,7 +297,7 @@ impl TryFrom<EnvironmentRow> for Environment {
 mod tests {
     use super::super::testing::{commit, home, moment, new_environment, run};
     use super::*;
-    use crate::domain::environment::Outcome;
+    use crate::domain::environment::{Intent, Outcome};
 
     #[tokio::test]
     async fn marks_are_kept_and_each_raises_the_version() {

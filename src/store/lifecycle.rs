@@ -55,8 +55,8 @@ impl Store {
         let done = sqlx::query!(
             "INSERT INTO environment
              (repo, branch, slug, project, intent, generation, settled_generation, phase, serving, commit_id,
-              had_own_commit, pinned, created_at, updated_at, version, restored_from)
-             VALUES (?1, ?2, ?3, '', ?4, 1, 0, ?5, 0, ?6, 0, 0, ?7, ?7, 1, ?8)",
+              had_own_commit, pinned, created_at, updated_at, active_at, version, restored_from)
+             VALUES (?1, ?2, ?3, '', ?4, 1, 0, ?5, 0, ?6, 0, 0, ?7, ?7, ?7, 1, ?8)",
             repo,
             branch,
             label,
@@ -94,18 +94,23 @@ impl Store {
         if present.phase.is_over() {
             return Err(StoreError::Over { id: id.0 });
         }
-        let (runs, phase) = match intent {
-            Intent::End { .. } => (false, present.phase),
-            Intent::Run { .. } if present.serving => (true, Phase::Updating),
-            Intent::Run { .. } => (true, Phase::Queued),
+        let runs = matches!(intent, Intent::Run { .. });
+        let is_active = runs || matches!(intent, Intent::Wake);
+        let phase = match intent {
+            Intent::End { .. } | Intent::Sleep { .. } => present.phase,
+            Intent::Run { .. } | Intent::Wake | Intent::Repair if present.serving => Phase::Updating,
+            Intent::Run { .. } => Phase::Queued,
+            Intent::Wake | Intent::Repair => Phase::Waking,
         };
+        let loses_reason = intent.runs();
         let (phase, intent) = (word(&phase)?, serde_json::to_string(intent)?);
         let (commit, now) = (commit.map(CommitSha::as_str), now.as_millis());
         sqlx::query!(
             "UPDATE environment SET
                  intent = ?1, phase = ?2, commit_id = COALESCE(?3, commit_id), generation = generation + 1,
                  run_generation = CASE WHEN ?4 THEN generation + 1 ELSE run_generation END,
-                 reason = CASE WHEN ?4 THEN NULL ELSE reason END,
+                 reason = CASE WHEN ?7 THEN NULL ELSE reason END,
+                 active_at = CASE WHEN ?8 THEN ?5 ELSE active_at END,
                  ending_outcome = CASE WHEN ?4 THEN NULL ELSE ending_outcome END,
                  ending_due_at = CASE WHEN ?4 THEN NULL ELSE ending_due_at END,
                  updated_at = ?5, version = version + 1
@@ -115,7 +120,9 @@ impl Store {
             commit,
             runs,
             now,
-            id.0
+            id.0,
+            loses_reason,
+            is_active
         )
         .execute(&mut *transaction)
         .await?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::domain::environment::{Environment, Intent};
+use crate::domain::environment::Environment;
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::hook_body::{self, HookLine, PushOptions};
 use crate::domain::names::RepoName;
@@ -140,7 +140,7 @@ async fn waited(web: &Web, submitted: &[Submitted]) -> Result<Vec<Environment>, 
     for it in submitted.iter().filter(|it| it.action != "ignored") {
         let Some(branch) = it.event.kind.branch() else { continue };
         let environment = store.live_environment(&it.event.repo, branch).await?;
-        waited.extend(environment.filter(|it| matches!(it.intent, Intent::Run { .. })));
+        waited.extend(environment.filter(|it| it.intent.runs()));
     }
     Ok(waited)
 }

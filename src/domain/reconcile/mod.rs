@@ -1,6 +1,7 @@
 //! From what is wanted and what is there to a plan. Pure: two snapshots in, one plan out.
 
 mod replaced;
+mod sleep;
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,8 @@ use super::observed::{Container, ContainerState, Network, Observed};
 use super::plan::{Plan, Step};
 use super::readiness;
 use super::stack::{NetworkSpec, Stack};
+
+pub use sleep::sleep;
 
 /// An image that a service needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

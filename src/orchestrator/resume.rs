@@ -1,0 +1,70 @@
+//! Bringing back what ran, as it was: after sleep, and where something was touched from outside. From the stored stack
+//! alone; where that is not enough, the branch is deployed.
+
+use std::collections::BTreeSet;
+
+use crate::domain::environment::Phase;
+use crate::domain::names::CommitSha;
+use crate::domain::reconcile::{self, Force};
+use crate::domain::rewrite;
+use crate::domain::stack::Stack;
+
+use super::failure::Failure;
+use super::run::Run;
+
+impl Run<'_> {
+    pub(super) async fn resume(&self) -> Result<(), Failure> {
+        match self.former().await? {
+            Ok((stack, commit)) => self.resume_stack(&stack, &commit).await,
+            Err(why) => {
+                self.say(format!("{why}: the branch is deployed"));
+                self.deploy(false, false).await
+            }
+        }
+    }
+
+    /// The stack to bring back and its commit, or why there is none that could be.
+    async fn former(&self) -> Result<Result<(Stack, CommitSha), &'static str>, Failure> {
+        let environment = &self.environment;
+        let Some(commit) = environment.running_commit.clone() else { return Ok(Err("nothing of it ran")) };
+        if environment.commit.as_ref() != Some(&commit) {
+            return Ok(Err("the branch is at another commit than what ran"));
+        }
+        let Some(applied) = self.house.store.stack(environment.id).await? else {
+            return Ok(Err("what ran is not known"));
+        };
+        let stack = applied.stack;
+        let written = self.house.ports.workspace.binds(environment.id).await?;
+        if stack.binds.iter().any(|bind| !written.contains(&bind.content_id)) {
+            return Ok(Err("files that it binds are gone"));
+        }
+        for image in images(&stack) {
+            if self.house.ports.engine.image(image).await?.is_none() {
+                return Ok(Err("an image of it is gone"));
+            }
+        }
+        Ok(Ok((stack, commit)))
+    }
+
+    async fn resume_stack(&self, stack: &Stack, commit: &CommitSha) -> Result<(), Failure> {
+        let phase = if self.environment.serving { Phase::Updating } else { Phase::Waking };
+        let environment = self.enter(phase).await?;
+        if !environment.serving {
+            self.board.refresh(&environment).await;
+        }
+        let observed = self.house.ports.engine.observe(&environment.project).await?;
+        let facts = self.run_facts(Force::default()).await?;
+        let plan =
+            reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
+        self.note(&plan).await?;
+        if let Err(failure) = self.apply(&plan, stack, commit, None, &observed).await {
+            return Err(self.after_failure(failure, stack).await?);
+        }
+        self.say(format!("{} services are ready", stack.services.len()));
+        Ok(())
+    }
+}
+
+fn images(stack: &Stack) -> BTreeSet<&str> {
+    rewrite::services_of(&stack.document).filter_map(|(_, service)| service.get("image")?.as_str()).collect()
+}

@@ -1,0 +1,63 @@
+//! Putting an environment to sleep: its containers stop and stay, with all that is theirs.
+
+use std::time::Duration;
+
+use crate::domain::environment::Phase;
+use crate::domain::plan::Step;
+use crate::domain::reconcile;
+use crate::ports::failpoint_after;
+use crate::store::StateChange;
+
+use super::failure::Failure;
+use super::run::Run;
+
+/// How long a container gets to stop by itself, in seconds.
+const STOP_TIMEOUT: u32 = 10;
+/// How long all of them together get: those that others depend on are stopped after these, one row after the other.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+impl Run<'_> {
+    /// Until nothing of it runs.
+    pub(super) async fn sleep(&self, why: &str) -> Result<(), Failure> {
+        self.board.release(self.environment.id);
+        let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+        let plan = reconcile::sleep(&observed, self.environment.serving);
+        self.note(&plan).await?;
+        for planned in &plan.steps {
+            match planned.step {
+                Step::Withdraw => self.lie_down(why, false).await?,
+                Step::Stop => self.stop().await?,
+                _ => return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step))),
+            }
+            failpoint_after("sleep", &planned.step);
+        }
+        self.lie_down(why, true).await?;
+        tracing::info!(environment.slug = %self.environment.slug, why, "asleep");
+        Ok(())
+    }
+
+    /// What depends on others stops before them; what does not stop in time is killed.
+    pub(super) async fn stop(&self) -> Result<(), Failure> {
+        let (stacks, project) = (&self.house.ports.stacks, &self.environment.project);
+        let gently = tokio::time::timeout(STOP_LIMIT, stacks.stop(project, STOP_TIMEOUT, &*self.log));
+        if let Ok(result) = gently.await {
+            return Ok(result?);
+        }
+        self.say(format!("not everything stopped within {} s: the rest is killed", STOP_LIMIT.as_secs()));
+        Ok(stacks.stop(project, 0, &*self.log).await?)
+    }
+
+    async fn lie_down(&self, why: &str, settled: bool) -> Result<(), Failure> {
+        let environment = self
+            .change(StateChange {
+                phase: Phase::Asleep,
+                reason: Some(why.to_owned()),
+                serving: Some(false),
+                running_commit: None,
+                settled,
+            })
+            .await?;
+        self.board.show(&environment, None).await;
+        Ok(())
+    }
+}
