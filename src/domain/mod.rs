@@ -8,6 +8,7 @@ pub mod dollars;
 pub mod duration;
 pub mod environment;
 pub mod event;
+pub mod eviction;
 pub mod fold;
 pub mod hook_body;
 pub mod images;

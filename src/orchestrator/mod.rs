@@ -9,6 +9,7 @@ mod builds;
 mod collect;
 mod deploy;
 mod dispatch;
+mod evict;
 mod failure;
 mod gauge;
 mod held_images;
@@ -38,10 +39,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use board::Board;
+pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
 pub use restore::RestoreRefused;
-pub use gauge::Room;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
@@ -62,6 +63,7 @@ pub struct Orchestrator {
     removals: Arc<Removals>,
     folding: Arc<tokio::sync::Mutex<()>>,
     collecting: Arc<tokio::sync::Mutex<()>>,
+    evictions: Arc<evict::Evictions>,
 }
 
 impl Orchestrator {
@@ -80,6 +82,7 @@ impl Orchestrator {
             removals: Arc::default(),
             folding: Arc::default(),
             collecting: Arc::default(),
+            evictions: Arc::default(),
         }
     }
 

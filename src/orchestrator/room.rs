@@ -19,8 +19,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(15);
 /// Longest pause before what had no room is tried again: a quota or another machine's disk is not measured.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 impl House {
-    /// Measures, and says what is new. Whether a disk has just become so full that something has to go.
-    async fn measure_disks(&self) -> bool {
+    /// Measures, and says what is new.
+    async fn measure_disks(&self) {
         let disks = self.ports.disks.measure().await;
         let before = self.room.disks();
         let now = before.measured(disks, self.settings().watermarks);
@@ -31,18 +31,14 @@ impl House {
                 Level::Stop | Level::Evict => tracing::error!(disk.level = level.word(), "{text}"),
             }
         }
-        let needs_room = now.level() == Level::Evict && before.level() != Level::Evict;
         self.room.set(now);
-        needs_room
     }
 }
 
 impl Orchestrator {
     /// Before any work begins, and then again and again.
     pub(super) async fn spawn_measuring(&self) {
-        if self.house.measure_disks().await {
-            self.need_room();
-        }
+        self.measure_disks().await;
         let (this, draining) = (self.clone(), self.house.supervisor.draining());
         self.house.supervisor.spawn("disks", async move {
             loop {
@@ -50,11 +46,26 @@ impl Orchestrator {
                     () = draining.cancelled() => return,
                     () = sleep(MEASURE_EVERY) => {}
                 }
-                if this.house.measure_disks().await {
-                    this.need_room();
-                }
+                this.measure_disks().await;
             }
         });
+    }
+
+    /// Measures now, and does what follows.
+    pub async fn measure_disks(&self) {
+        let was_needed = self.house.room.disks().level() == Level::Evict;
+        self.house.measure_disks().await;
+        let disks = self.house.room.disks();
+        let Some(disk) = disks.to_evict_from() else { return self.evictions.forget() };
+        if !was_needed {
+            return self.need_room();
+        }
+        // What can be made anew goes first.
+        if self.collecting.try_lock().is_ok()
+            && let Err(error) = self.evict(disk, disks.free_for_data().unwrap_or(0)).await
+        {
+            self.house.room.complain(&error);
+        }
     }
 }
 

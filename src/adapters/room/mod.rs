@@ -88,15 +88,6 @@ fn disk(folder: &Path, has_data: bool) -> std::io::Result<(u64, Disk)> {
     Ok((device, Disk::new(path, has_data, blocks, found.f_frsize, files)))
 }
 
-/// The disk that a folder is, or would be, on.
-///
-/// # Errors
-/// When the system does not say.
-pub fn disk_of(folder: &Path) -> std::io::Result<Disk> {
-    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
-    Ok(disk(there, true)?.1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +106,5 @@ mod tests {
         let ours: Vec<&Disk> = found.iter().filter(|disk| disk.has_data).collect();
         assert_eq!((found.len(), ours.len()), (2, 1), "{found:?}");
         assert!(ours[0].total_bytes > 0 && ours[0].used_percent <= 100);
-        assert_eq!(disk_of(&folder.path().join("not/yet")).unwrap().total_bytes, ours[0].total_bytes);
     }
 }
