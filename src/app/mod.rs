@@ -4,6 +4,7 @@ pub mod check;
 mod clock;
 pub mod hook_install;
 mod lock;
+mod mirrors;
 pub mod names;
 pub mod repositories;
 mod rules;

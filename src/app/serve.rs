@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::clock::SystemClock;
 use super::lock::DataDirLock;
+use super::mirrors;
 use super::repositories;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
@@ -52,6 +53,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);
+    mirrors::spawn(orchestrator.house(), &git);
     upkeep::spawn_sweep(orchestrator.house(), volumes);
     let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
     web.serve_tcp(listener);

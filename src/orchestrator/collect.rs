@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::domain::environment::Environment;
 use crate::domain::leftovers::{self, LogFile};
 use crate::domain::names::EnvironmentId;
 use crate::ports::Resource;
@@ -89,8 +88,7 @@ impl Orchestrator {
                 }
             }
         }
-        let idle: Vec<EnvironmentId> =
-            self.live().await?.into_iter().filter(|it| !it.has_work()).map(|it| it.id).collect();
+        let idle = self.idle().await?;
         for path in ports.folders.remove_half_made(&idle, HALF_MADE_FOR).await? {
             tracing::info!(path, "what a former life left half made is removed");
         }
@@ -99,8 +97,7 @@ impl Orchestrator {
 
     async fn collect_logs(&self, in_need: bool) -> Result<(), Failure> {
         let (ports, settings) = (&self.house.ports, self.house.settings());
-        let idle: Vec<EnvironmentId> =
-            self.live().await?.into_iter().filter(|it| !it.has_work()).map(|it| it.id).collect();
+        let idle = self.idle().await?;
         let files = ports.folders.logs(&idle).await?;
         let mut rules = settings.leftovers;
         if in_need {
@@ -156,8 +153,10 @@ impl Orchestrator {
         Ok(store.reserve().await?)
     }
 
-    async fn live(&self) -> Result<Vec<Environment>, Failure> {
-        Ok(self.house.store.environments(false).await?)
+    /// Environments that nobody works on.
+    async fn idle(&self) -> Result<Vec<EnvironmentId>, Failure> {
+        let live = self.house.store.environments(false).await?;
+        Ok(live.into_iter().filter(|it| !it.has_work()).map(|it| it.id).collect())
     }
 }
 

@@ -373,7 +373,12 @@ impl Git for World {
 
     async fn write_tree(&self, _: &RepoName, commit: &CommitSha, to: &Path, _: TreeLimits) -> PortResult<()> {
         let document = self.with(|inside| inside.commits[commit].1.clone());
-        if self.with(|inside| std::mem::replace(&mut inside.no_room, inside.no_room.saturating_sub(1)) > 0) {
+        let left = self.with(|inside| {
+            let left = inside.no_room;
+            inside.no_room = left.saturating_sub(1);
+            left
+        });
+        if left > 0 {
             return Err(PortError::NoRoom("no room for the checkout: No space left on device".into()));
         }
         std::fs::create_dir_all(to).unwrap();

@@ -9,6 +9,7 @@ mod images;
 mod jobs;
 mod kills;
 mod logs;
+mod room;
 
 use harness::{World, docker};
 

@@ -8,6 +8,7 @@ mod error;
 mod kept;
 mod merged;
 mod mirror;
+mod old;
 mod remote;
 mod tidy;
 mod times;

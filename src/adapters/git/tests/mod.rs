@@ -2,6 +2,7 @@
 
 mod kept;
 mod merges;
+mod old;
 mod tidy;
 
 use std::fs;
