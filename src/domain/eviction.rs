@@ -14,7 +14,7 @@ pub fn choose(environments: &[Environment]) -> Option<&Environment> {
         let stands = matches!(it.phase, Phase::Ready | Phase::Asleep | Phase::Failed | Phase::Blocked);
         stands && !it.pinned && !it.has_work() && !it.intent.ends()
     };
-    let wanted_at = |it: &&Environment| (it.last_visited_at.max(Some(it.active_at)), it.id);
+    let wanted_at = |it: &&Environment| (it.last_wanted_at(), it.id);
     environments.iter().filter(may_go).min_by_key(wanted_at)
 }
 
@@ -47,38 +47,16 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::environment::{Intent, Outcome};
-    use crate::domain::names::{
-        BranchName, EnvironmentId, Generation, InstanceId, ProjectName, RepoName, Slug,
-    };
+    use crate::domain::environment::{Intent, Outcome, sample};
+    use crate::domain::names::{EnvironmentId, Generation};
     use crate::domain::time::Timestamp;
 
     fn environment(id: i64, active: i64, visited: Option<i64>) -> Environment {
-        let slug = Slug::parse("x").unwrap();
         Environment {
             id: EnvironmentId(id),
-            repo: RepoName::parse("shop").unwrap(),
-            branch: BranchName::parse("x").unwrap(),
-            project: ProjectName::new(&InstanceId("abc234".into()), EnvironmentId(id), &slug),
-            slug,
-            intent: Intent::Run { commit: None, rebuild: false, pull: false },
-            generation: Generation(1),
-            run_generation: Generation(1),
-            settled_generation: Generation(1),
-            phase: Phase::Ready,
-            reason: None,
-            serving: true,
-            commit: None,
-            running_commit: None,
-            had_own_commit: true,
-            ending: None,
-            restored: None,
-            pinned: false,
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
             active_at: Timestamp::from_millis(active),
             last_visited_at: visited.map(Timestamp::from_millis),
-            version: 1,
+            ..sample("x")
         }
     }
 

@@ -11,7 +11,8 @@ use crate::domain::disk::Watermarks;
 use crate::domain::leftovers;
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
-use crate::domain::retention;
+use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::{places, rest, retention};
 use crate::ports::{
     Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, Prober,
     Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace,
@@ -74,6 +75,8 @@ pub struct Settings {
     /// CIDR from which each network gets its subnet.
     pub subnets: String,
     pub limits: Limits,
+    /// How many environments may be awake.
+    pub places: places::Rules,
     pub retention: retention::Rules,
     pub watermarks: Watermarks,
     pub leftovers: leftovers::Rules,
@@ -125,6 +128,8 @@ pub struct Limits {
     pub cpus: f64,
     /// Of one service.
     pub pids: u64,
+    /// Of all services of an environment together.
+    pub environment: EnvironmentLimits,
 }
 
 /// A configured repository.
@@ -139,6 +144,8 @@ pub struct Repository {
     /// Values for `${…}`.
     pub variables: BTreeMap<String, String>,
     pub merge_grace: Duration,
+    /// Zero: never.
+    pub rest: rest::Rules,
     pub permissions: Permissions,
     pub branches: Arc<dyn BranchRules>,
 }

@@ -20,17 +20,22 @@ mod jobs;
 mod judge;
 mod keep;
 mod last_words;
+mod outside;
+mod places;
 mod prepare;
 mod recipe;
 mod removal;
+mod rest;
 mod restore;
 mod resume;
 mod retention;
 mod room;
 mod run;
+mod settle;
 mod sleep;
 mod stack;
 mod start;
+mod steadiness;
 mod teardown;
 mod timers;
 
@@ -46,11 +51,14 @@ pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
+use crate::domain::patience;
 use crate::store::{NewDelivery, StoreError};
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
 use removal::Removals;
+use rest::StackRules;
+use steadiness::Steadiness;
 
 /// The whole core. Clones share it.
 #[derive(Clone)]
@@ -64,6 +72,8 @@ pub struct Orchestrator {
     folding: Arc<tokio::sync::Mutex<()>>,
     collecting: Arc<tokio::sync::Mutex<()>>,
     evictions: Arc<evict::Evictions>,
+    stack_rules: Arc<StackRules>,
+    steadiness: Arc<Steadiness>,
 }
 
 impl Orchestrator {
@@ -83,6 +93,8 @@ impl Orchestrator {
             folding: Arc::default(),
             collecting: Arc::default(),
             evictions: Arc::default(),
+            stack_rules: Arc::default(),
+            steadiness: Arc::default(),
         }
     }
 
@@ -92,7 +104,7 @@ impl Orchestrator {
     /// When the database does not answer. Git and the engine may be away: that is retried later.
     pub async fn start(&self) -> Result<(), StoreError> {
         let now = self.house.ports.clock.now();
-        self.house.store.supersede_running(now).await?;
+        self.house.store.supersede_running(patience::CUT, now).await?;
         self.board.rebuild().await?;
         self.spawn_measuring().await;
         for environment in self.house.store.environments(false).await? {

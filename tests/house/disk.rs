@@ -16,7 +16,7 @@ impl TestHouse {
     }
 
     /// Waits until the branch's environment says this of itself; its phase.
-    async fn says(&self, branch: &str, words: &str) -> Phase {
+    async fn tells(&self, branch: &str, words: &str) -> Phase {
         eventually(&format!("{branch} says {words:?}"), || async {
             let reason = self.environment(branch).await.and_then(|it| it.reason).unwrap_or_default();
             reason.contains(words)
@@ -34,16 +34,16 @@ async fn a_full_disk_is_waited_for_and_what_runs_goes_on() {
         house.commit('c', "feature/y", &['a'], document());
         house.push("feature/y").await;
         let why = "the disk of /data is 92 % full; builds wait until it is below 88 % ([disk] stop = 90)";
-        assert_eq!(house.says("feature/y", why).await, Phase::Queued);
+        assert_eq!(house.tells("feature/y", why).await, Phase::Queued);
         house.commit('d', "feature/x", &['b'], document());
         house.push("feature/x").await;
-        assert_eq!(house.says("feature/x", "builds wait").await, Phase::Updating);
+        assert_eq!(house.tells("feature/x", "builds wait").await, Phase::Updating);
         assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))), "it serves on");
         assert!(!house.folder.path().join("environments/2/checkout").exists());
 
         // At the border nothing goes to and fro, and the number that is told is the present one.
         house.disk_is(89).await;
-        house.says("feature/y", "is 89 % full").await;
+        house.tells("feature/y", "is 89 % full").await;
         // An end needs no room.
         house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: true }).await;
         house.reaches("feature/x", Phase::Archived).await;
@@ -62,12 +62,12 @@ async fn a_newer_push_takes_the_place_of_one_that_waits() {
         house.disk_is(99).await;
         house.commit('b', "feature/x", &['a'], document());
         house.push("feature/x").await;
-        house.says("feature/x", "builds wait").await;
+        house.tells("feature/x", "builds wait").await;
         house.commit('c', "feature/x", &['b'], document());
         house.push("feature/x").await;
-        house.says("feature/x", "builds wait").await;
+        house.tells("feature/x", "builds wait").await;
         let house = house.restart().await;
-        house.says("feature/x", "builds wait").await;
+        house.tells("feature/x", "builds wait").await;
         house.disk_is(10).await;
         assert_eq!(house.reaches("feature/x", Phase::Ready).await.running_commit, Some(sha('c')));
     })
@@ -81,9 +81,9 @@ async fn no_room_in_the_middle_of_the_work_is_tried_again() {
         house.commit('b', "feature/x", &['a'], document());
         house.world.with(|inside| inside.no_room = 1);
         house.push("feature/x").await;
-        let phase = house.says("feature/x", "no room for the checkout").await;
+        let phase = house.tells("feature/x", "no room for the checkout").await;
         assert_eq!(phase, Phase::Queued);
-        house.says("feature/x", "tried again in 15 s").await;
+        house.tells("feature/x", "tried again in 15 s").await;
         house.reaches("feature/x", Phase::Ready).await;
     })
     .await;
