@@ -2,6 +2,7 @@
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -9,8 +10,10 @@ use super::check_daemon;
 use super::scratch::Scratch;
 use super::wiring;
 use crate::adapters::process::{Command, jail};
+use crate::adapters::room::LocalDisks;
 use crate::config::{Fault, Settings, TlsMode};
-use crate::ports::{Engine, Git, PortError, Remote};
+use crate::domain::disk::{self, Disks};
+use crate::ports::{Disks as _, Engine, Git, PortError, Remote};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +73,7 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
         tls(settings, &mut findings);
     }
     if !faulty("data_dir") {
-        disk(settings, &mut findings);
+        disk(settings, &mut findings).await;
     }
     if !faulty("data_dir") && !faulty("archive") {
         archives(settings, &mut findings);
@@ -211,22 +214,27 @@ fn tls(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn disk(settings: &Settings, findings: &mut Findings) {
-    /// Below this nothing can be built.
-    const LITTLE: u64 = 2 << 30;
-    let mut folder = settings.data_dir.as_path();
-    while !folder.exists() {
-        let Some(parent) = folder.parent() else { return };
-        folder = parent;
+/// Of each disk that matters; the words are those of the daemon's log.
+async fn disk(settings: &Settings, findings: &mut Findings) {
+    let engine = Arc::new(wiring::engine(settings));
+    let there = settings.data_dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let disks = LocalDisks::new(there.to_owned(), engine, &settings.engine.host).measure().await;
+    if !disks.iter().any(|disk| disk.has_data) {
+        findings.add(Level::Warn, "disk", format!("{}: cannot be measured", there.display()));
     }
-    match rustix::fs::statvfs(folder) {
-        Ok(stat) => {
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-            let message = format!("{}: {} GiB free", folder.display(), free >> 30);
-            let level = if free < LITTLE { Level::Warn } else { Level::Ok };
-            findings.add(level, "disk", message);
+    let measured = Disks::default().measured(disks, settings.disk);
+    for (disk, level) in &measured.disks {
+        let free = format!("{} GB free", disk.free_bytes / 1_000_000_000);
+        match level {
+            disk::Level::Ok => findings.add(Level::Ok, "disk", format!("{disk}, {free}")),
+            disk::Level::Warn => {
+                findings.add(Level::Warn, "disk", format!("{disk}, {free}: make room ([disk] warn)"));
+            }
+            disk::Level::Stop | disk::Level::Evict => {
+                let message = format!("{disk}, {free}: nothing is built until there is room ([disk] stop)");
+                findings.add(Level::Fail, "disk", message);
+            }
         }
-        Err(error) => findings.add(Level::Warn, "disk", format!("{}: {error}", folder.display())),
     }
 }
 

@@ -7,6 +7,7 @@ mod figures;
 pub mod hook_install;
 mod lock;
 mod log;
+mod mirrors;
 pub mod names;
 mod reload;
 pub mod repositories;

@@ -12,6 +12,7 @@ use super::clock::SystemClock;
 use super::figures::FiguresHandle;
 use super::lock::DataDirLock;
 use super::log::LogControl;
+use super::mirrors;
 use super::reload::Running;
 use super::repositories;
 use super::signals::Signals;
@@ -83,6 +84,9 @@ async fn start(
     let data_dir = &settings.data_dir;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(&data_dir.join("drey.db")).await?;
+    if let Err(error) = store.reserve().await {
+        tracing::warn!(%error, "no room is kept for a full disk");
+    }
     let listener = TcpListener::bind(settings.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
@@ -96,6 +100,7 @@ async fn start(
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);
+    mirrors::spawn(orchestrator.house(), &git);
     upkeep::spawn_doorkeeper(&orchestrator, &proxy);
     upkeep::spawn_sweep(orchestrator.house(), volumes);
     upkeep::spawn_figures(orchestrator.house(), figures.clone());

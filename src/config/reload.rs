@@ -15,6 +15,8 @@ impl Settings {
             engine,
             registries,
             limits,
+            disk,
+            gc,
             archive,
             templates,
             log,
@@ -40,6 +42,8 @@ impl Settings {
             },
             registries: later.keep("registry", &old.registries, &registries),
             limits,
+            disk,
+            gc,
             archive: Archive {
                 keep: archive.keep,
                 max_size: archive.max_size,

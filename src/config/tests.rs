@@ -286,3 +286,30 @@ fn the_log_knows_its_words() {
         ["log.format", "log.level"]
     );
 }
+
+#[test]
+fn watermarks_rise_and_zero_is_never() {
+    let disk = |text: &str| settings(&format!("{SMALL}\n[disk]\n{text}"), &[]).map(|read| read.disk);
+    let marks = |warn, stop, evict| Watermarks { warn, stop, evict };
+    assert_eq!(disk("").unwrap(), marks(Some(80), Some(90), Some(95)));
+    assert_eq!(disk("warn = 0\nstop = 50\nevict = 0").unwrap(), marks(None, Some(50), None));
+    assert_eq!(disk("stop = 80\nevict = 80").unwrap(), marks(Some(80), Some(80), Some(80)));
+    for (text, key) in [("warn = 91", "disk.stop"), ("stop = 101", "disk.stop"), ("evict = -1", "disk.evict")]
+    {
+        let errors = disk(text).unwrap_err().to_string();
+        assert!(errors.contains(key), "{text}: {errors}");
+    }
+}
+
+#[test]
+fn what_goes_has_its_age_and_its_size() {
+    let gc = |text: &str| settings(&format!("{SMALL}\n[gc]\n{text}"), &[]).map(|read| read.gc);
+    let default = gc("").unwrap();
+    assert_eq!((default.every.as_secs(), default.build_cache), (3600, Some(20_000_000_000)));
+    let read = gc("build_cache = \"unlimited\"\nlogs_keep = \"forever\"\nlogs_size = \"1GB\"").unwrap();
+    assert_eq!((read.build_cache, read.logs_keep, read.logs_size), (None, None, Some(1_000_000_000)));
+    let errors = gc("every = \"1s\"\ndeliveries_keep = \"1d\"\nsurprise = 1").unwrap_err().to_string();
+    for key in ["gc.every", "gc.deliveries_keep", "gc.surprise"] {
+        assert!(errors.contains(key), "{errors}");
+    }
+}

@@ -99,7 +99,7 @@ impl Board {
         let row = match self.house.store.environment(environment.id).await {
             Ok(row) => row,
             Err(error) => {
-                tracing::error!(%error, "the database does not answer");
+                self.house.room.complain(&error);
                 return;
             }
         };
@@ -135,7 +135,7 @@ impl Board {
         let environments = match self.house.store.environments(false).await {
             Ok(environments) => environments,
             Err(error) => {
-                tracing::error!(%error, "the database does not answer");
+                self.house.room.complain(&error);
                 return;
             }
         };

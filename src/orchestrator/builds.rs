@@ -79,6 +79,9 @@ impl Run<'_> {
         if !plan.is_empty() && !self.environment.serving {
             self.board.refresh(&self.enter(Phase::Building).await?).await;
         }
+        if !plan.is_empty() {
+            self.await_room(Phase::Building).await?;
+        }
         let made = plan.steps.iter().map(|planned| async move {
             let _measured = meters::step("images", planned.step.word());
             if let Step::Pull { image } = &planned.step {

@@ -11,9 +11,7 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{
-    Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, meters,
-};
+use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, meters};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -29,7 +27,19 @@ const NO_CHECKOUT: &str = "files of the checkout are needed, and there is none";
 impl Run<'_> {
     /// Until the branch's newest commit runs and is routed.
     pub(super) async fn deploy(&self, rebuild: bool, pull: bool) -> Result<(), Failure> {
-        let (ports, force) = (&self.house.ports, Force { rebuild, pull });
+        let mut failures = 0;
+        loop {
+            self.await_room(Phase::Queued).await?;
+            let result = self.deploy_stack(Force { rebuild, pull }).await;
+            let Err(Failure::NoRoom(reason)) = result else { return result };
+            self.house.ports.workspace.discard_checkout(self.environment.id).await?;
+            failures += 1;
+            self.await_next_try(&reason, failures).await?;
+        }
+    }
+
+    async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
+        let ports = &self.house.ports;
         // The tools start while there is still something to wait for; what is not used ends with these two names.
         let _build = match self.house.store.images_of(self.environment.id).await?.as_slice() {
             [] => Expectation::none(),

@@ -109,7 +109,7 @@ impl Dispatch {
             Ok(Some(environment)) if environment.has_work() => environment,
             Ok(_) => return Next::Rest,
             Err(error) => {
-                tracing::error!(%error, environment.id = id.0, "the environment cannot be read");
+                self.house.room.complain(&error);
                 return Next::Again(IN_THE_DARK);
             }
         };

@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::domain::disk::Watermarks;
 use crate::domain::event::{Event, EventState};
+use crate::domain::leftovers;
 use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{places, rest, retention};
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, PortError, PortResult,
-    Prober, Remote, RoutePublisher, Stacks, TreeLimits, Workspace, meters,
+    Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, PortError,
+    PortResult, Prober, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
 
+use super::gauge::Room;
 use super::remotes::Remotes;
 
 /// How long a remote may take to tell its branches; longer than the adapter waits for one that is slow.
@@ -39,6 +42,9 @@ pub struct Ports {
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub prober: Arc<dyn Prober>,
+    pub disks: Arc<dyn Disks>,
+    pub stock: Arc<dyn Stock>,
+    pub folders: Arc<dyn Folders>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -49,13 +55,14 @@ pub struct House {
     pub supervisor: Supervisor,
     /// Whether the repositories' remotes answer.
     pub remotes: Remotes,
+    pub room: Room,
     settings: ArcSwap<Settings>,
 }
 
 impl House {
     pub fn new(store: Store, ports: Ports, settings: Settings, supervisor: Supervisor) -> Self {
-        let (remotes, settings) = (Remotes::default(), ArcSwap::from_pointee(settings));
-        Self { store, ports, supervisor, remotes, settings }
+        let (remotes, room) = (Remotes::default(), Room::default());
+        Self { store, ports, supervisor, remotes, room, settings: ArcSwap::from_pointee(settings) }
     }
 
     /// As they are now. Whoever does something in several steps keeps what it began with.
@@ -132,6 +139,10 @@ pub struct Settings {
     /// How many environments may be awake.
     pub places: places::Rules,
     pub retention: retention::Rules,
+    pub watermarks: Watermarks,
+    pub leftovers: leftovers::Rules,
+    /// How often what is not needed any more is looked for.
+    pub collect_every: Duration,
     /// The images that drey built go into archives.
     pub archive_images: bool,
     pub repositories: BTreeMap<RepoName, Arc<Repository>>,

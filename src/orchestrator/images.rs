@@ -106,6 +106,10 @@ fn with_context(failure: Failure, what: &str) -> Failure {
     match failure {
         Failure::Failed(reason) => Failure::Failed(format!("{what}: {reason}")),
         Failure::Transient(reason) => Failure::Transient(format!("{what}: {reason}")),
-        other @ (Failure::Blocked(_) | Failure::Job(_) | Failure::Superseded | Failure::Gone) => other,
+        other @ (Failure::Blocked(_)
+        | Failure::Job(_)
+        | Failure::NoRoom(_)
+        | Failure::Superseded
+        | Failure::Gone) => other,
     }
 }

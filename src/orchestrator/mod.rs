@@ -7,10 +7,13 @@ mod archive;
 mod board;
 mod builds;
 mod claims;
+mod collect;
 mod deploy;
 mod dispatch;
+mod evict;
 mod failpoints;
 mod failure;
+mod gauge;
 mod held_images;
 mod house;
 mod images;
@@ -31,6 +34,7 @@ mod rest;
 mod restore;
 mod resume;
 mod retention;
+mod room;
 mod run;
 mod settle;
 mod sleep;
@@ -47,6 +51,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use board::Board;
+pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
 pub use remotes::{RemoteState, Remotes};
@@ -74,6 +79,8 @@ pub struct Orchestrator {
     shop: Arc<ImageShop>,
     removals: Arc<Removals>,
     folding: Arc<tokio::sync::Mutex<()>>,
+    collecting: Arc<tokio::sync::Mutex<()>>,
+    evictions: Arc<evict::Evictions>,
     stack_rules: Arc<StackRules>,
     steadiness: Arc<Steadiness>,
 }
@@ -85,9 +92,19 @@ impl Orchestrator {
         let shop = Arc::new(ImageShop::new(house.clone()));
         let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop.clone()));
         let judges = Arc::new(Judges::default());
-        let (removals, folding) = (Arc::default(), Arc::default());
-        let (stack_rules, steadiness) = (Arc::default(), Arc::default());
-        Self { house, board, dispatch, judges, shop, removals, folding, stack_rules, steadiness }
+        Self {
+            house,
+            board,
+            dispatch,
+            judges,
+            shop,
+            removals: Arc::default(),
+            folding: Arc::default(),
+            collecting: Arc::default(),
+            evictions: Arc::default(),
+            stack_rules: Arc::default(),
+            steadiness: Arc::default(),
+        }
     }
 
     /// Takes up where the former life ended: routes, unfinished work, unsettled events, one look at every repository.
@@ -98,6 +115,7 @@ impl Orchestrator {
         let now = self.house.ports.clock.now();
         self.house.store.supersede_running(patience::CUT, now).await?;
         self.board.rebuild().await?;
+        self.spawn_measuring().await;
         for environment in self.house.store.environments(false).await? {
             if environment.has_work() {
                 self.dispatch.wake(environment.id, environment.generation);

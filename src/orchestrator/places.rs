@@ -129,7 +129,7 @@ impl Orchestrator {
                 () = tokio::time::sleep(LOOK_EVERY), if !places.lock().row.is_empty() => {}
             }
             if let Err(error) = self.give_places().await {
-                tracing::error!(%error, "places cannot be given: the database does not answer");
+                self.house.room.complain(&error);
             }
         }
     }

@@ -58,7 +58,7 @@ pub(super) async fn one_generation(
         Ok(Some(run)) => run,
         Ok(None) => return Next::Rest,
         Err(error) => {
-            tracing::error!(%error, environment.id = id.0, "a run cannot begin: the database does not answer");
+            house.room.complain(&error);
             return Next::Again(patience::pause(1));
         }
     };

@@ -114,6 +114,10 @@ impl Run<'_> {
             Err(Failure::Transient(reason)) if !self.environment.intent.ends() => {
                 self.deferred(reason).await?
             }
+            Err(Failure::NoRoom(reason)) if !self.environment.intent.ends() => {
+                let next = Next::Again(patience::pause(1));
+                End { state: DeploymentState::Deferred, reason: Some(reason), phase: None, next }
+            }
             Err(failure) => rests(DeploymentState::Failed, Some(failure.to_string()), Some(Phase::Failed)),
         })
     }

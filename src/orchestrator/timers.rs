@@ -62,6 +62,7 @@ impl Orchestrator {
         self.house.supervisor.spawn("retention", async move {
             this.every(RETAIN_EVERY, |orchestrator| async move { orchestrator.retain().await }).await;
         });
+        self.spawn_collecting();
         let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
         self.house.supervisor.spawn("polls", self.clone().poll_remotes());
@@ -75,7 +76,7 @@ impl Orchestrator {
         let draining = self.house.supervisor.draining();
         loop {
             if let Err(error) = work(self.clone()).await {
-                tracing::error!(%error, "the database does not answer");
+                self.house.room.complain(&error);
             }
             tokio::select! {
                 () = draining.cancelled() => return,

@@ -41,7 +41,9 @@ fn outcome(result: &Result<(), Failure>) -> &'static str {
         Ok(()) => "succeeded",
         Err(Failure::Superseded) => "superseded",
         Err(Failure::Blocked(_)) => "blocked",
-        Err(Failure::Failed(_) | Failure::Job(_) | Failure::Transient(_) | Failure::Gone) => "failed",
+        Err(
+            Failure::Failed(_) | Failure::Job(_) | Failure::Transient(_) | Failure::NoRoom(_) | Failure::Gone,
+        ) => "failed",
     }
 }
 

@@ -142,7 +142,7 @@ pub fn git<T>(operation: &'static str, result: PortResult<T>) -> PortResult<T> {
 
 fn port_error(name: &'static str, operation: &'static str, error: &PortError) {
     let kind = match error {
-        PortError::Transient(_) => "transient",
+        PortError::Transient(_) | PortError::NoRoom(_) => "transient",
         PortError::Permanent(_) => "permanent",
         PortError::Refused(_) => "refused",
         // An answer, and the asker's own doing: neither is a fault.

@@ -3,6 +3,7 @@
 //! An adapter implements one of them; a fake in `tests/house/` another. No method is called while a database
 //! transaction is open.
 
+mod disks;
 mod engine;
 mod error;
 mod failpoint;
@@ -15,8 +16,9 @@ mod stacks;
 mod volumes;
 mod workspace;
 
+pub use disks::{Disks, Folders, Stock};
 pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
-pub use error::{PortError, PortResult};
+pub use error::{PortError, PortResult, is_no_room};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_after, failpoint_in};
 pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use images::{ByteStream, ImageStore};

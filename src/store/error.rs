@@ -15,9 +15,17 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("{}: the schema cannot be brought up to date: {source} (a database of a newer drey needs that drey; else restore a backup)", path.display())]
     Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
+    /// There is no room left for what was to be written.
+    #[error("no room for the database ({0}): make room on the disk of data_dir; drey goes on by itself")]
+    Full(sqlx::Error),
+    /// Somebody else writes, for longer than is waited.
+    #[error(
+        "the database is locked by another process ({0}): a backup tool, or a person with sqlite3? drey goes on by itself"
+    )]
+    Busy(sqlx::Error),
     /// SQLite refused or failed.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// A stored value is not what this program writes.
     #[error("database: table {table}, row {row}: {reason}")]
     Corrupt { table: &'static str, row: String, reason: String },
@@ -45,26 +53,32 @@ pub enum StoreError {
 
 impl StoreError {
     /// Somebody else held the database for longer than the time limit: worth another try.
-    pub fn is_busy(&self) -> bool {
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+
+    /// Worth another try once somebody made room.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
         /// Primary result codes of SQLite: `SQLITE_BUSY` and `SQLITE_LOCKED`.
-        const BUSY_CODES: [i64; 2] = [5, 6];
-        match self {
-            Self::Database(sqlx::Error::PoolTimedOut) => true,
-            Self::Database(sqlx::Error::Database(error)) => error
-                .code()
-                .and_then(|code| code.parse::<i64>().ok())
-                .is_some_and(|code| BUSY_CODES.contains(&(code & 0xff))),
-            Self::File { .. }
-            | Self::Migrate { .. }
-            | Self::Database(_)
-            | Self::Corrupt { .. }
-            | Self::Encode(_)
-            | Self::Missing { .. }
-            | Self::AlreadyLive { .. }
-            | Self::Over { .. }
-            | Self::HostTaken { .. }
-            | Self::NoSlug { .. }
-            | Self::Subnet(_) => false,
+        const BUSY: [i64; 2] = [5, 6];
+        /// `SQLITE_FULL`, as primary code.
+        const FULL: i64 = 13;
+        /// Extended: the file that readers and the writer share cannot grow (`SQLITE_IOERR_SHMSIZE`).
+        const NO_ROOM_TO_SHARE: i64 = 4874;
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            return Self::Busy(error);
+        }
+        let code = error.as_database_error().and_then(|error| error.code()?.parse::<i64>().ok());
+        match code {
+            Some(code) if BUSY.contains(&(code & 0xff)) => Self::Busy(error),
+            Some(code) if code & 0xff == FULL || code == NO_ROOM_TO_SHARE => Self::Full(error),
+            Some(_) | None => Self::Database(error),
         }
     }
 }

@@ -17,6 +17,7 @@ mod former;
 mod image;
 mod job;
 mod lifecycle;
+mod room;
 mod route;
 mod slug;
 mod stack;
@@ -50,6 +51,8 @@ pub use stack::AppliedStack;
 
 /// How long a call waits for another process that writes (a backup tool, a person with `sqlite3`).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of the log of changes: what a long look at the past made of it is cut to this.
+const LOG_LIMIT: &str = "16777216";
 /// Readers see the last commit while a writer works; more of them than cores gain nothing.
 const READERS: u32 = 3;
 /// Characters of an instance id.
@@ -105,7 +108,15 @@ impl Store {
 
     /// A transaction that may write. Dropped without a commit it leaves nothing behind.
     async fn write(&self) -> StoreResult<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        match self.writer.begin_with(BEGIN).await {
+            // SQLite took the transaction back by itself, as it does when the disk is full; the connection still counts it.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                Ok(self.writer.begin_with(BEGIN).await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 }
 
@@ -116,6 +127,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", LOG_LIMIT)
 }
 
 /// Connections stay open: nothing wakes up to look after them while the daemon is idle.

@@ -57,7 +57,7 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::unavailable(format!("database: {error}"))
+        Self::unavailable(error.to_string())
     }
 }
 
@@ -66,7 +66,9 @@ impl From<PortError> for ApiError {
         match error {
             PortError::NotFound(message) => Self::not_found(message),
             PortError::Permanent(message) | PortError::Refused(message) => Self::conflict(message),
-            PortError::Transient(_) | PortError::Cancelled => Self::unavailable(error.to_string()),
+            PortError::Transient(_) | PortError::NoRoom(_) | PortError::Cancelled => {
+                Self::unavailable(error.to_string())
+            }
         }
     }
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drey::adapters::logs::FileLogs;
+use drey::adapters::room::EnvironmentFolders;
 use drey::adapters::workspace::DiskWorkspace;
+use drey::domain::disk::Watermarks;
 use drey::domain::environment::{Environment, Phase};
 use drey::domain::event::{EventKind, EventSource, NewEvent};
+use drey::domain::leftovers;
 use drey::domain::names::{BranchName, CommitSha, RepoName};
 use drey::domain::rewrite::EnvironmentLimits;
 use drey::domain::route::Answer;
@@ -28,7 +31,7 @@ pub(crate) struct TestHouse {
     pub world: World,
     pub orchestrator: Orchestrator,
     pub supervisor: Supervisor,
-    folder: Arc<tempfile::TempDir>,
+    pub(crate) folder: Arc<tempfile::TempDir>,
     newest: Newest,
 }
 
@@ -85,10 +88,13 @@ impl TestHouse {
             git: shared.clone(),
             commits: shared.clone(),
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
-            logs: Arc::new(FileLogs::new(environments, shared.clone())),
             archives: shared.clone(),
             routes: shared.clone(),
             prober: shared.clone(),
+            disks: shared.clone(),
+            stock: shared.clone(),
+            folders: Arc::new(EnvironmentFolders::new(environments.clone(), shared.clone())),
+            logs: Arc::new(FileLogs::new(environments, shared.clone())),
             clock: shared,
         };
         let house = House::new(store, ports, settings(&world), supervisor.clone());
@@ -213,6 +219,16 @@ fn settings(world: &World) -> Settings {
         },
         places: world.with(|inside| inside.places.clone()),
         retention: world.with(|inside| inside.retention),
+        watermarks: Watermarks { warn: Some(80), stop: Some(90), evict: Some(95) },
+        leftovers: leftovers::Rules {
+            build_cache: Some(20),
+            build_cache_unused: Duration::from_secs(7 * 86_400),
+            logs_keep: None,
+            logs_size: None,
+            deliveries_keep: None,
+            mirrors_keep: None,
+        },
+        collect_every: Duration::from_secs(3600),
         archive_images: false,
         repositories: BTreeMap::from([(repo(), Arc::new(repository))]),
     }

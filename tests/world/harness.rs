@@ -300,6 +300,15 @@ impl World {
         things
     }
 
+    /// Destroys every environment, then ends the daemon: what it lives on may go before it would by itself.
+    pub(crate) fn end_all(&mut self) {
+        for branch in self.live() {
+            self.drey(&["env", "destroy", &format!("{REPO}/{branch}")]).ok();
+        }
+        self.eventually("nothing is left", 60, || self.live().is_empty());
+        self.kill();
+    }
+
     /// Branches with an environment.
     fn live(&self) -> Vec<String> {
         let listed = self.drey(&["env", "list", "--json"]).unwrap_or_default();

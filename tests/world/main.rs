@@ -15,6 +15,7 @@ mod images;
 mod jobs;
 mod logs;
 mod processes;
+mod room;
 mod seen;
 mod soak;
 mod storm;

@@ -114,7 +114,9 @@ impl Stacks for ComposeCli {
         let text = template::starter(name).map_err(|error| PortError::Permanent(error.to_string()))?;
         std::fs::File::create_new(&path)
             .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
-            .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| {
+                PortError::outside("the stack", format!("cannot write {}: {error}", path.display()))
+            })?;
         Ok(vec![file])
     }
 }

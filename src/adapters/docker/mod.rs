@@ -16,6 +16,7 @@ mod networks;
 mod observe;
 mod plugin;
 mod resources;
+mod stock;
 mod volumes;
 mod watch;
 

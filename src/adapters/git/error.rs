@@ -49,10 +49,10 @@ pub(super) fn local(what: &str, error: &git2::Error) -> PortError {
     // Locked: another process had it for a moment.
     let may_pass =
         error.code() == ErrorCode::Locked || matches!(error.class(), ErrorClass::Os | ErrorClass::NoMemory);
-    if may_pass { PortError::Transient(text) } else { PortError::Permanent(text) }
+    if may_pass { PortError::outside("the mirror", text) } else { PortError::Permanent(text) }
 }
 
 /// A full disk or a missing right can be mended from outside: worth another try.
 pub(super) fn file(what: &str, path: &Path, error: &io::Error) -> PortError {
-    PortError::Transient(format!("git: {what} {}: {error}", path.display()))
+    PortError::outside("the mirror", format!("git: {what} {}: {error}", path.display()))
 }

@@ -9,6 +9,7 @@ mod fault;
 mod kept;
 mod merged;
 mod mirror;
+mod old;
 mod remote;
 mod renew;
 mod tidy;
@@ -166,11 +167,7 @@ impl GitAdapter {
         Ok(fetched)
     }
 
-    async fn fetch_or_renew(
-        &self,
-        remote: &Remote,
-        branch: &BranchName,
-    ) -> PortResult<Option<CommitSha>> {
+    async fn fetch_or_renew(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
         let turn = self.turn_of(&remote.repo);
         let _held = turn.take().await;
         let connection = self.connect(remote).await?;

@@ -10,7 +10,7 @@ use super::fault::{self, Blame};
 use super::mirror::{self, SHA256_REPOSITORY};
 use crate::adapters::process::{Command, Jail, Output};
 use crate::domain::names::{BranchName, CommitSha};
-use crate::ports::{PortError, PortResult, Remote};
+use crate::ports::{PortError, PortResult, Remote, is_no_room};
 
 /// Asking which branches there are.
 const LIST_LIMIT: Duration = Duration::from_secs(60);
@@ -216,6 +216,9 @@ impl Connection {
             return PortError::Permanent(self.named(SHA256_REPOSITORY)).into();
         }
         let said = if said.is_empty() { "git failed and said nothing" } else { said };
+        if is_no_room(said) {
+            return PortError::outside("the mirror", self.named(said)).into();
+        }
         match fault::blame(said) {
             // Somebody may mend it, in the configuration or elsewhere, and nobody will tell.
             Blame::Remote(what) => PortError::Transient(self.named(&format!("{what}: {said}"))).into(),
@@ -231,6 +234,7 @@ impl Connection {
             PortError::Permanent(text) => PortError::Permanent(self.named(&text)),
             PortError::Refused(text) => PortError::Refused(self.named(&text)),
             PortError::NotFound(text) => PortError::NotFound(self.named(&text)),
+            PortError::NoRoom(text) => PortError::NoRoom(self.named(&text)),
             PortError::Cancelled => PortError::Cancelled,
         })
     }

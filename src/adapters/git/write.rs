@@ -156,7 +156,7 @@ fn refusal(path: &Path, error: &std::io::Error) -> PortError {
     if matches!(error.kind(), ErrorKind::InvalidFilename | ErrorKind::InvalidInput) {
         return PortError::Permanent(format!("{}: {error}", path.display()));
     }
-    file("cannot write", path, error)
+    PortError::outside("the checkout", format!("git: cannot write {}: {error}", path.display()))
 }
 
 /// A name that stays inside its folder and is not git's own.

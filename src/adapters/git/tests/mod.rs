@@ -3,6 +3,7 @@
 mod damage;
 mod kept;
 mod merges;
+mod old;
 mod tidy;
 
 use std::fs;
