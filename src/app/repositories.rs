@@ -17,6 +17,7 @@ pub fn view(settings: &Settings, repository: &Repository) -> Value {
         "stack": repository.stack,
         "profiles": repository.profiles,
         "merge_grace_seconds": repository.defaults.merge_grace.as_secs(),
+        "superseded": repository.defaults.superseded.word(),
         "allow": repository.allow,
         "has_secret": repository.secret.is_some(),
         "hook_url": format!("{}/hooks/git/{}", settings.http.address(), repository.name),

@@ -15,6 +15,7 @@ use crate::adapters::docker::{
 };
 use crate::adapters::git::{GitAdapter, GitSettings};
 use crate::adapters::logs::FileLogs;
+use crate::adapters::process::Children;
 use crate::adapters::workspace::DiskWorkspace;
 use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
@@ -100,6 +101,7 @@ pub(super) fn ports(
         archives: Arc::new(archives),
         routes: proxy.routes,
         prober: proxy.prober,
+        programs: Arc::new(Children),
         clock,
     };
     Ok(Wired { ports, volumes })
@@ -229,6 +231,7 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
         profiles: repository.profiles.clone(),
         variables: repository.env.clone(),
         merge_grace: repository.defaults.merge_grace,
+        superseded: repository.defaults.superseded,
         permissions,
         branches: Arc::new(ConfiguredRules(repository.clone())),
     }

@@ -8,6 +8,7 @@ use super::reader::Section;
 use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
+use crate::domain::verdict::Superseded;
 
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct Defaults {
     /// Read, not acted on yet.
     pub expire_after: Option<Duration>,
     pub merge_grace: Duration,
+    pub superseded: Superseded,
     pub keep: BranchGlobs,
 }
 
@@ -32,6 +34,11 @@ impl Defaults {
             Some("strict") => Ok(()),
             Some(_) | None => Err("must be \"strict\"; single permissions are given by `allow`".to_owned()),
         });
+        let superseded = section.read("superseded", |value| match value.as_str() {
+            Some("replace") => Ok(Superseded::Replace),
+            Some("queue") => Ok(Superseded::Queue),
+            Some(_) | None => Err("must be \"replace\" or \"queue\"".to_owned()),
+        });
         let keep = globs(section, "keep");
         Self {
             sleep_after: section.duration("sleep_after").or_else(|| parent?.sleep_after),
@@ -40,6 +47,7 @@ impl Defaults {
                 .duration("merge_grace")
                 .or_else(|| parent.map(|parent| parent.merge_grace))
                 .unwrap_or(Duration::from_secs(600)),
+            superseded: superseded.or_else(|| parent.map(|parent| parent.superseded)).unwrap_or_default(),
             keep: keep
                 .or_else(|| parent.map(|parent| parent.keep.clone()))
                 .unwrap_or_else(|| fixed(&["develop", "release/**"])),

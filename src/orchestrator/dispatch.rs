@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::names::{EnvironmentId, Generation};
 
 use super::board::Board;
+use super::cut;
 use super::house::House;
 use super::images::ImageShop;
 use super::run;
@@ -58,6 +59,7 @@ impl Dispatch {
     ) {
         loop {
             run::one_generation(&self.house, &self.board, &self.shop, environment, &token).await;
+            cut::until_gone(&self.house, environment).await;
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
             match workers.get_mut(&environment) {
                 Some(worker) if worker.newest > generation => {

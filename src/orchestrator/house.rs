@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::retention;
+use crate::domain::verdict::Superseded;
 use crate::ports::{
     Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, Prober, Remote,
-    RoutePublisher, Stacks, TreeLimits, Workspace,
+    Programs, RoutePublisher, Stacks, TreeLimits, Workspace,
 };
 use crate::store::Store;
 use crate::supervisor::Supervisor;
@@ -32,6 +33,7 @@ pub struct Ports {
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub prober: Arc<dyn Prober>,
+    pub programs: Arc<dyn Programs>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -127,6 +129,7 @@ pub struct Repository {
     /// Values for `${…}`.
     pub variables: BTreeMap<String, String>,
     pub merge_grace: Duration,
+    pub superseded: Superseded,
     pub permissions: Permissions,
     pub branches: Arc<dyn BranchRules>,
 }

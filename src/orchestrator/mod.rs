@@ -1,11 +1,12 @@
 //! The order of things: events in, environments out.
 //!
-//! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event is durable before
-//! the call returns; what follows from it is done here, and done again after a crash.
+//! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event and the intent that follows
+//! from it are durable before the call returns; the work is done here, and done again after a crash.
 
 mod archive;
 mod board;
 mod builds;
+mod cut;
 mod deploy;
 mod dispatch;
 mod failure;
@@ -18,6 +19,7 @@ mod judge;
 mod keep;
 mod last_words;
 mod prepare;
+mod queue;
 mod recipe;
 mod removal;
 mod restore;
@@ -27,8 +29,10 @@ mod run;
 mod sleep;
 mod stack;
 mod start;
+mod submitted;
 mod teardown;
 mod timers;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -36,15 +40,16 @@ use tokio::sync::watch;
 
 pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
-pub use intake::Submitted;
 pub use restore::RestoreRefused;
+pub use submitted::Submitted;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
-use crate::store::{NewDelivery, StoreError};
+use crate::store::StoreError;
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
+use queue::Queue;
 use removal::Removals;
 
 /// The whole core. Clones share it.
@@ -56,7 +61,7 @@ pub struct Orchestrator {
     judges: Arc<Judges>,
     shop: Arc<ImageShop>,
     removals: Arc<Removals>,
-    folding: Arc<tokio::sync::Mutex<()>>,
+    queue: Arc<Queue>,
 }
 
 impl Orchestrator {
@@ -66,7 +71,7 @@ impl Orchestrator {
         let shop = Arc::new(ImageShop::new(house.clone()));
         let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop.clone()));
         let judges = Arc::new(Judges::default());
-        Self { house, board, dispatch, judges, shop, removals: Arc::default(), folding: Arc::default() }
+        Self { house, board, dispatch, judges, shop, removals: Arc::default(), queue: Arc::default() }
     }
 
     /// Takes up where the former life ended: routes, unfinished work, unsettled events, one look at every repository.
@@ -89,24 +94,6 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// The one door: stores the events, folds them, and says what follows.
-    ///
-    /// # Errors
-    /// When the database does not take them: then nothing was stored and the sender has to come again.
-    pub async fn submit(
-        &self,
-        delivery: Option<NewDelivery>,
-        events: &[NewEvent],
-    ) -> Result<Vec<Submitted>, StoreError> {
-        let now = self.house.ports.clock.now();
-        let accepted = self.house.store.accept(delivery, events, now).await?;
-        let mut submitted = Vec::with_capacity(accepted.len());
-        for accepted in accepted {
-            submitted.push(self.take(accepted.event).await?);
-        }
-        Ok(submitted)
-    }
-
     /// Changes with every change of the environment; the value counts them.
     pub fn watch(&self, environment: EnvironmentId) -> watch::Receiver<u64> {
         self.board.watch(environment)
@@ -121,9 +108,7 @@ impl Orchestrator {
             return Ok(None);
         }
         self.house.store.replay(id).await?;
-        if let Some(event) = self.house.store.event(id).await? {
-            self.take(event).await?;
-        }
+        self.take(id).await?;
         self.house.store.event(id).await
     }
 

@@ -10,7 +10,7 @@ use crate::ports::{ArchivedVolume, PortError, Restoring, failpoint};
 use crate::store::StoreError;
 
 use super::failure::Failure;
-use super::intake::Submitted;
+use super::submitted::Submitted;
 use super::run::Run;
 use super::{House, Orchestrator};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use crate::domain::environment::{Deployment, Intent, Phase};
@@ -57,6 +58,8 @@ impl Orchestrator {
             this.every(RETAIN_EVERY, |orchestrator| async move { orchestrator.retain().await }).await;
         });
         let this = self.clone();
+        self.house.supervisor.spawn("waiting", async move { this.follow_ends().await });
+        let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
     }
 
@@ -104,10 +107,10 @@ impl Orchestrator {
     }
 
     async fn take_up_pending(&self) -> Result<(), StoreError> {
-        for event in self.house.store.pending_events().await? {
-            self.take(event).await?;
-        }
-        Ok(())
+        let pending = self.house.store.pending_events().await?;
+        // All at once: one commit takes many.
+        let taken = pending.iter().map(|event| self.take(event.id));
+        join_all(taken).await.into_iter().collect()
     }
 
     /// Looks again at an environment when the engine says that a container of it started, died or changed.

@@ -10,7 +10,8 @@ use crate::domain::plan::Step;
 
 /// Every place by its name, in the order in which they are come by. `tests/floors.rs` compares it with the source.
 pub const FAILPOINTS: &[&str] = &[
-    // An event is durable; the environment that it asks for is not there. Then: it is, and the event is not settled.
+    // An event and the environment that it asks for are durable; nobody works on it, nobody was answered. Then: somebody
+    // works on it.
     "environment.asked",
     "environment.made",
     // The mirror keeps the commit, nothing else is kept yet.

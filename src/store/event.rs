@@ -1,12 +1,16 @@
 //! Deliveries and the events they became.
 
+use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::codec::{Row, word};
 use super::{Store, StoreError, StoreResult};
-use crate::domain::event::{Event, EventId, EventSource, EventState, NewEvent};
-use crate::domain::names::{BranchName, RepoName};
+use crate::domain::event::{Event, EventId, EventSource, EventState};
+use crate::domain::names::{BranchName, EnvironmentId, RepoName};
 use crate::domain::time::Timestamp;
+
+/// What is told of a push that waited, when something newer is wanted.
+const OVERTAKEN: &str = "something newer was wanted before its turn came";
 
 /// A request of a hook or forge, as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +21,6 @@ pub struct NewDelivery {
     pub delivery_id: String,
     pub body: Vec<u8>,
     pub received_at: Timestamp,
-}
-
-/// An event that is stored now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    pub event: Event,
-    /// False when the delivery was known already and the event is that of the first time.
-    pub is_new: bool,
 }
 
 /// Which events to list.
@@ -56,38 +52,21 @@ macro_rules! query_events {
 }
 
 impl Store {
-    /// Stores a delivery with its events, or finds those of the first time by the delivery's id.
-    /// The events of a delivery get its id and its time; others get `now`.
-    pub async fn accept(
-        &self,
-        delivery: Option<NewDelivery>,
-        events: &[NewEvent],
-        now: Timestamp,
-    ) -> StoreResult<Vec<Accepted>> {
-        let mut transaction = self.write().await?;
-        let origin = match delivery {
-            None => Origin { row: None, delivery_id: None, received_at: now },
-            Some(delivery) => {
-                let known = events_of_delivery(&mut transaction, &delivery).await?;
-                if let Some(events) = known {
-                    return Ok(events);
-                }
-                insert_delivery(&mut transaction, delivery).await?
-            }
-        };
-        let mut accepted = Vec::with_capacity(events.len());
-        for (place, event) in events.iter().enumerate() {
-            let event = insert_event(&mut transaction, &origin, place, event).await?;
-            accepted.push(Accepted { event, is_new: true });
-        }
-        transaction.commit().await?;
-        Ok(accepted)
-    }
-
     /// Events nobody has dealt with yet, oldest first.
     pub async fn pending_events(&self) -> StoreResult<Vec<Event>> {
         let rows = query_events!("WHERE state = 'pending' ORDER BY id").fetch_all(&self.readers).await?;
         rows.into_iter().map(Event::try_from).collect()
+    }
+
+    /// Pushes that waited for a deployment which has come to its end, oldest first.
+    pub async fn ended_waits(&self) -> StoreResult<Vec<EventId>> {
+        let ids = sqlx::query_scalar!(
+            "SELECT event.id FROM event JOIN environment ON environment.id = event.waits_for
+             WHERE environment.settled_generation >= environment.generation ORDER BY event.id"
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(ids.into_iter().map(EventId).collect())
     }
 
     /// Says how far an event has come, and why.
@@ -99,7 +78,7 @@ impl Store {
     ) -> StoreResult<()> {
         let state = word(&state)?;
         let mut transaction = self.write().await?;
-        let done = sqlx::query!("UPDATE event SET state = ?, reason = ? WHERE id = ?", state, reason, id.0)
+        let done = sqlx::query!("UPDATE event SET state = ?, reason = ?, waits_for = NULL WHERE id = ?", state, reason, id.0)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -139,38 +118,31 @@ impl Store {
     }
 }
 
-/// What the events of one call have in common.
-struct Origin {
-    row: Option<i64>,
-    delivery_id: Option<String>,
-    received_at: Timestamp,
+/// The id that the next event gets.
+pub(super) async fn next_id(connection: &mut SqliteConnection) -> StoreResult<i64> {
+    // Unchecked: the macro cannot describe a table of SQLite's own.
+    let last = sqlx::query_scalar::<_, i64>("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
+        .fetch_optional(connection)
+        .await?;
+    Ok(last.unwrap_or(0) + 1)
 }
 
-/// The events of a delivery that came before; `None` when it did not.
-async fn events_of_delivery(
+pub(super) async fn find(connection: &mut SqliteConnection, id: EventId) -> StoreResult<Option<Event>> {
+    let row = query_events!("WHERE id = ?", id.0).fetch_optional(connection).await?;
+    row.map(Event::try_from).transpose()
+}
+
+/// Stores the delivery; `None`, and nothing is written, when its id is known.
+pub(super) async fn insert_delivery(
     connection: &mut SqliteConnection,
     delivery: &NewDelivery,
-) -> StoreResult<Option<Vec<Accepted>>> {
-    let repo = delivery.repo.as_str();
-    let row = sqlx::query_scalar!(
-        "SELECT id FROM delivery WHERE repo = ? AND delivery_id = ?",
-        repo,
-        delivery.delivery_id
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let rows = query_events!("WHERE delivery = ? ORDER BY place", row).fetch_all(connection).await?;
-    let events = rows.into_iter().map(|row| Ok(Accepted { event: row.try_into()?, is_new: false }));
-    events.collect::<StoreResult<Vec<_>>>().map(Some)
-}
-
-async fn insert_delivery(connection: &mut SqliteConnection, delivery: NewDelivery) -> StoreResult<Origin> {
+) -> StoreResult<Option<i64>> {
     let NewDelivery { repo, source, delivery_id, body, received_at } = delivery;
-    let source = word(&source)?;
+    let source = word(source)?;
     let (repo, received) = (repo.as_str(), received_at.as_millis());
     let done = sqlx::query!(
-        "INSERT INTO delivery (repo, source, delivery_id, body, received_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO delivery (repo, source, delivery_id, body, received_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (repo, delivery_id) DO NOTHING",
         repo,
         source,
         delivery_id,
@@ -179,49 +151,142 @@ async fn insert_delivery(connection: &mut SqliteConnection, delivery: NewDeliver
     )
     .execute(connection)
     .await?;
-    Ok(Origin { row: Some(done.last_insert_rowid()), delivery_id: Some(delivery_id), received_at })
+    Ok((done.rows_affected() > 0).then(|| done.last_insert_rowid()))
 }
 
-async fn insert_event(
+/// The events of a delivery that came before.
+pub(super) async fn of_delivery(
     connection: &mut SqliteConnection,
-    origin: &Origin,
-    place: usize,
-    event: &NewEvent,
-) -> StoreResult<Event> {
-    let delivery_id = origin.delivery_id.as_ref().or(event.delivery_id.as_ref());
-    let place = i64::try_from(place).unwrap_or(i64::MAX);
-    let source = word(&event.source)?;
-    let (repo, kind, branch) =
-        (event.repo.as_str(), event.kind.word(), event.kind.branch().map(BranchName::as_str));
-    let detail = serde_json::to_string(&event.kind)?;
-    let received_at = origin.received_at.as_millis();
-    let done = sqlx::query!(
-        "INSERT INTO event (delivery, place, source, repo, kind, branch, detail, delivery_id, skip, received_at, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
-        origin.row,
-        place,
-        source,
+    delivery: &NewDelivery,
+) -> StoreResult<Vec<Event>> {
+    let repo = delivery.repo.as_str();
+    let rows = query_events!(
+        "WHERE delivery = (SELECT id FROM delivery WHERE repo = ? AND delivery_id = ?) ORDER BY place",
         repo,
-        kind,
-        branch,
-        detail,
-        delivery_id,
-        event.skip,
-        received_at
+        delivery.delivery_id
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+/// An event on its way into the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) event: &'a Event,
+    /// Its place in the delivery.
+    pub(super) place: usize,
+    pub(super) waits_for: Option<EnvironmentId>,
+}
+
+/// Stores events with the ids that they have: however many they are, in one statement.
+pub(super) async fn insert_events(
+    connection: &mut SqliteConnection,
+    delivery: Option<i64>,
+    drafts: &[Draft<'_>],
+) -> StoreResult<()> {
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<DraftRow<'_>> = drafts.iter().map(DraftRow::of).collect::<StoreResult<_>>()?;
+    let rows = serde_json::to_string(&rows)?;
+    sqlx::query!(
+        "INSERT INTO event (id, delivery, place, source, repo, kind, branch, detail, delivery_id, skip, received_at,
+                            state, reason, waits_for)
+         SELECT value ->> 'id', ?1, value ->> 'place', value ->> 'source', value ->> 'repo', value ->> 'kind',
+                value ->> 'branch', value ->> 'detail', value ->> 'delivery_id', value ->> 'skip',
+                value ->> 'received_at', value ->> 'state', value ->> 'reason', value ->> 'waits_for'
+         FROM json_each(?2)",
+        delivery,
+        rows
     )
     .execute(connection)
     .await?;
-    Ok(Event {
-        id: EventId(done.last_insert_rowid()),
-        source: event.source,
-        repo: event.repo.clone(),
-        kind: event.kind.clone(),
-        delivery_id: delivery_id.cloned(),
-        skip: event.skip,
-        received_at: origin.received_at,
-        state: EventState::Pending,
-        reason: None,
-    })
+    Ok(())
+}
+
+/// Writes down how far a stored event came.
+pub(super) async fn update(
+    connection: &mut SqliteConnection,
+    event: &Event,
+    waits_for: Option<EnvironmentId>,
+) -> StoreResult<()> {
+    let (state, waits_for) = (word(&event.state)?, waits_for.map(|id| id.0));
+    sqlx::query!(
+        "UPDATE event SET state = ?, reason = ?, waits_for = ? WHERE id = ?",
+        state,
+        event.reason,
+        waits_for,
+        event.id.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Pushes that wait for the environment's deployment, oldest first.
+pub(super) async fn waiting_for(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+) -> StoreResult<Vec<Event>> {
+    let rows = query_events!("WHERE waits_for = ? ORDER BY id", environment.0).fetch_all(connection).await?;
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+/// Settles what waits for the environment, except this event.
+pub(super) async fn overtake(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+    by: EventId,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE event SET state = 'done', reason = ?, waits_for = NULL WHERE waits_for = ? AND id <> ?",
+        OVERTAKEN,
+        environment.0,
+        by.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The columns of an event, as JSON.
+#[derive(Serialize)]
+struct DraftRow<'a> {
+    id: i64,
+    place: usize,
+    source: String,
+    repo: &'a str,
+    kind: &'static str,
+    branch: Option<&'a str>,
+    detail: String,
+    delivery_id: Option<&'a str>,
+    skip: i64,
+    received_at: i64,
+    state: String,
+    reason: Option<&'a str>,
+    waits_for: Option<i64>,
+}
+
+impl<'a> DraftRow<'a> {
+    fn of(draft: &Draft<'a>) -> StoreResult<Self> {
+        let Draft { event, place, waits_for } = *draft;
+        Ok(Self {
+            id: event.id.0,
+            place,
+            source: word(&event.source)?,
+            repo: event.repo.as_str(),
+            kind: event.kind.word(),
+            branch: event.kind.branch().map(BranchName::as_str),
+            detail: serde_json::to_string(&event.kind)?,
+            delivery_id: event.delivery_id.as_deref(),
+            skip: i64::from(event.skip),
+            received_at: event.received_at.as_millis(),
+            state: word(&event.state)?,
+            reason: event.reason.as_deref(),
+            waits_for: waits_for.map(|id| id.0),
+        })
+    }
 }
 
 struct EventRow {
@@ -260,7 +325,8 @@ mod tests {
     use super::super::testing::{branch, commit, home, moment, repo};
     use super::*;
     use crate::domain::environment::RemovalReason;
-    use crate::domain::event::EventKind;
+    use super::super::Accepted;
+    use crate::domain::event::{EventKind, NewEvent};
 
     fn delivery(id: &str) -> NewDelivery {
         NewDelivery {

@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod event;
 mod image;
+mod intake;
 mod job;
 mod lifecycle;
 mod route;
@@ -37,7 +38,8 @@ use crate::domain::names::InstanceId;
 
 pub use archive::ArchiveFilter;
 pub use error::{StoreError, StoreResult};
-pub use event::{Accepted, EventFilter, NewDelivery};
+pub use event::{EventFilter, NewDelivery};
+pub use intake::{Accepted, Decide, Folded, Submission};
 pub use lifecycle::{NewEnvironment, StateChange};
 pub use route::StoredRoute;
 pub use slug::SLUG_HOLD;

@@ -17,7 +17,7 @@ use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
     ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, JobEnd, KeptCommits,
-    LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Remote,
+    LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Programs, Remote,
     RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, TreeLimits, UpRequest,
     VolumeRequest,
 };
@@ -138,6 +138,13 @@ impl Prober for World {
     async fn probe(&self, _: &Upstream, _: &ProbeUrl, _: Duration) -> PortResult<Option<u16>> {
         let answers = self.with(|inside| inside.answers);
         answers.map(Some).ok_or_else(|| PortError::Transient("connection refused".into()))
+    }
+}
+
+#[async_trait]
+impl Programs for World {
+    async fn gone(&self, _: Duration) -> usize {
+        0
     }
 }
 

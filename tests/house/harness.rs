@@ -88,6 +88,7 @@ impl TestHouse {
             archives: shared.clone(),
             routes: shared.clone(),
             prober: shared.clone(),
+            programs: shared.clone(),
             clock: shared,
         };
         let house = House::new(store, ports, settings(&world), supervisor.clone());
@@ -188,6 +189,7 @@ fn settings(world: &World) -> Settings {
         profiles: Vec::new(),
         variables: BTreeMap::new(),
         merge_grace: Duration::ZERO,
+        superseded: Default::default(),
         permissions: Default::default(),
         branches: Arc::new(Rules),
     };

@@ -1,0 +1,331 @@
+//! From what is handed in to what follows from it: one transaction for many, so that one commit carries them all.
+//!
+//! What is decided about an event is the caller's; the transaction stores event, consequence and how far the event came
+//! together or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sqlx::SqliteConnection;
+
+use super::event::{self, Draft};
+use super::{NewDelivery, NewEnvironment, Store, StoreError, StoreResult, environment, lifecycle};
+use crate::domain::environment::Environment;
+use crate::domain::event::{Event, EventId, EventState, NewEvent};
+use crate::domain::fold::Change;
+use crate::domain::names::{BranchName, EnvironmentId, InstanceId, RepoName};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::{Fate, Verdict};
+
+/// What is told of a push to a commit that another push waits for.
+const WAITS_ALREADY: &str = "a push to this commit waits already";
+
+/// One call of the intake.
+#[derive(Clone, Debug)]
+pub enum Submission {
+    /// A delivery with its events, which get its id and its time; or events without one, which get the time of folding.
+    New { delivery: Option<NewDelivery>, events: Vec<NewEvent> },
+    /// A stored event; one that is settled is left alone.
+    Again(EventId),
+}
+
+/// Decides about an event, given its branch's environment unless that is over. Must not wait.
+pub type Decide<'a> = dyn Fn(&Event, Option<&Environment>) -> Verdict + Send + Sync + 'a;
+
+/// An event that is stored, with what followed from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    pub event: Event,
+    /// The environment of the event's branch as it is now, unless it is over.
+    pub environment: Option<Environment>,
+    /// `None`: it was settled before, and nothing was decided.
+    pub verdict: Option<Verdict>,
+    /// The environment was made or has a new intent.
+    pub changed: bool,
+    /// False when it was stored before: a delivery that came again, or an event that is taken up again.
+    pub is_new: bool,
+}
+
+/// An event that is stored and waits for somebody to look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub event: Event,
+    /// False when the delivery was known already and the event is that of the first time.
+    pub is_new: bool,
+}
+
+impl Store {
+    /// Folds all of them in their order, in one transaction. What stands in the way of one of them (not of all) is told
+    /// to that one: the others are folded without it.
+    pub async fn fold(
+        &self,
+        submissions: &[Submission],
+        now: Timestamp,
+        decide: &Decide<'_>,
+    ) -> Vec<StoreResult<Vec<Folded>>> {
+        let error = match self.fold_together(submissions, now, decide).await {
+            Ok(folded) => return folded.into_iter().map(Ok).collect(),
+            Err(error) if submissions.len() == 1 => return vec![Err(error)],
+            Err(error) => error,
+        };
+        if error.concerns_all() {
+            let error = Arc::new(error);
+            return submissions.iter().map(|_| Err(StoreError::Together(error.clone()))).collect();
+        }
+        let mut alone = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let folded = self.fold_together(std::slice::from_ref(submission), now, decide).await;
+            alone.push(folded.map(|mut folded| folded.pop().unwrap_or_default()));
+        }
+        alone
+    }
+
+    /// Stores a delivery with its events, or finds those of the first time; nobody looks at them yet.
+    pub async fn accept(
+        &self,
+        delivery: Option<NewDelivery>,
+        events: &[NewEvent],
+        now: Timestamp,
+    ) -> StoreResult<Vec<Accepted>> {
+        let submission = Submission::New { delivery, events: events.to_vec() };
+        let folded = self.fold_together(&[submission], now, &|_, _| Verdict::later()).await?;
+        let accepted = |folded: Folded| Accepted { event: folded.event, is_new: folded.is_new };
+        Ok(folded.into_iter().flatten().map(accepted).collect())
+    }
+
+    async fn fold_together(
+        &self,
+        submissions: &[Submission],
+        now: Timestamp,
+        decide: &Decide<'_>,
+    ) -> StoreResult<Vec<Vec<Folded>>> {
+        let mut transaction = self.write().await?;
+        let next_event = event::next_id(&mut transaction).await?;
+        let mut folding = Folding {
+            connection: &mut transaction,
+            instance: self.instance(),
+            now,
+            decide,
+            next_event,
+            environments: BTreeMap::new(),
+        };
+        let mut folded = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            folded.push(folding.fold(submission).await?);
+        }
+        transaction.commit().await?;
+        Ok(folded)
+    }
+}
+
+/// One transaction.
+struct Folding<'a> {
+    connection: &'a mut SqliteConnection,
+    instance: &'a InstanceId,
+    now: Timestamp,
+    decide: &'a Decide<'a>,
+    next_event: i64,
+    /// Of the branches that were looked at: nobody else writes while the transaction is open.
+    environments: BTreeMap<(RepoName, BranchName), Option<Environment>>,
+}
+
+impl Folding<'_> {
+    async fn fold(&mut self, submission: &Submission) -> StoreResult<Vec<Folded>> {
+        match submission {
+            Submission::Again(id) => {
+                let event = event::find(self.connection, *id).await?;
+                let event = event.ok_or_else(|| StoreError::Missing { what: "event", id: id.0.to_string() })?;
+                self.fold_again(vec![event]).await
+            }
+            Submission::New { delivery: None, events } => self.fold_new(None, None, events).await,
+            Submission::New { delivery: Some(delivery), events } => {
+                match event::insert_delivery(self.connection, delivery).await? {
+                    Some(row) => self.fold_new(Some(row), Some(delivery), events).await,
+                    None => {
+                        let known = event::of_delivery(self.connection, delivery).await?;
+                        self.fold_again(known).await
+                    }
+                }
+            }
+        }
+    }
+
+    async fn fold_new(
+        &mut self,
+        row: Option<i64>,
+        delivery: Option<&NewDelivery>,
+        events: &[NewEvent],
+    ) -> StoreResult<Vec<Folded>> {
+        let events: Vec<Event> = events.iter().map(|event| self.stored(event, delivery)).collect();
+        self.look_up(&events).await?;
+        let mut folded: Vec<Folded> = Vec::with_capacity(events.len());
+        let mut written = 0;
+        for event in events {
+            let (one, waits_for) = self.decide(event, true).await?;
+            folded.push(one);
+            // What waits must be in the table before the next event of its branch is decided about.
+            if waits_for.is_some() {
+                self.insert(row, &folded, written, waits_for).await?;
+                written = folded.len();
+            }
+        }
+        self.insert(row, &folded, written, None).await?;
+        Ok(folded)
+    }
+
+    /// Those from `written` on; the last of them waits for `waits_for`.
+    async fn insert(
+        &mut self,
+        row: Option<i64>,
+        folded: &[Folded],
+        written: usize,
+        waits_for: Option<EnvironmentId>,
+    ) -> StoreResult<()> {
+        let last = folded.len().saturating_sub(1);
+        let drafts: Vec<Draft<'_>> = folded
+            .iter()
+            .enumerate()
+            .skip(written)
+            .map(|(place, folded)| {
+                let waits_for = waits_for.filter(|_| place == last);
+                Draft { event: &folded.event, place, waits_for }
+            })
+            .collect();
+        event::insert_events(self.connection, row, &drafts).await
+    }
+
+    /// Stored ones: those that are pending are decided about once more.
+    async fn fold_again(&mut self, events: Vec<Event>) -> StoreResult<Vec<Folded>> {
+        self.look_up(&events).await?;
+        let mut folded = Vec::with_capacity(events.len());
+        for event in events {
+            if event.state != EventState::Pending {
+                let environment = self.environment_of(&event).cloned();
+                folded.push(Folded { event, environment, verdict: None, changed: false, is_new: false });
+                continue;
+            }
+            let (one, waits_for) = self.decide(event, false).await?;
+            if one.event.state != EventState::Pending || waits_for.is_some() {
+                event::update(self.connection, &one.event, waits_for).await?;
+            }
+            folded.push(one);
+        }
+        Ok(folded)
+    }
+
+    /// Decides, and does what follows; says for whose deployment the event waits.
+    async fn decide(
+        &mut self,
+        mut event: Event,
+        is_new: bool,
+    ) -> StoreResult<(Folded, Option<EnvironmentId>)> {
+        let mut verdict = (self.decide)(&event, self.environment_of(&event));
+        let changed = self.change(&event, &verdict.change).await?;
+        let mut waits_for = None;
+        match &verdict.fate {
+            Fate::Settled { state, reason } => (event.state, event.reason) = (*state, reason.clone()),
+            Fate::Judged | Fate::Removed | Fate::Later => {}
+            Fate::Waits => {
+                let environment = self.environment_of(&event).map(|environment| environment.id);
+                match environment {
+                    Some(environment) if self.takes_its_place(&event, environment).await? => {
+                        waits_for = Some(environment);
+                        event.reason = verdict.change.reason().map(ToOwned::to_owned);
+                    }
+                    Some(_) | None => {
+                        (event.state, event.reason) = (EventState::Done, Some(WAITS_ALREADY.to_owned()));
+                        verdict.action = "unchanged";
+                    }
+                }
+            }
+        }
+        let environment = self.environment_of(&event).cloned();
+        Ok((Folded { event, environment, verdict: Some(verdict), changed, is_new }, waits_for))
+    }
+
+    /// Only the newest push waits; `false` when the one that does wants the same.
+    async fn takes_its_place(&mut self, event: &Event, environment: EnvironmentId) -> StoreResult<bool> {
+        let waiting = event::waiting_for(self.connection, environment).await?;
+        if waiting.iter().any(|other| other.id != event.id && other.kind.commit() == event.kind.commit()) {
+            return Ok(false);
+        }
+        if waiting.iter().any(|other| other.id != event.id) {
+            event::overtake(self.connection, environment, event.id).await?;
+        }
+        Ok(true)
+    }
+
+    async fn change(&mut self, event: &Event, change: &Change) -> StoreResult<bool> {
+        let Some(branch) = event.kind.branch() else { return Ok(false) };
+        let changed = match (change, self.environment_of(event)) {
+            (Change::Create { intent, commit, archive }, None) => {
+                let new = NewEnvironment {
+                    repo: event.repo.clone(),
+                    branch: branch.clone(),
+                    intent: intent.clone(),
+                    commit: commit.clone(),
+                    restored_from: archive.clone(),
+                    now: self.now,
+                };
+                lifecycle::create(self.connection, self.instance, new).await?
+            }
+            (Change::Intend { intent, commit }, Some(environment)) => {
+                let id = environment.id;
+                if event.kind.is_push() {
+                    environment::follow_branch(self.connection, id).await?;
+                }
+                event::overtake(self.connection, id, event.id).await?;
+                lifecycle::intend(self.connection, id, intent, commit.as_ref(), self.now).await?
+            }
+            (Change::Nothing { .. } | Change::Create { .. } | Change::Intend { .. }, _) => return Ok(false),
+        };
+        self.environments.insert((event.repo.clone(), branch.clone()), Some(changed));
+        Ok(true)
+    }
+
+    fn stored(&mut self, event: &NewEvent, delivery: Option<&NewDelivery>) -> Event {
+        let id = EventId(self.next_event);
+        self.next_event += 1;
+        let delivery_id = delivery.map(|delivery| delivery.delivery_id.clone());
+        Event {
+            id,
+            source: event.source,
+            repo: event.repo.clone(),
+            kind: event.kind.clone(),
+            delivery_id: delivery_id.or_else(|| event.delivery_id.clone()),
+            skip: event.skip,
+            received_at: delivery.map_or(self.now, |delivery| delivery.received_at),
+            state: EventState::Pending,
+            reason: None,
+        }
+    }
+
+    /// Reads the environments of the events' branches, in one statement for each repository.
+    async fn look_up(&mut self, events: &[Event]) -> StoreResult<()> {
+        let mut wanted: BTreeMap<&RepoName, BTreeSet<&BranchName>> = BTreeMap::new();
+        for event in events {
+            if let Some(branch) = event.kind.branch()
+                && !self.environments.contains_key(&(event.repo.clone(), branch.clone()))
+            {
+                wanted.entry(&event.repo).or_default().insert(branch);
+            }
+        }
+        for (repo, branches) in wanted {
+            let branches: Vec<&BranchName> = branches.into_iter().collect();
+            let live = environment::live_of(self.connection, repo, &branches).await?;
+            for branch in branches {
+                self.environments.insert((repo.clone(), branch.clone()), None);
+            }
+            for environment in live {
+                let branch = (repo.clone(), environment.branch.clone());
+                self.environments.insert(branch, Some(environment));
+            }
+        }
+        Ok(())
+    }
+
+    fn environment_of(&self, event: &Event) -> Option<&Environment> {
+        let branch = event.kind.branch()?;
+        self.environments.get(&(event.repo.clone(), branch.clone()))?.as_ref()
+    }
+}
