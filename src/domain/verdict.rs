@@ -98,7 +98,11 @@ fn follows(change: Change, action: &'static str) -> Verdict {
 fn settled(action: &'static str, reason: &str) -> Verdict {
     let state = if action == "ignored" { EventState::Ignored } else { EventState::Done };
     let reason = Some(reason.to_owned()).filter(|reason| !reason.is_empty());
-    Verdict { change: unchanged(reason.as_deref().unwrap_or_default()), fate: Fate::Settled { state, reason }, action }
+    Verdict {
+        change: unchanged(reason.as_deref().unwrap_or_default()),
+        fate: Fate::Settled { state, reason },
+        action,
+    }
 }
 
 fn unchanged(reason: &str) -> Change {

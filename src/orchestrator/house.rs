@@ -12,8 +12,8 @@ use crate::domain::policy::Permissions;
 use crate::domain::retention;
 use crate::domain::verdict::Superseded;
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, Prober, Remote,
-    Programs, RoutePublisher, Stacks, TreeLimits, Workspace,
+    Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, Prober, Programs, Remote,
+    RoutePublisher, Stacks, TreeLimits, Workspace,
 };
 use crate::store::Store;
 use crate::supervisor::Supervisor;

@@ -48,8 +48,9 @@ impl Orchestrator {
             let (submissions, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|waiting| (waiting.submission, waiting.answer)).unzip();
             let (settings, now) = (self.house.settings(), self.house.ports.clock.now());
-            let decide =
-                |event: &Event, environment: Option<&Environment>| decide(&self.house, &settings, event, environment);
+            let decide = |event: &Event, environment: Option<&Environment>| {
+                decide(&self.house, &settings, event, environment)
+            };
             let results = self.house.store.fold(&submissions, now, &decide).await;
             drop(submissions);
             let mut news = Vec::new();

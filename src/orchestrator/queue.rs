@@ -48,7 +48,9 @@ impl Queue {
         let bytes = bytes_of(&waiting.submission);
         let is_full = inner.waiting.len() >= WAITING || inner.bytes + bytes > WAITING_BYTES;
         if bytes > 0 && is_full {
-            return Err(StoreError::NotTaken { reason: "too many deliveries wait for the database; come again" });
+            return Err(StoreError::NotTaken {
+                reason: "too many deliveries wait for the database; come again",
+            });
         }
         inner.bytes += bytes;
         inner.waiting.push_back(waiting);

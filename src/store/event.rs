@@ -78,9 +78,14 @@ impl Store {
     ) -> StoreResult<()> {
         let state = word(&state)?;
         let mut transaction = self.write().await?;
-        let done = sqlx::query!("UPDATE event SET state = ?, reason = ?, waits_for = NULL WHERE id = ?", state, reason, id.0)
-            .execute(&mut *transaction)
-            .await?;
+        let done = sqlx::query!(
+            "UPDATE event SET state = ?, reason = ?, waits_for = NULL WHERE id = ?",
+            state,
+            reason,
+            id.0
+        )
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::Missing { what: "event", id: id.0.to_string() });
@@ -322,10 +327,10 @@ impl TryFrom<EventRow> for Event {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Accepted;
     use super::super::testing::{branch, commit, home, moment, repo};
     use super::*;
     use crate::domain::environment::RemovalReason;
-    use super::super::Accepted;
     use crate::domain::event::{EventKind, NewEvent};
 
     fn delivery(id: &str) -> NewDelivery {

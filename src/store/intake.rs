@@ -134,7 +134,8 @@ impl Folding<'_> {
         match submission {
             Submission::Again(id) => {
                 let event = event::find(self.connection, *id).await?;
-                let event = event.ok_or_else(|| StoreError::Missing { what: "event", id: id.0.to_string() })?;
+                let event =
+                    event.ok_or_else(|| StoreError::Missing { what: "event", id: id.0.to_string() })?;
                 self.fold_again(vec![event]).await
             }
             Submission::New { delivery: None, events } => self.fold_new(None, None, events).await,
@@ -327,5 +328,144 @@ impl Folding<'_> {
     fn environment_of(&self, event: &Event) -> Option<&Environment> {
         let branch = event.kind.branch()?;
         self.environments.get(&(event.repo.clone(), branch.clone()))?.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{branch, commit, home, moment, repo};
+    use super::*;
+    use crate::domain::environment::Intent;
+    use crate::domain::event::{EventKind, EventSource};
+
+    /// A branch without an environment gets one, each later push is a new intent.
+    fn push_runs(event: &Event, environment: Option<&Environment>) -> Verdict {
+        let commit = event.kind.commit().cloned();
+        let intent = Intent::Run { commit: commit.clone(), rebuild: false, pull: false };
+        let change = match environment {
+            None => Change::Create { intent, commit, archive: None },
+            Some(_) => Change::Intend { intent, commit },
+        };
+        let fate = Fate::Settled { state: EventState::Done, reason: None };
+        Verdict { change, fate, action: "deploying" }
+    }
+
+    fn push(name: &str, digit: char) -> NewEvent {
+        let kind =
+            EventKind::BranchPushed { branch: branch(name), before: commit('0'), commit: commit(digit) };
+        NewEvent { source: EventSource::Git, repo: repo(), kind, delivery_id: None, skip: false }
+    }
+
+    fn delivery(id: &str, events: Vec<NewEvent>) -> Submission {
+        let delivery = NewDelivery {
+            repo: repo(),
+            source: EventSource::Git,
+            delivery_id: id.to_owned(),
+            body: b"body".to_vec(),
+            received_at: moment(7),
+        };
+        Submission::New { delivery: Some(delivery), events }
+    }
+
+    fn generations(folded: &[Folded]) -> Vec<i64> {
+        folded.iter().filter_map(|one| Some(one.environment.as_ref()?.generation.0)).collect()
+    }
+
+    #[tokio::test]
+    async fn events_see_what_followed_from_those_before_them() {
+        let (_folder, store) = home().await;
+        let batch = [
+            delivery("1", vec![push("a", '1'), push("a", '2'), push("b", '3')]),
+            delivery("2", vec![push("a", '4')]),
+        ];
+        let folded = store.fold(&batch, moment(9), &push_runs).await;
+        assert_eq!(generations(folded[0].as_ref().unwrap()), [1, 2, 1]);
+        assert_eq!(generations(folded[1].as_ref().unwrap()), [3]);
+        let stored = store.live_environment(&repo(), &branch("a")).await.unwrap().unwrap();
+        assert_eq!((stored.generation.0, stored.commit), (3, Some(commit('4'))));
+        let listed = store.events(&Default::default()).await.unwrap();
+        let told: Vec<Event> =
+            folded.into_iter().flat_map(Result::unwrap).map(|one| one.event).rev().collect();
+        assert_eq!(listed, told, "what is told is what is stored");
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_comes_twice_in_one_batch_counts_once() {
+        let (_folder, store) = home().await;
+        let batch = [delivery("1", vec![push("a", '1')]), delivery("1", vec![push("a", '1')])];
+        let folded = store.fold(&batch, moment(9), &push_runs).await;
+        let [first, second] = [0, 1].map(|place: usize| folded[place].as_ref().unwrap()[0].clone());
+        assert_eq!((first.event.id, first.is_new), (second.event.id, true));
+        assert_eq!((second.verdict, second.is_new, second.changed), (None, false, false));
+        assert_eq!(second.environment, first.environment);
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_the_way_of_one_is_not_the_matter_of_the_others() {
+        let (_folder, store) = home().await;
+        let poison = "CREATE TRIGGER poison BEFORE INSERT ON environment WHEN NEW.branch = 'poison'
+                      BEGIN SELECT RAISE(ABORT, 'poisoned'); END";
+        sqlx::query(poison).execute(&store.writer).await.unwrap();
+        let names = ["a", "poison", "b"];
+        let batch = names.map(|name| delivery(name, vec![push(name, '1'), push("shared", '2')]));
+        let folded = store.fold(&batch, moment(9), &push_runs).await;
+        assert_eq!(generations(folded[0].as_ref().unwrap()), [1, 1]);
+        assert!(folded[1].as_ref().unwrap_err().to_string().contains("poisoned"));
+        assert_eq!(generations(folded[2].as_ref().unwrap()), [1, 2], "nothing of the failed one counts");
+        assert_eq!(store.events(&Default::default()).await.unwrap().len(), 4);
+        let (_, healed) =
+            (sqlx::query("DROP TRIGGER poison").execute(&store.writer).await.unwrap(), &batch[1]);
+        let again = store.fold(std::slice::from_ref(healed), moment(9), &push_runs).await;
+        assert!(again[0].as_ref().unwrap()[0].is_new, "a delivery that was refused may come again");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_nobody_can_write_is_told_to_all_at_once() {
+        let (folder, store) = home().await;
+        let mut other = sqlx::sqlite::SqlitePool::connect(folder.path().join("drey.db").to_str().unwrap())
+            .await
+            .unwrap()
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .unwrap();
+        let batch = ["1", "2", "3"].map(|id| delivery(id, vec![push("a", '1')]));
+        let begin = std::time::Instant::now();
+        let folded = store.fold(&batch, moment(9), &push_runs).await;
+        assert!(folded.iter().all(|result| result.as_ref().is_err_and(StoreError::is_busy)), "{folded:?}");
+        assert!(begin.elapsed() < 2 * super::super::BUSY_TIMEOUT, "nobody waits for each of the others");
+        sqlx::query("SELECT 1").execute(&mut *other).await.unwrap();
+        other.rollback().await.unwrap();
+        assert!(store.fold(&batch, moment(9), &push_runs).await.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn of_pushes_that_wait_the_newest_stays() {
+        let (_folder, store) = home().await;
+        let made = store.fold(&[delivery("1", vec![push("a", '1')])], moment(9), &push_runs).await;
+        let environment = made[0].as_ref().unwrap()[0].environment.clone().unwrap();
+        let waits = |_: &Event, _: Option<&Environment>| Verdict {
+            change: Change::Nothing { reason: "it waits".to_owned() },
+            fate: Fate::Waits,
+            action: "queued",
+        };
+        // Two in one delivery, and one that says what the newest of them says.
+        let batch =
+            [delivery("2", vec![push("a", '2'), push("a", '3')]), delivery("3", vec![push("a", '3')])];
+        store.fold(&batch, moment(10), &waits).await.into_iter().for_each(|result| drop(result.unwrap()));
+        let pending = store.pending_events().await.unwrap();
+        let [newest] = &pending[..] else { panic!("{pending:?}") };
+        assert_eq!((newest.kind.commit(), newest.reason.as_deref()), (Some(&commit('3')), Some("it waits")));
+        assert_eq!(store.ended_waits().await.unwrap(), [], "the deployment runs");
+
+        let ready = super::super::StateChange {
+            settled: true,
+            ..super::super::StateChange::to(crate::domain::environment::Phase::Ready)
+        };
+        store.update_state(environment.id, environment.generation, &ready, moment(11)).await.unwrap();
+        assert_eq!(store.ended_waits().await.unwrap(), [newest.id]);
+        let taken = store.fold(&[Submission::Again(newest.id)], moment(12), &push_runs).await;
+        assert_eq!(generations(taken[0].as_ref().unwrap()), [2]);
+        assert_eq!(store.pending_events().await.unwrap(), []);
+        assert_eq!(store.ended_waits().await.unwrap(), []);
     }
 }

@@ -17,8 +17,8 @@ use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{
     ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, JobEnd, KeptCommits,
-    LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Programs, Remote,
-    RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, TreeLimits, UpRequest,
+    LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Programs,
+    Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, TreeLimits, UpRequest,
     VolumeRequest,
 };
 use serde_json::{Value, json};
