@@ -25,7 +25,7 @@ impl Superseded {
 
 /// How far the event comes at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Course {
     Settled {
         state: EventState,
         reason: Option<String>,
@@ -44,7 +44,7 @@ pub enum Fate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub change: Change,
-    pub fate: Fate,
+    pub course: Course,
     /// `deploying`, `ending`, `checking`, `removing`, `queued`, `ignored` or `unchanged`: for whoever sent it.
     pub action: &'static str,
 }
@@ -52,19 +52,19 @@ pub struct Verdict {
 impl Verdict {
     /// Nothing yet.
     pub fn later() -> Self {
-        Self { change: unchanged(""), fate: Fate::Later, action: "unchanged" }
+        Self { change: unchanged(""), course: Course::Later, action: "unchanged" }
     }
 }
 
 /// Decides about one event. Without a situation its repository is not configured.
 pub fn verdict(event: &Event, situation: Option<Situation<'_>>, superseded: Superseded) -> Verdict {
     if matches!(event.kind, EventKind::ArchiveRemoval { .. }) {
-        return Verdict { change: unchanged(""), fate: Fate::Removed, action: "removing" };
+        return Verdict { change: unchanged(""), course: Course::Removed, action: "removing" };
     }
     let Some(situation) = situation else { return settled("ignored", "the repository is not configured") };
     let Consequence { judge, change } = fold(event, situation);
     if judge {
-        return Verdict { change, fate: Fate::Judged, action: "checking" };
+        return Verdict { change, course: Course::Judged, action: "checking" };
     }
     if superseded == Superseded::Queue
         && event.kind.is_push()
@@ -72,7 +72,7 @@ pub fn verdict(event: &Event, situation: Option<Situation<'_>>, superseded: Supe
         && situation.environment.is_some_and(is_deploying)
     {
         let reason = "it waits for the running deployment";
-        return Verdict { change: unchanged(reason), fate: Fate::Waits, action: "queued" };
+        return Verdict { change: unchanged(reason), course: Course::Waits, action: "queued" };
     }
     match change {
         Change::Create { .. } => follows(change, "deploying"),
@@ -92,7 +92,7 @@ fn is_deploying(environment: &Environment) -> bool {
 }
 
 fn follows(change: Change, action: &'static str) -> Verdict {
-    Verdict { change, fate: Fate::Settled { state: EventState::Done, reason: None }, action }
+    Verdict { change, course: Course::Settled { state: EventState::Done, reason: None }, action }
 }
 
 fn settled(action: &'static str, reason: &str) -> Verdict {
@@ -100,7 +100,7 @@ fn settled(action: &'static str, reason: &str) -> Verdict {
     let reason = Some(reason.to_owned()).filter(|reason| !reason.is_empty());
     Verdict {
         change: unchanged(reason.as_deref().unwrap_or_default()),
-        fate: Fate::Settled { state, reason },
+        course: Course::Settled { state, reason },
         action,
     }
 }
@@ -190,7 +190,7 @@ mod tests {
         let building = at(Phase::Building, 1, run());
         assert_eq!(of(&push('b'), &building, Superseded::Replace).action, "deploying");
         let queued = of(&push('b'), &building, Superseded::Queue);
-        assert_eq!((queued.action, queued.fate), ("queued", Fate::Waits));
+        assert_eq!((queued.action, queued.course), ("queued", Course::Waits));
         assert!(matches!(queued.change, Change::Nothing { .. }));
         assert_eq!(of(&push('a'), &building, Superseded::Queue).action, "unchanged");
         for (phase, settled) in [(Phase::Queued, 1), (Phase::Ready, 2), (Phase::Failed, 2)] {
@@ -213,11 +213,11 @@ mod tests {
     #[test]
     fn who_settles_an_event_is_said() {
         let unknown = verdict(&push('b'), None, Superseded::Replace);
-        assert!(matches!(unknown.fate, Fate::Settled { state: EventState::Ignored, reason: Some(_) }));
+        assert!(matches!(unknown.course, Course::Settled { state: EventState::Ignored, reason: Some(_) }));
         let ready = at(Phase::Ready, 2, run());
         let gone = event(EventKind::BranchDeleted { branch: branch(), before: sha('a') });
         let verdict = of(&gone, &ready, Superseded::Replace);
-        assert_eq!((verdict.action, verdict.fate), ("checking", Fate::Judged));
+        assert_eq!((verdict.action, verdict.course), ("checking", Course::Judged));
         let skipped = Event { skip: true, ..push('b') };
         assert_eq!(of(&skipped, &ready, Superseded::Queue).action, "ignored");
     }

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use crate::domain::environment::Environment;
 use crate::domain::event::{Event, EventId, EventKind, NewEvent};
 use crate::domain::fold::{Change, Situation};
-use crate::domain::verdict::{Fate, Verdict, verdict};
+use crate::domain::verdict::{Course, Verdict, verdict};
 use crate::ports::failpoint;
 use crate::store::{Folded, NewDelivery, StoreError, Submission};
 
@@ -67,7 +67,7 @@ impl Orchestrator {
     /// What was stored is set going.
     fn follow(&self, folded: Folded, news: &mut Vec<Environment>) -> Submitted {
         let Folded { event, environment, verdict, changed, .. } = folded;
-        let Some(Verdict { change, fate, action }) = verdict else {
+        let Some(Verdict { change, course, action }) = verdict else {
             let message = event.reason.clone();
             return Submitted { event, environment, action: "unchanged", message };
         };
@@ -84,10 +84,10 @@ impl Orchestrator {
         if changed || matches!(event.kind, EventKind::Drifted { .. }) {
             news.extend(environment.clone());
         }
-        match fate {
-            Fate::Judged => self.spawn_judge(event.clone()),
-            Fate::Removed => self.spawn_removal(event.clone()),
-            Fate::Settled { .. } | Fate::Waits | Fate::Later => {}
+        match course {
+            Course::Judged => self.spawn_judge(event.clone()),
+            Course::Removed => self.spawn_removal(event.clone()),
+            Course::Settled { .. } | Course::Waits | Course::Later => {}
         }
         let message = event.reason.clone();
         Submitted { event, environment, action, message }

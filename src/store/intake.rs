@@ -15,7 +15,7 @@ use crate::domain::event::{Event, EventId, EventState, NewEvent};
 use crate::domain::fold::Change;
 use crate::domain::names::{BranchName, EnvironmentId, InstanceId, RepoName};
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Fate, Verdict};
+use crate::domain::verdict::{Course, Verdict};
 
 /// What is told of a push to a commit that another push waits for.
 const WAITS_ALREADY: &str = "a push to this commit waits already";
@@ -223,10 +223,10 @@ impl Folding<'_> {
         let mut verdict = (self.decide)(&event, self.environment_of(&event));
         let changed = self.change(&event, &verdict.change).await?;
         let mut waits_for = None;
-        match &verdict.fate {
-            Fate::Settled { state, reason } => (event.state, event.reason) = (*state, reason.clone()),
-            Fate::Judged | Fate::Removed | Fate::Later => {}
-            Fate::Waits => {
+        match &verdict.course {
+            Course::Settled { state, reason } => (event.state, event.reason) = (*state, reason.clone()),
+            Course::Judged | Course::Removed | Course::Later => {}
+            Course::Waits => {
                 let environment = self.environment_of(&event).map(|environment| environment.id);
                 match environment {
                     Some(environment) if self.takes_its_place(&event, environment).await? => {
@@ -346,8 +346,8 @@ mod tests {
             None => Change::Create { intent, commit, archive: None },
             Some(_) => Change::Intend { intent, commit },
         };
-        let fate = Fate::Settled { state: EventState::Done, reason: None };
-        Verdict { change, fate, action: "deploying" }
+        let course = Course::Settled { state: EventState::Done, reason: None };
+        Verdict { change, course, action: "deploying" }
     }
 
     fn push(name: &str, digit: char) -> NewEvent {
@@ -413,9 +413,8 @@ mod tests {
         assert!(folded[1].as_ref().unwrap_err().to_string().contains("poisoned"));
         assert_eq!(generations(folded[2].as_ref().unwrap()), [1, 2], "nothing of the failed one counts");
         assert_eq!(store.events(&Default::default()).await.unwrap().len(), 4);
-        let (_, healed) =
-            (sqlx::query("DROP TRIGGER poison").execute(&store.writer).await.unwrap(), &batch[1]);
-        let again = store.fold(std::slice::from_ref(healed), moment(9), &push_runs).await;
+        sqlx::query("DROP TRIGGER poison").execute(&store.writer).await.unwrap();
+        let again = store.fold(std::slice::from_ref(&batch[1]), moment(9), &push_runs).await;
         assert!(again[0].as_ref().unwrap()[0].is_new, "a delivery that was refused may come again");
     }
 
@@ -445,7 +444,7 @@ mod tests {
         let environment = made[0].as_ref().unwrap()[0].environment.clone().unwrap();
         let waits = |_: &Event, _: Option<&Environment>| Verdict {
             change: Change::Nothing { reason: "it waits".to_owned() },
-            fate: Fate::Waits,
+            course: Course::Waits,
             action: "queued",
         };
         // Two in one delivery, and one that says what the newest of them says.

@@ -11,6 +11,7 @@ use drey::domain::environment::{Environment, Phase};
 use drey::domain::event::{EventKind, EventSource, NewEvent};
 use drey::domain::names::{BranchName, CommitSha, RepoName};
 use drey::domain::route::Answer;
+use drey::domain::verdict::Superseded;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
 };
@@ -91,11 +92,20 @@ impl TestHouse {
             programs: shared.clone(),
             clock: shared,
         };
-        let house = House::new(store, ports, settings(&world), supervisor.clone());
+        let house = House::new(store, ports, settings(&world, Superseded::Replace), supervisor.clone());
         let orchestrator = Orchestrator::new(house);
         orchestrator.start().await.unwrap();
         *newest.lock().unwrap() = Some((orchestrator.clone(), supervisor.clone()));
         Self { world, orchestrator, supervisor, folder, newest }
+    }
+
+    /// From now on a push waits for the deployment that runs.
+    pub(crate) fn pushes_wait(&self) {
+        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Queue));
+    }
+
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("drey.db")
     }
 
     /// Dies without a word and comes back on the same data.
@@ -180,7 +190,7 @@ impl TestHouse {
     }
 }
 
-fn settings(world: &World) -> Settings {
+fn settings(world: &World, superseded: Superseded) -> Settings {
     let repository = Repository {
         remote: Remote { repo: repo(), url: "/srv/git/shop.git".into() },
         main: branch("main"),
@@ -189,7 +199,7 @@ fn settings(world: &World) -> Settings {
         profiles: Vec::new(),
         variables: BTreeMap::new(),
         merge_grace: Duration::ZERO,
-        superseded: Default::default(),
+        superseded,
         permissions: Default::default(),
         branches: Arc::new(Rules),
     };

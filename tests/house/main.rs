@@ -4,6 +4,7 @@
 mod archives;
 mod fakes;
 mod harness;
+mod intake;
 mod jobs;
 
 use drey::domain::environment::{Outcome, Phase};
