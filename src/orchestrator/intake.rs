@@ -11,7 +11,7 @@ use crate::store::{Folded, NewDelivery, StoreError, Submission};
 
 use super::Orchestrator;
 use super::house::{House, Settings};
-use super::queue::Waiting;
+use super::queue::{Waiting, Writer};
 use super::submitted::Submitted;
 
 impl Orchestrator {
@@ -35,15 +35,15 @@ impl Orchestrator {
     async fn hand_in(&self, submission: Submission) -> Result<Vec<Submitted>, StoreError> {
         let (answer, answered) = oneshot::channel();
         if self.queue.put(Waiting { submission, answer })? {
-            let this = self.clone();
-            self.house.supervisor.spawn("intake", async move { this.write_down().await });
+            // Made before the task begins: one that never does leaves nobody waiting.
+            let (this, writer) = (self.clone(), self.queue.writer());
+            self.house.supervisor.spawn("intake", async move { this.write_down(writer).await });
         }
         answered.await.unwrap_or(Err(StoreError::NotTaken { reason: "the daemon ends; come again" }))
     }
 
     /// One commit after the other, each for all who came during the one before.
-    async fn write_down(&self) {
-        let mut writer = self.queue.writer();
+    async fn write_down(&self, mut writer: Writer) {
         while let Some(batch) = writer.next() {
             let (submissions, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|waiting| (waiting.submission, waiting.answer)).unzip();

@@ -1,7 +1,7 @@
 //! What is on its way into the database: whatever comes while a commit is under way goes into the next one together.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -57,9 +57,9 @@ impl Queue {
         Ok(!std::mem::replace(&mut inner.has_writer, true))
     }
 
-    /// The one who was told to write.
-    pub(super) const fn writer(&self) -> Writer<'_> {
-        Writer { queue: self, is_done: false }
+    /// For the one who was told to write.
+    pub(super) fn writer(self: &Arc<Self>) -> Writer {
+        Writer { queue: self.clone(), is_done: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -68,12 +68,12 @@ impl Queue {
 }
 
 /// Writes until nobody waits. Dropped before, all who wait are told that nothing was taken.
-pub(super) struct Writer<'a> {
-    queue: &'a Queue,
+pub(super) struct Writer {
+    queue: Arc<Queue>,
     is_done: bool,
 }
 
-impl Writer<'_> {
+impl Writer {
     /// Those that came first, as many as one commit takes; `None`: nobody waits, and the next who comes finds no writer.
     pub(super) fn next(&mut self) -> Option<Vec<Waiting>> {
         let mut inner = self.queue.lock();
@@ -93,7 +93,7 @@ impl Writer<'_> {
     }
 }
 
-impl Drop for Writer<'_> {
+impl Drop for Writer {
     fn drop(&mut self) {
         if !self.is_done {
             *self.queue.lock() = Inner::default();
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn who_comes_first_writes_for_all_and_the_next_one_after_them_again() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let firsts: Vec<bool> =
             (0..=BATCH).map(|id| put(&queue, Submission::Again(EventId(id as i64))).0.unwrap()).collect();
         assert_eq!(firsts.iter().position(|first| *first), Some(0));
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn deliveries_are_refused_when_too_much_waits_and_what_drey_submits_is_not() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         put(&queue, delivery(WAITING_BYTES)).0.unwrap();
         assert!(put(&queue, delivery(1)).0.is_err());
         put(&queue, Submission::Again(EventId(1))).0.unwrap();
@@ -161,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_that_is_cut_leaves_nobody_waiting() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let (first, answered) = put(&queue, delivery(1));
         assert!(first.unwrap());
         drop(queue.writer());

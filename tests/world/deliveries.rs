@@ -21,7 +21,8 @@ fn every_delivery_that_was_answered_is_there_once_however_often_the_daemon_dies(
     let (next, answered, begin) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
     let port = world.http_port();
     let again = std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..SENDERS).map(|_| scope.spawn(|| send_all(port, &next, &answered))).collect();
+        let senders: Vec<_> =
+            (0..SENDERS).map(|_| scope.spawn(|| send_all(port, &next, &answered))).collect();
         for kill in 1..=KILLS {
             // Some deliveries are always on their way then.
             let enough = kill * DELIVERIES / (KILLS + 1) + random(20);
@@ -38,13 +39,17 @@ fn every_delivery_that_was_answered_is_there_once_however_often_the_daemon_dies(
     println!("{KILLS} kills, {again} deliveries sent again, {} s", begin.elapsed().as_secs());
     let database = world.path("data/drey.db");
     let ask = |sql: &str| {
-        let script = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone())";
+        let script =
+            "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone())";
         run("python3", &["-c", script, &database, sql], std::path::Path::new("/")).trim().to_owned()
     };
     let events = "SELECT count(*), count(DISTINCT delivery_id), count(DISTINCT delivery) FROM event
                   WHERE delivery_id LIKE 'killed-%'";
     assert_eq!(ask(events), format!("{DELIVERIES} {DELIVERIES} {DELIVERIES}"));
-    assert_eq!(ask("SELECT count(*) FROM delivery WHERE delivery_id LIKE 'killed-%'"), DELIVERIES.to_string());
+    assert_eq!(
+        ask("SELECT count(*) FROM delivery WHERE delivery_id LIKE 'killed-%'"),
+        DELIVERIES.to_string()
+    );
     assert_eq!(ask("PRAGMA integrity_check"), "ok");
 }
 
