@@ -1,11 +1,10 @@
 //! Deliveries and the events they became.
 
-use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::codec::{Row, word};
 use super::{Store, StoreError, StoreResult};
-use crate::domain::event::{Event, EventId, EventSource, EventState};
+use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState};
 use crate::domain::names::{BranchName, EnvironmentId, RepoName};
 use crate::domain::time::Timestamp;
 
@@ -175,38 +174,71 @@ pub(super) async fn of_delivery(
     rows.into_iter().map(Event::try_from).collect()
 }
 
-/// An event on its way into the table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Draft<'a> {
-    pub(super) event: &'a Event,
-    /// Its place in the delivery.
-    pub(super) place: usize,
-    pub(super) waits_for: Option<EnvironmentId>,
+/// What events have in common that go into the table in one statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Common<'a> {
+    source: EventSource,
+    repo: &'a RepoName,
+    delivery_id: Option<&'a str>,
+    skip: bool,
+    received_at: Timestamp,
+    state: EventState,
+    reason: Option<&'a str>,
 }
 
-/// Stores events with the ids that they have: however many they are, in one statement.
+impl<'a> Common<'a> {
+    fn of(event: &'a Event) -> Self {
+        Self {
+            source: event.source,
+            repo: &event.repo,
+            delivery_id: event.delivery_id.as_deref(),
+            skip: event.skip,
+            received_at: event.received_at,
+            state: event.state,
+            reason: event.reason.as_deref(),
+        }
+    }
+}
+
+/// Stores events under the ids that they have, which follow one another; the first has this place in the delivery. A
+/// push may bring thousands of refs: those that have all but their kind in common go in together.
 pub(super) async fn insert_events(
     connection: &mut SqliteConnection,
     delivery: Option<i64>,
-    drafts: &[Draft<'_>],
+    mut place: usize,
+    events: &[Event],
+    waits_for: Option<EnvironmentId>,
 ) -> StoreResult<()> {
-    if drafts.is_empty() {
-        return Ok(());
+    for alike in events.chunk_by(|one, next| Common::of(one) == Common::of(next)) {
+        let Some(first) = alike.first() else { continue };
+        let Common { source, repo, delivery_id, skip, received_at, state, reason } = Common::of(first);
+        let kinds: Vec<&EventKind> = alike.iter().map(|event| &event.kind).collect();
+        let (kinds, source, state) = (serde_json::to_string(&kinds)?, word(&source)?, word(&state)?);
+        let (repo, received_at) = (repo.as_str(), received_at.as_millis());
+        let (first_place, waits_for) = (i64::try_from(place).unwrap_or(i64::MAX), waits_for.map(|id| id.0));
+        sqlx::query!(
+            "INSERT INTO event (id, delivery, place, source, repo, kind, branch, detail, delivery_id, skip,
+                                received_at, state, reason, waits_for)
+             SELECT ?1 + key, ?2, ?3 + key, ?4, ?5, value ->> 'kind', value ->> 'branch', value, ?6, ?7,
+                    ?8, ?9, ?10, ?11
+             FROM json_each(?12)",
+            first.id.0,
+            delivery,
+            first_place,
+            source,
+            repo,
+            delivery_id,
+            skip,
+            received_at,
+            state,
+            reason,
+            waits_for,
+            kinds
+        )
+        .execute(&mut *connection)
+        .await?;
+        place += alike.len();
     }
-    let rows: Vec<DraftRow<'_>> = drafts.iter().map(DraftRow::of).collect::<StoreResult<_>>()?;
-    let rows = serde_json::to_string(&rows)?;
-    sqlx::query!(
-        "INSERT INTO event (id, delivery, place, source, repo, kind, branch, detail, delivery_id, skip, received_at,
-                            state, reason, waits_for)
-         SELECT value ->> 'id', ?1, value ->> 'place', value ->> 'source', value ->> 'repo', value ->> 'kind',
-                value ->> 'branch', value ->> 'detail', value ->> 'delivery_id', value ->> 'skip',
-                value ->> 'received_at', value ->> 'state', value ->> 'reason', value ->> 'waits_for'
-         FROM json_each(?2)",
-        delivery,
-        rows
-    )
-    .execute(connection)
-    .await?;
     Ok(())
 }
 
@@ -255,45 +287,6 @@ pub(super) async fn overtake(
     Ok(())
 }
 
-/// The columns of an event, as JSON.
-#[derive(Serialize)]
-struct DraftRow<'a> {
-    id: i64,
-    place: usize,
-    source: String,
-    repo: &'a str,
-    kind: &'static str,
-    branch: Option<&'a str>,
-    detail: String,
-    delivery_id: Option<&'a str>,
-    skip: i64,
-    received_at: i64,
-    state: String,
-    reason: Option<&'a str>,
-    waits_for: Option<i64>,
-}
-
-impl<'a> DraftRow<'a> {
-    fn of(draft: &Draft<'a>) -> StoreResult<Self> {
-        let Draft { event, place, waits_for } = *draft;
-        Ok(Self {
-            id: event.id.0,
-            place,
-            source: word(&event.source)?,
-            repo: event.repo.as_str(),
-            kind: event.kind.word(),
-            branch: event.kind.branch().map(BranchName::as_str),
-            detail: serde_json::to_string(&event.kind)?,
-            delivery_id: event.delivery_id.as_deref(),
-            skip: i64::from(event.skip),
-            received_at: event.received_at.as_millis(),
-            state: word(&event.state)?,
-            reason: event.reason.as_deref(),
-            waits_for: waits_for.map(|id| id.0),
-        })
-    }
-}
-
 struct EventRow {
     id: i64,
     source: String,
@@ -331,7 +324,7 @@ mod tests {
     use super::super::testing::{branch, commit, home, moment, repo};
     use super::*;
     use crate::domain::environment::RemovalReason;
-    use crate::domain::event::{EventKind, NewEvent};
+    use crate::domain::event::NewEvent;
 
     fn delivery(id: &str) -> NewDelivery {
         NewDelivery {
@@ -373,6 +366,19 @@ mod tests {
         assert_eq!(store.pending_events().await.unwrap(), events);
         assert!(events.iter().all(|event| event.received_at == moment(7)));
         assert!(events.iter().all(|event| event.delivery_id.as_deref() == Some("1")));
+        let columns: Vec<(String, Option<String>, i64)> =
+            sqlx::query_as("SELECT kind, branch, place FROM event ORDER BY id")
+                .fetch_all(&store.readers)
+                .await
+                .unwrap();
+        let expected: Vec<(String, Option<String>, i64)> = events
+            .iter()
+            .zip(0..)
+            .map(|(event, place)| {
+                (event.kind.word().to_owned(), event.kind.branch().map(ToString::to_string), place)
+            })
+            .collect();
+        assert_eq!(columns, expected, "what filters use is what the kind says");
     }
 
     #[tokio::test]

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
-use super::event::{self, Draft};
-use super::{NewDelivery, NewEnvironment, Store, StoreError, StoreResult, environment, lifecycle};
+use super::{NewDelivery, NewEnvironment, Store, StoreError, StoreResult, environment, event, lifecycle};
 use crate::domain::environment::Environment;
 use crate::domain::event::{Event, EventId, EventState, NewEvent};
 use crate::domain::fold::Change;
@@ -44,6 +43,20 @@ pub struct Folded {
     pub changed: bool,
     /// False when it was stored before: a delivery that came again, or an event that is taken up again.
     pub is_new: bool,
+}
+
+/// What was decided about an event, and done.
+struct Decision {
+    environment: Option<Environment>,
+    verdict: Verdict,
+    changed: bool,
+}
+
+impl Decision {
+    fn about(self, event: Event, is_new: bool) -> Folded {
+        let Self { environment, verdict, changed } = self;
+        Folded { event, environment, verdict: Some(verdict), changed, is_new }
+    }
 }
 
 /// An event that is stored and waits for somebody to look at it.
@@ -157,42 +170,25 @@ impl Folding<'_> {
         delivery: Option<&NewDelivery>,
         events: &[NewEvent],
     ) -> StoreResult<Vec<Folded>> {
-        let events: Vec<Event> = events.iter().map(|event| self.stored(event, delivery)).collect();
+        let mut events: Vec<Event> = events.iter().map(|event| self.stored(event, delivery)).collect();
         self.look_up(&events).await?;
-        let mut folded: Vec<Folded> = Vec::with_capacity(events.len());
-        let mut written = 0;
-        for event in events {
-            let (one, waits_for) = self.decide(event, true).await?;
-            folded.push(one);
+        let (mut decided, mut written) = (Vec::with_capacity(events.len()), 0);
+        for place in 0..events.len() {
+            let Some(event) = events.get_mut(place) else { break };
+            let (decision, waits_for) = self.decide(event).await?;
+            decided.push(decision);
             // What waits must be in the table before the next event of its branch is decided about.
             if waits_for.is_some() {
-                self.insert(row, &folded, written, waits_for).await?;
-                written = folded.len();
+                let (before, waiting) = (events.get(written..place), events.get(place..=place));
+                event::insert_events(self.connection, row, written, before.unwrap_or_default(), None).await?;
+                event::insert_events(self.connection, row, place, waiting.unwrap_or_default(), waits_for)
+                    .await?;
+                written = place + 1;
             }
         }
-        self.insert(row, &folded, written, None).await?;
-        Ok(folded)
-    }
-
-    /// Those from `written` on; the last of them waits for `waits_for`.
-    async fn insert(
-        &mut self,
-        row: Option<i64>,
-        folded: &[Folded],
-        written: usize,
-        waits_for: Option<EnvironmentId>,
-    ) -> StoreResult<()> {
-        let last = folded.len().saturating_sub(1);
-        let drafts: Vec<Draft<'_>> = folded
-            .iter()
-            .enumerate()
-            .skip(written)
-            .map(|(place, folded)| {
-                let waits_for = waits_for.filter(|_| place == last);
-                Draft { event: &folded.event, place, waits_for }
-            })
-            .collect();
-        event::insert_events(self.connection, row, &drafts).await
+        let rest = events.get(written..).unwrap_or_default();
+        event::insert_events(self.connection, row, written, rest, None).await?;
+        Ok(events.into_iter().zip(decided).map(|(event, decision)| decision.about(event, true)).collect())
     }
 
     /// Stored ones: those that are pending are decided about once more.
@@ -205,31 +201,28 @@ impl Folding<'_> {
                 folded.push(Folded { event, environment, verdict: None, changed: false, is_new: false });
                 continue;
             }
-            let (one, waits_for) = self.decide(event, false).await?;
-            if one.event.state != EventState::Pending || waits_for.is_some() {
-                event::update(self.connection, &one.event, waits_for).await?;
+            let mut event = event;
+            let (decision, waits_for) = self.decide(&mut event).await?;
+            if event.state != EventState::Pending || waits_for.is_some() {
+                event::update(self.connection, &event, waits_for).await?;
             }
-            folded.push(one);
+            folded.push(decision.about(event, false));
         }
         Ok(folded)
     }
 
-    /// Decides, and does what follows; says for whose deployment the event waits.
-    async fn decide(
-        &mut self,
-        mut event: Event,
-        is_new: bool,
-    ) -> StoreResult<(Folded, Option<EnvironmentId>)> {
-        let mut verdict = (self.decide)(&event, self.environment_of(&event));
-        let changed = self.change(&event, &verdict.change).await?;
+    /// Decides, does what follows, and says in the event how far it came; also for whose deployment it waits.
+    async fn decide(&mut self, event: &mut Event) -> StoreResult<(Decision, Option<EnvironmentId>)> {
+        let mut verdict = (self.decide)(event, self.environment_of(event));
+        let changed = self.change(event, &verdict.change).await?;
         let mut waits_for = None;
         match &verdict.course {
             Course::Settled { state, reason } => (event.state, event.reason) = (*state, reason.clone()),
             Course::Judged | Course::Removed | Course::Later => {}
             Course::Waits => {
-                let environment = self.environment_of(&event).map(|environment| environment.id);
+                let environment = self.environment_of(event).map(|environment| environment.id);
                 match environment {
-                    Some(environment) if self.takes_its_place(&event, environment).await? => {
+                    Some(environment) if self.takes_its_place(event, environment).await? => {
                         waits_for = Some(environment);
                         event.reason = verdict.change.reason().map(ToOwned::to_owned);
                     }
@@ -240,8 +233,8 @@ impl Folding<'_> {
                 }
             }
         }
-        let environment = self.environment_of(&event).cloned();
-        Ok((Folded { event, environment, verdict: Some(verdict), changed, is_new }, waits_for))
+        let environment = self.environment_of(event).cloned();
+        Ok((Decision { environment, verdict, changed }, waits_for))
     }
 
     /// Only the newest push waits; `false` when the one that does wants the same.
