@@ -35,6 +35,7 @@ pub fn view(settings: &Settings, repository: &Repository) -> Value {
         // The daemon alone knows.
         "last_polled_at": null,
         "poll_error": null,
+        "superseded": repository.defaults.superseded.word(),
         "allow": repository.allow,
         "has_secret": repository.secret.is_some(),
         "hook_url": format!("{}/hooks/git/{}", settings.http.address(), repository.name),

@@ -15,6 +15,7 @@ use crate::adapters::docker::{
 };
 use crate::adapters::git::{GitAdapter, GitSettings};
 use crate::adapters::logs::FileLogs;
+use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::workspace::DiskWorkspace;
 use crate::config::{Repository, Settings, TlsMode};
@@ -104,6 +105,7 @@ pub(super) fn ports(
         stock: engine.clone(),
         folders: Arc::new(EnvironmentFolders::new(folders.environments.clone(), clock.clone())),
         engine,
+        programs: Arc::new(Children),
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
         clock,
     };
@@ -269,6 +271,7 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
             expire_after: Some(repository.defaults.expire_after),
         },
         poll_every: repository.defaults.poll_every,
+        superseded: repository.defaults.superseded,
         permissions,
         branches: Arc::new(ConfiguredRules(repository.clone())),
     }

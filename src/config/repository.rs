@@ -8,6 +8,7 @@ use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
+use crate::domain::verdict::Superseded;
 
 /// Each time costs a process here and a connection there.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
@@ -22,6 +23,7 @@ pub struct Defaults {
     pub merge_grace: Duration,
     /// How often the remote is asked for its branches; zero: never.
     pub poll_every: Duration,
+    pub superseded: Superseded,
     pub keep: BranchGlobs,
 }
 
@@ -36,6 +38,11 @@ impl Defaults {
         section.read("policy", |value| match value.as_str() {
             Some("strict") => Ok(()),
             Some(_) | None => Err("must be \"strict\"; single permissions are given by `allow`".to_owned()),
+        });
+        let superseded = section.read("superseded", |value| match value.as_str() {
+            Some("replace") => Ok(Superseded::Replace),
+            Some("queue") => Ok(Superseded::Queue),
+            Some(_) | None => Err("must be \"replace\" or \"queue\"".to_owned()),
         });
         let keep = globs(section, "keep");
         Self {
@@ -54,6 +61,7 @@ impl Defaults {
             poll_every: poll_every(section)
                 .or_else(|| parent.map(|parent| parent.poll_every))
                 .unwrap_or(Duration::from_secs(60)),
+            superseded: superseded.or_else(|| parent.map(|parent| parent.superseded)).unwrap_or_default(),
             keep: keep
                 .or_else(|| parent.map(|parent| parent.keep.clone()))
                 .unwrap_or_else(|| fixed(&["develop", "release/**"])),

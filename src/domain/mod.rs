@@ -33,3 +33,4 @@ pub mod slug;
 pub mod stack;
 pub mod subnet;
 pub mod time;
+pub mod verdict;

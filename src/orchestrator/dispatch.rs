@@ -13,6 +13,7 @@ use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::patience;
 
 use super::board::Board;
+use super::cut;
 use super::house::House;
 use super::images::ImageShop;
 use super::outside;
@@ -77,6 +78,7 @@ impl Dispatch {
         loop {
             // In a box: one that waits for its turn takes no more memory than it needs for waiting.
             let mut next = Box::pin(self.once(environment, &token)).await;
+            cut::until_gone(&self.house, environment).await;
             if let Next::Again(pause) = next {
                 next = tokio::select! {
                     () = draining.cancelled() => Next::Rest,

@@ -13,10 +13,11 @@ use crate::domain::leftovers;
 use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention};
 use crate::ports::{
     Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, PortError,
-    PortResult, Prober, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace, meters,
+    PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -45,6 +46,7 @@ pub struct Ports {
     pub disks: Arc<dyn Disks>,
     pub stock: Arc<dyn Stock>,
     pub folders: Arc<dyn Folders>,
+    pub programs: Arc<dyn Programs>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -209,6 +211,7 @@ pub struct Repository {
     pub rest: rest::Rules,
     /// How often the remote is asked for its branches; zero: never.
     pub poll_every: Duration,
+    pub superseded: Superseded,
     pub permissions: Permissions,
     pub branches: Arc<dyn BranchRules>,
 }

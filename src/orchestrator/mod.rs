@@ -1,13 +1,14 @@
 //! The order of things: events in, environments out.
 //!
-//! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event is durable before
-//! the call returns; what follows from it is done here, and done again after a crash.
+//! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event and the intent that follows
+//! from it are durable before the call returns; the work is done here, and done again after a crash.
 
 mod archive;
 mod board;
 mod builds;
 mod claims;
 mod collect;
+mod cut;
 mod deploy;
 mod dispatch;
 mod evict;
@@ -26,6 +27,7 @@ mod outside;
 mod places;
 mod poll;
 mod prepare;
+mod queue;
 mod recipe;
 mod reload;
 mod remotes;
@@ -42,9 +44,11 @@ mod slots;
 mod stack;
 mod start;
 mod steadiness;
+mod submitted;
 mod teardown;
 mod timers;
 mod told;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -53,18 +57,18 @@ use tokio::sync::watch;
 pub use board::Board;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
-pub use intake::Submitted;
 pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
+pub use submitted::Submitted;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::patience;
-use crate::ports::meters;
-use crate::store::{NewDelivery, StoreError};
+use crate::store::StoreError;
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
+use queue::Queue;
 use removal::Removals;
 use rest::StackRules;
 use steadiness::Steadiness;
@@ -78,11 +82,11 @@ pub struct Orchestrator {
     judges: Arc<Judges>,
     shop: Arc<ImageShop>,
     removals: Arc<Removals>,
-    folding: Arc<tokio::sync::Mutex<()>>,
     collecting: Arc<tokio::sync::Mutex<()>>,
     evictions: Arc<evict::Evictions>,
     stack_rules: Arc<StackRules>,
     steadiness: Arc<Steadiness>,
+    queue: Arc<Queue>,
 }
 
 impl Orchestrator {
@@ -99,11 +103,11 @@ impl Orchestrator {
             judges,
             shop,
             removals: Arc::default(),
-            folding: Arc::default(),
             collecting: Arc::default(),
             evictions: Arc::default(),
             stack_rules: Arc::default(),
             steadiness: Arc::default(),
+            queue: Arc::default(),
         }
     }
 
@@ -128,28 +132,6 @@ impl Orchestrator {
         Ok(())
     }
 
-    /// The one door: stores the events, folds them, and says what follows.
-    ///
-    /// # Errors
-    /// When the database does not take them: then nothing was stored and the sender has to come again.
-    pub async fn submit(
-        &self,
-        delivery: Option<NewDelivery>,
-        events: &[NewEvent],
-    ) -> Result<Vec<Submitted>, StoreError> {
-        let now = self.house.ports.clock.now();
-        let accepted = self.house.store.accept(delivery, events, now).await?;
-        let mut submitted = Vec::with_capacity(accepted.len());
-        for accepted in accepted {
-            if accepted.is_new {
-                let event = &accepted.event;
-                meters::event_received(event.kind.word(), event.source.word());
-            }
-            submitted.push(self.take(accepted.event).await?);
-        }
-        Ok(submitted)
-    }
-
     /// Changes with every change of the environment; the value counts them.
     pub fn watch(&self, environment: EnvironmentId) -> watch::Receiver<u64> {
         self.board.watch(environment)
@@ -164,9 +146,7 @@ impl Orchestrator {
             return Ok(None);
         }
         self.house.store.replay(id).await?;
-        if let Some(event) = self.house.store.event(id).await? {
-            self.take(event).await?;
-        }
+        self.take(id).await?;
         self.house.store.event(id).await
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use crate::domain::environment::{Deployment, Intent, Phase};
@@ -64,6 +65,8 @@ impl Orchestrator {
         });
         self.spawn_collecting();
         let this = self.clone();
+        self.house.supervisor.spawn("waiting", async move { this.follow_ends().await });
+        let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
         self.house.supervisor.spawn("polls", self.clone().poll_remotes());
     }
@@ -120,10 +123,10 @@ impl Orchestrator {
     }
 
     pub(super) async fn take_up_pending(&self) -> Result<(), StoreError> {
-        for event in self.house.store.pending_events().await? {
-            self.take(event).await?;
-        }
-        Ok(())
+        let pending = self.house.store.pending_events().await?;
+        // All at once: one commit takes many.
+        let taken = pending.iter().map(|event| self.take(event.id));
+        join_all(taken).await.into_iter().collect()
     }
 
     /// Looks again at an environment when the engine says that a container of it started, died or changed.

@@ -25,7 +25,7 @@ pub use images::{ByteStream, ImageStore};
 pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
-    Restoring, RoutePublisher,
+    Programs, Restoring, RoutePublisher,
 };
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

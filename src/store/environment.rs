@@ -171,20 +171,6 @@ impl Store {
         require_row(done.rows_affected(), id)
     }
 
-    /// A push came: an environment out of an archive lives on like every other.
-    pub async fn follow_branch(&self, id: EnvironmentId) -> StoreResult<()> {
-        let mut transaction = self.write().await?;
-        sqlx::query!(
-            "UPDATE environment SET restored_follows = 1, version = version + 1
-             WHERE id = ? AND restored_from IS NOT NULL AND restored_follows = 0",
-            id.0
-        )
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
     /// When environments were last asked for anything; never moves back. Unknown ones are left out.
     pub async fn visited(&self, visits: &[(EnvironmentId, Timestamp)]) -> StoreResult<()> {
         let mut transaction = self.write().await?;
@@ -202,6 +188,40 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// Those of the branches that have an environment which is not over.
+pub(super) async fn live_of(
+    connection: &mut SqliteConnection,
+    repo: &RepoName,
+    branches: &[&BranchName],
+) -> StoreResult<Vec<Environment>> {
+    let (repo, branches) = (repo.as_str(), serde_json::to_string(branches)?);
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id!: i64" FROM environment
+           WHERE repo = ? AND phase NOT IN ('archived', 'destroyed') AND branch IN (SELECT value FROM json_each(?))"#,
+        repo,
+        branches
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut live = Vec::with_capacity(ids.len());
+    for id in ids {
+        live.push(require(connection, EnvironmentId(id)).await?);
+    }
+    Ok(live)
+}
+
+/// A push came: an environment out of an archive lives on like every other.
+pub(super) async fn follow_branch(connection: &mut SqliteConnection, id: EnvironmentId) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE environment SET restored_follows = 1, version = version + 1
+         WHERE id = ? AND restored_from IS NOT NULL AND restored_follows = 0",
+        id.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The row of an environment, inside a transaction or not.

@@ -1,6 +1,7 @@
 //! What can go wrong with the database.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -49,17 +50,54 @@ pub enum StoreError {
     NoSlug { name: String },
     #[error(transparent)]
     Subnet(#[from] SubnetError),
+    /// What was handed in was not even tried.
+    #[error("not taken: {reason}")]
+    NotTaken { reason: &'static str },
+    /// The commit that several calls shared did not come about: each is told the same.
+    #[error(transparent)]
+    Together(Arc<Self>),
 }
 
 impl StoreError {
     /// Somebody else held the database for longer than the time limit: worth another try.
-    pub const fn is_busy(&self) -> bool {
-        matches!(self, Self::Busy(_))
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Together(error) => error.is_busy(),
+            _ => matches!(self, Self::Busy(_)),
+        }
     }
 
     /// Worth another try once somebody made room.
-    pub const fn is_full(&self) -> bool {
-        matches!(self, Self::Full(_))
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Together(error) => error.is_full(),
+            _ => matches!(self, Self::Full(_)),
+        }
+    }
+
+    /// Whether it stands in everybody's way (a full disk, a locked database), not only in that of one call.
+    pub(super) fn concerns_all(&self) -> bool {
+        /// Primary result codes that are about a value: `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT`, `SQLITE_MISMATCH`.
+        const OF_ONE_ROW: [i64; 3] = [18, 19, 20];
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .and_then(|code| code.parse::<i64>().ok())
+                .is_none_or(|code| !OF_ONE_ROW.contains(&(code & 0xff))),
+            Self::Full(_) | Self::Busy(_) | Self::Database(_) | Self::File { .. } | Self::Migrate { .. } => {
+                true
+            }
+            Self::Together(error) => error.concerns_all(),
+            Self::Corrupt { .. }
+            | Self::Encode(_)
+            | Self::Missing { .. }
+            | Self::AlreadyLive { .. }
+            | Self::Over { .. }
+            | Self::HostTaken { .. }
+            | Self::NoSlug { .. }
+            | Self::NotTaken { .. }
+            | Self::Subnet(_) => false,
+        }
     }
 }
 

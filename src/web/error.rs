@@ -3,13 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::domain::names::NameError;
 use crate::ports::PortError;
 use crate::store::StoreError;
+
+/// When whoever could not be served may come again.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -98,7 +102,11 @@ impl IntoResponse for ApiError {
             );
         }
         let body = json!({"error": {"id": id, "code": self.code, "message": self.message}});
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        response
     }
 }
 

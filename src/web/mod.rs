@@ -4,6 +4,7 @@
 //! admin. Nothing here changes an environment by itself; everything becomes an event.
 
 mod archives;
+mod body;
 mod drain;
 mod environments;
 mod error;

@@ -21,8 +21,8 @@ use drey::domain::{places, rest};
 use drey::ports::{
     ArchiveParts, Archives, BuildRequest, Builder, Clock, Disks, Engine, EngineWatch, Git, JobEnd,
     KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
-    Prober, Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits,
-    UpRequest, VolumeRequest,
+    Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock,
+    TreeLimits, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -176,6 +176,13 @@ impl Prober for World {
     async fn probe(&self, _: &Upstream, _: &ProbeUrl, _: Duration) -> PortResult<Option<u16>> {
         let answers = self.with(|inside| inside.answers);
         answers.map(Some).ok_or_else(|| PortError::Transient("connection refused".into()))
+    }
+}
+
+#[async_trait]
+impl Programs for World {
+    async fn gone(&self, _: Duration) -> usize {
+        0
     }
 }
 

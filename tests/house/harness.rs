@@ -15,6 +15,7 @@ use drey::domain::leftovers;
 use drey::domain::names::{BranchName, CommitSha, RepoName};
 use drey::domain::rewrite::EnvironmentLimits;
 use drey::domain::route::Answer;
+use drey::domain::verdict::Superseded;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
 };
@@ -95,13 +96,23 @@ impl TestHouse {
             stock: shared.clone(),
             folders: Arc::new(EnvironmentFolders::new(environments.clone(), shared.clone())),
             logs: Arc::new(FileLogs::new(environments, shared.clone())),
+            programs: shared.clone(),
             clock: shared,
         };
-        let house = House::new(store, ports, settings(&world), supervisor.clone());
+        let house = House::new(store, ports, settings(&world, Superseded::Replace), supervisor.clone());
         let orchestrator = Orchestrator::new(house);
         orchestrator.start().await.unwrap();
         *newest.lock().unwrap() = Some((orchestrator.clone(), supervisor.clone()));
         Self { world, orchestrator, supervisor, folder, newest }
+    }
+
+    /// From now on a push waits for the deployment that runs.
+    pub(crate) fn pushes_wait(&self) {
+        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Queue));
+    }
+
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("drey.db")
     }
 
     /// Dies without a word and comes back on the same data.
@@ -192,7 +203,7 @@ impl TestHouse {
     }
 }
 
-fn settings(world: &World) -> Settings {
+fn settings(world: &World, superseded: Superseded) -> Settings {
     let repository = Repository {
         remote: Remote { repo: repo(), url: "/srv/git/shop.git".into() },
         main: branch("main"),
@@ -203,6 +214,7 @@ fn settings(world: &World) -> Settings {
         merge_grace: Duration::ZERO,
         rest: world.with(|inside| inside.rest),
         poll_every: world.with(|inside| inside.poll_every),
+        superseded,
         permissions: Default::default(),
         branches: Arc::new(Rules),
     };

@@ -6,6 +6,7 @@ mod disk;
 mod fakes;
 mod git;
 mod harness;
+mod intake;
 mod jobs;
 mod rest;
 mod seen;

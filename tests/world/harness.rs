@@ -13,7 +13,7 @@ use serde_json::Value;
 /// Every environment of these tests belongs to a repository of this name: what a broken run left is found by it.
 pub(crate) const REPO: &str = "world";
 const DOMAIN: &str = "world.localhost";
-const SECRET: &str = "a secret of the world tests";
+pub(crate) const SECRET: &str = "a secret of the world tests";
 
 /// Each daemon has its own part of the address space: they run side by side.
 static NEXT_PART: AtomicU16 = AtomicU16::new(0);
@@ -105,6 +105,10 @@ impl World {
             .spawn()
             .unwrap();
         self.daemon = Some(child);
+    }
+
+    pub(crate) const fn http_port(&self) -> u16 {
+        self.http
     }
 
     pub(crate) fn answers(&self) -> bool {

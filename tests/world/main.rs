@@ -5,6 +5,7 @@
 mod archives;
 mod checker;
 mod cycles;
+mod deliveries;
 mod dice;
 mod engine;
 mod faults;

@@ -19,7 +19,7 @@ async fn refs_of_other_branches_go_and_a_mirror_goes_as_a_whole() {
     assert_eq!(world.git.forget_others(repo, &needed).await.unwrap(), 2);
     assert_eq!(world.git.forget_others(repo, &needed).await.unwrap(), 0);
     let mirrors = world.folder.path().join("mirrors");
-    let repository = mirror::open(&mirrors, repo).unwrap();
+    let repository = mirror::open(&mirror::path(&mirrors, repo)).unwrap();
     assert!(mirror::tip(&repository, &branch("two")).is_ok());
     assert!(mirror::tip(&repository, &branch("one")).is_err());
 
