@@ -4,6 +4,7 @@
 
 pub mod branches;
 pub mod dollars;
+pub mod drift;
 pub mod duration;
 pub mod environment;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod images;
 pub mod jobs;
 pub mod names;
 pub mod observed;
+pub mod orphans;
 pub mod patience;
 pub mod plan;
 pub mod policy;
@@ -26,3 +28,4 @@ pub mod slug;
 pub mod stack;
 pub mod subnet;
 pub mod time;
+pub mod trouble;

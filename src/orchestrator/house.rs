@@ -17,6 +17,8 @@ use crate::ports::{
 use crate::store::Store;
 use crate::supervisor::Supervisor;
 
+use super::absence::Absence;
+
 /// Everything outside, behind its port.
 #[derive(Clone)]
 pub struct Ports {
@@ -40,12 +42,24 @@ pub struct House {
     pub store: Store,
     pub ports: Ports,
     pub supervisor: Supervisor,
+    pub(super) absence: Absence,
     settings: ArcSwap<Settings>,
 }
 
 impl House {
     pub fn new(store: Store, ports: Ports, settings: Settings, supervisor: Supervisor) -> Self {
-        Self { store, ports, supervisor, settings: ArcSwap::from_pointee(settings) }
+        let settings = ArcSwap::from_pointee(settings);
+        Self { store, ports, supervisor, absence: Absence::default(), settings }
+    }
+
+    /// Why the engine is taken to be away; none while it answers.
+    pub fn engine_away(&self) -> Option<String> {
+        self.absence.why()
+    }
+
+    /// Returns when the engine answers; at once where it does.
+    pub async fn engine_back(&self) {
+        self.absence.is_over().await;
     }
 
     /// As they are now. Whoever does something in several steps keeps what it began with.

@@ -3,6 +3,7 @@
 //! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event is durable before
 //! the call returns; what follows from it is done here, and done again after a crash.
 
+mod absence;
 mod archive;
 mod board;
 mod builds;
@@ -17,6 +18,7 @@ mod jobs;
 mod judge;
 mod keep;
 mod last_words;
+mod orphans;
 mod prepare;
 mod recipe;
 mod removal;
@@ -29,6 +31,8 @@ mod stack;
 mod start;
 mod teardown;
 mod timers;
+mod trouble;
+mod watching;
 
 use std::sync::Arc;
 
@@ -37,6 +41,7 @@ use tokio::sync::watch;
 pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
+pub use orphans::Unclear;
 pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};

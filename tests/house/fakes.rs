@@ -308,6 +308,7 @@ fn container(project: &ProjectName, service: &str, image: &str, network: &str, u
         health: Health::None,
         addresses: BTreeMap::from([(network.to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST))]),
         restarts: 0,
+        last_exit: None,
         oneoff: false,
     }
 }

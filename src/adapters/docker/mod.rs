@@ -7,6 +7,7 @@ mod build;
 mod credentials;
 mod error;
 mod events;
+mod everything;
 mod image_files;
 mod images;
 mod jobs;
@@ -87,14 +88,31 @@ impl DockerEngine {
             .with_request_modifier(credentials::mend_header);
         Ok(self.client.get_or_init(|| client).clone())
     }
+
+    /// Says which engine it is that does not answer.
+    fn name_absence(&self, error: PortError) -> PortError {
+        match error {
+            PortError::Transient(text) => match text.strip_prefix(error::AWAY) {
+                Some(rest) => {
+                    let host = &self.settings.host;
+                    PortError::Transient(format!("the engine at {host} does not answer{rest}"))
+                }
+                None => PortError::Transient(text),
+            },
+            other => other,
+        }
+    }
+
+    fn named<T>(&self, result: PortResult<T>) -> PortResult<T> {
+        result.map_err(|error| self.name_absence(error))
+    }
 }
 
 #[async_trait]
 impl Engine for DockerEngine {
     async fn ping(&self) -> PortResult<String> {
         let client = self.client()?;
-        let what = format!("engine at {}", self.settings.host);
-        let version = call(&what, CALL_LIMIT, client.version()).await?;
+        let version = self.named(call("version", CALL_LIMIT, client.version()).await)?;
         let known = |part: Option<String>| part.unwrap_or_else(|| "?".to_owned());
         Ok(format!(
             "engine {} (API {}, {}/{})",
@@ -107,30 +125,30 @@ impl Engine for DockerEngine {
 
     async fn observe(&self, project: &ProjectName) -> PortResult<Observed> {
         let client = self.client()?;
-        limited("look at the engine", OBSERVE_LIMIT, observe::observe(&client, project)).await
+        self.named(limited("look at the engine", OBSERVE_LIMIT, observe::observe(&client, project)).await)
     }
 
     async fn image(&self, reference: &str) -> PortResult<Option<ImageFacts>> {
-        images::facts(&self.client()?, reference).await
+        self.named(images::facts(&self.client()?, reference).await)
     }
 
     async fn pull(&self, reference: &str, log: &dyn LogSink) -> PortResult<()> {
         let client = self.client()?;
         let pull = images::pull(&client, &self.settings.registries, reference, log);
-        limited(&format!("pull of {reference}"), PULL_LIMIT, pull).await
+        self.named(limited(&format!("pull of {reference}"), PULL_LIMIT, pull).await)
     }
 
     async fn create_network(&self, request: &NetworkRequest) -> PortResult<()> {
-        networks::create(&self.client()?, request).await
+        self.named(networks::create(&self.client()?, request).await)
     }
 
     async fn create_volume(&self, request: &VolumeRequest) -> PortResult<()> {
-        resources::create_volume(&self.client()?, request).await
+        self.named(resources::create_volume(&self.client()?, request).await)
     }
 
     async fn remove(&self, resource: &Resource) -> PortResult<()> {
         let client = self.client()?.with_timeout(REMOVE_LIMIT);
-        match resource {
+        let removed = match resource {
             Resource::Container(id) => {
                 let removal = resources::remove_container(&client, id);
                 limited(&format!("removal of container {id}"), REMOVE_LIMIT, removal).await
@@ -141,13 +159,15 @@ impl Engine for DockerEngine {
             }
             Resource::Volume(name) => resources::remove_volume(&client, name).await,
             Resource::Image(reference) => images::remove(&client, reference).await,
-        }
+        };
+        self.named(removed)
     }
 
     async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()> {
         let client = self.client()?;
         let limit = if range == LogRange::UntilItStops { FOLLOW_LIMIT } else { LOGS_LIMIT };
-        limited(&format!("log of {container}"), limit, logs::logs(&client, container, range, log)).await
+        let lines = logs::logs(&client, container, range, log);
+        self.named(limited(&format!("log of {container}"), limit, lines).await)
     }
 }
 
