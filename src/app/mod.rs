@@ -3,6 +3,7 @@
 pub mod check;
 mod clock;
 pub mod hook_install;
+mod leftovers;
 mod lock;
 pub mod names;
 pub mod repositories;

@@ -15,6 +15,7 @@ use super::lock::DataDirLock;
 use super::repositories;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
+use crate::adapters::process::life;
 use crate::config::Settings;
 use crate::domain::names::RepoName;
 use crate::orchestrator::{House, Orchestrator};
@@ -33,6 +34,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let data_dir = &settings.data_dir;
     make_private(data_dir)?;
     let _lock = DataDirLock::take(data_dir)?;
+    let ended = life::begin(data_dir);
+    if ended > 0 {
+        tracing::info!(ended, "processes that a former life left are ended");
+    }
     Folders::new(data_dir).create()?;
     let supervisor = Supervisor::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -50,6 +55,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);
     upkeep::spawn_sweep(orchestrator.house(), volumes);
+    upkeep::spawn_orphans(&orchestrator, data_dir);
     let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);

@@ -15,7 +15,7 @@ pub const CONFIRM: Duration = Duration::from_secs(3);
 /// From so many crashes on a service keeps crashing.
 const MANY: u64 = 3;
 /// A service has to run for so long without a crash to be sound again, or for three times as long as it last did.
-const CALM: Duration = Duration::from_secs(30);
+pub const CALM: Duration = Duration::from_secs(30);
 /// But never for longer than this; also how long repairs have to hold to be forgotten.
 const LONGEST_CALM: Duration = Duration::from_secs(600);
 

@@ -56,14 +56,19 @@ impl Board {
     /// Looks at every environment and publishes the whole table.
     pub(super) async fn rebuild(&self) -> Result<(), StoreError> {
         for environment in self.house.store.environments(true).await? {
-            self.look_at(&environment).await;
+            drop(self.look_at(&environment).await);
         }
         self.publish();
         Ok(())
     }
 
-    /// Looks at one environment anew and publishes. Gives back what it saw, where it looked at the engine.
-    pub(super) async fn refresh(&self, environment: &Environment) -> Option<Observed> {
+    /// Looks at one environment anew and publishes.
+    pub(super) async fn refresh(&self, environment: &Environment) {
+        drop(self.examine(environment).await);
+    }
+
+    /// The same; gives back what it saw, where it looked at the engine.
+    pub(super) async fn examine(&self, environment: &Environment) -> Option<Observed> {
         let seen = self.look_at(environment).await;
         self.publish();
         self.tell(environment.id);

@@ -41,7 +41,6 @@ use tokio::sync::watch;
 pub use board::Board;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use intake::Submitted;
-pub use orphans::Unclear;
 pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};

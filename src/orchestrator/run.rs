@@ -10,6 +10,7 @@ use crate::domain::event::{EventKind, EventSource};
 use crate::domain::names::EnvironmentId;
 use crate::domain::patience;
 use crate::domain::plan::Plan;
+use crate::domain::trouble::DEGRADED;
 use crate::ports::{LogLine, LogSink};
 use crate::store::{StateChange, StoreError};
 
@@ -168,6 +169,8 @@ impl Run<'_> {
         let phase = match &result {
             // The run itself wrote its last phase.
             Ok(()) | Err(Failure::Superseded) => return Ok(()),
+            // What else runs goes on; who watches the engine comes again, with pauses.
+            Err(_) if self.environment.intent == Intent::Repair => Phase::Ready,
             Err(Failure::Blocked(_)) => Phase::Blocked,
             Err(Failure::Failed(_) | Failure::Job(_) | Failure::Transient(_) | Failure::Gone) => {
                 Phase::Failed
@@ -193,8 +196,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What becomes of an end that failed.
+    /// What becomes of a repair or an end that failed.
     async fn with_next_try(&self, reason: Option<String>) -> Result<Option<String>, Failure> {
+        if self.environment.intent == Intent::Repair {
+            return Ok(reason.map(|reason| format!("{DEGRADED}it cannot be put right: {reason}")));
+        }
         let (Some(reason), Intent::End { .. }) = (&reason, &self.environment.intent) else {
             return Ok(reason);
         };

@@ -10,7 +10,10 @@ use async_trait::async_trait;
 use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
 use drey::domain::names::{BranchName, CommitSha, ProjectName, RepoName};
-use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Network, Observed, Volume};
+use drey::domain::observed::{
+    Container, ContainerState, Glance, Health, ImageFacts, Network, Observed, Volume,
+};
+use drey::domain::orphans::Claim;
 use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
 use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
@@ -60,6 +63,11 @@ pub(crate) struct Inside {
     pub job_ends: BTreeMap<String, JobEnd>,
     /// A place in it is needed for each job.
     pub job_gate: Arc<Semaphore>,
+    /// Why the engine does not answer; none while it does.
+    pub engine_away: Option<String>,
+    /// Who listens for what happens on the engine.
+    pub drifts: Option<mpsc::Sender<ProjectName>>,
+    pub claims: Vec<Claim>,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
     pub gate: Arc<Semaphore>,
 }
@@ -85,6 +93,9 @@ impl Default for Inside {
             now: 1_700_000_000_000,
             jobs: Vec::new(),
             job_ends: BTreeMap::new(),
+            engine_away: None,
+            drifts: None,
+            claims: Vec::new(),
             job_gate: Arc::new(Semaphore::new(100)),
             gate: Arc::new(Semaphore::new(100)),
         }
@@ -98,6 +109,13 @@ impl Inside {
 }
 
 impl World {
+    /// Does something to a project behind drey's back; the engine tells of it.
+    pub(crate) async fn harm(&self, project: &ProjectName, work: impl FnOnce(&mut Observed)) {
+        self.with(|inside| work(inside.projects.get_mut(project).unwrap()));
+        let told = self.with(|inside| inside.drifts.clone()).unwrap();
+        told.send(project.clone()).await.unwrap();
+    }
+
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
         work(&mut self.0.lock().unwrap())
     }
@@ -148,7 +166,10 @@ impl Engine for World {
     }
 
     async fn observe(&self, project: &ProjectName) -> PortResult<Observed> {
-        Ok(self.with(|inside| inside.projects.get(project).cloned().unwrap_or_default()))
+        self.with(|inside| match &inside.engine_away {
+            Some(why) => Err(PortError::Transient(why.clone())),
+            None => Ok(inside.projects.get(project).cloned().unwrap_or_default()),
+        })
     }
 
     async fn image(&self, reference: &str) -> PortResult<Option<ImageFacts>> {
@@ -225,8 +246,26 @@ impl EngineWatch for World {
         Ok(Vec::new())
     }
 
-    async fn drifts(&self, _: &str, _: mpsc::Sender<ProjectName>) -> PortResult<()> {
+    async fn drifts(&self, _: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()> {
+        self.with(|inside| inside.drifts = Some(told));
         std::future::pending().await
+    }
+
+    async fn glance(&self) -> PortResult<Glance> {
+        self.with(|inside| {
+            if let Some(why) = &inside.engine_away {
+                return Err(PortError::Transient(why.clone()));
+            }
+            let mut glance = Glance::default();
+            for (project, observed) in &inside.projects {
+                glance.add(project.clone(), format!("{observed:?}"));
+            }
+            Ok(glance)
+        })
+    }
+
+    async fn claims(&self) -> PortResult<Vec<Claim>> {
+        Ok(self.with(|inside| inside.claims.clone()))
     }
 }
 

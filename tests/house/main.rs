@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod archives;
+mod engine;
 mod fakes;
 mod harness;
 mod jobs;
