@@ -328,7 +328,11 @@ mod tests {
         Leftovers { seen_at, lines: Vec::new() }.write(folder.path()).unwrap();
         assert_eq!(found()[0].0, Level::Ok);
         Leftovers { seen_at, lines: vec!["volume x: why".to_owned()] }.write(folder.path()).unwrap();
-        assert!(found()[0].0 == Level::Warn && found()[0].1.starts_with("volume x: why (seen 1970"), "{:?}", found());
+        assert!(
+            found()[0].0 == Level::Warn && found()[0].1.starts_with("volume x: why (seen 1970"),
+            "{:?}",
+            found()
+        );
     }
 
     #[test]

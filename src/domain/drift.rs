@@ -161,9 +161,8 @@ fn networks_of<'a>(stack: &'a Stack, service: &str) -> Vec<&'a NetworkSpec> {
 
 /// Others waited for its end, and they run: nobody misses its container.
 fn did_its_work(stack: &Stack, name: &str, service: &Service) -> bool {
-    let awaited = |other: &Service| {
-        other.depends_on.get(name) == Some(&Condition::ServiceCompletedSuccessfully)
-    };
+    let awaited =
+        |other: &Service| other.depends_on.get(name) == Some(&Condition::ServiceCompletedSuccessfully);
     service.may_complete && stack.services.values().any(awaited)
 }
 

@@ -67,7 +67,9 @@ pub fn judge(claim: &Claim, instance: &InstanceId, lives: &BTreeMap<EnvironmentI
     let (Some(rest), true) = (named, is_labelled) else {
         return match (named, &claim.instance) {
             (Some(_), None) => report("its name is one of this drey's, its label is missing".to_owned()),
-            (Some(_), Some(_)) => report("its name is one of this drey's, its label another one's".to_owned()),
+            (Some(_), Some(_)) => {
+                report("its name is one of this drey's, its label another one's".to_owned())
+            }
             (None, Some(label)) if *label == instance.0 => {
                 report("its label is this drey's, its name is not: an image can carry labels".to_owned())
             }
@@ -120,7 +122,8 @@ mod tests {
     }
 
     fn judged(kind: Kind, name: &str, label: Option<&str>) -> Verdict {
-        let life = |project: &str, is_over| Life { project: ProjectName::from_stored(project.to_owned()), is_over };
+        let life =
+            |project: &str, is_over| Life { project: ProjectName::from_stored(project.to_owned()), is_over };
         let lives = BTreeMap::from([
             (EnvironmentId(4), life("drey-abc123-4-lives", false)),
             (EnvironmentId(5), life("drey-abc123-5-over", true)),
@@ -158,7 +161,8 @@ mod tests {
         assert!(told("drey-abc123-5-other-web-1", Some("abc123")).contains("another name"));
         assert!(told("drey-abc123-x", Some("abc123")).contains("no number"));
         assert_eq!(judged(Kind::Container, "somebody", None), Verdict::Leave);
-        let carrier = Claim { is_carrier: true, ..claim(Kind::Container, "drey-abc123-5-over-carrier", None) };
+        let carrier =
+            Claim { is_carrier: true, ..claim(Kind::Container, "drey-abc123-5-over-carrier", None) };
         assert_eq!(judge(&carrier, &InstanceId("abc123".to_owned()), &BTreeMap::new()), Verdict::Leave);
     }
 

@@ -183,7 +183,8 @@ impl Memory {
 
     /// What the engine started again by itself since the last look.
     fn count_restarts(&mut self, stack: &Stack, observed: &Observed, now: Duration) {
-        let ours = |container: &&Container| !container.oneoff && stack.services.contains_key(&container.service);
+        let ours =
+            |container: &&Container| !container.oneoff && stack.services.contains_key(&container.service);
         let mut seen = BTreeMap::new();
         for container in observed.containers.iter().filter(ours) {
             let is_down = container.state == ContainerState::Restarting;

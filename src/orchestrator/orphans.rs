@@ -46,9 +46,7 @@ impl Orchestrator {
 
     async fn lives(&self) -> Result<BTreeMap<EnvironmentId, Life>, Failure> {
         let all = self.house.store.environments(true).await?;
-        let life = |it: Environment| {
-            (it.id, Life { project: it.project, is_over: it.phase.is_over() })
-        };
+        let life = |it: Environment| (it.id, Life { project: it.project, is_over: it.phase.is_over() });
         Ok(all.into_iter().map(life).collect())
     }
 

@@ -74,9 +74,8 @@ impl Watcher {
         match house.store.environments(false).await {
             Ok(live) => {
                 self.forget_all_but(&live);
-                let is_new = |it: &Environment| {
-                    everything || is_back || !glance.is_as_in(&self.last, &it.project)
-                };
+                let is_new =
+                    |it: &Environment| everything || is_back || !glance.is_as_in(&self.last, &it.project);
                 let changed: Vec<Environment> = live.into_iter().filter(is_new).collect();
                 looked = changed.len();
                 for environment in &changed {

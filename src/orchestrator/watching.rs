@@ -111,8 +111,12 @@ impl News {
 
     fn take(&self, now: Instant) -> Vec<ProjectName> {
         self.with(|heard| {
-            let ready: Vec<ProjectName> =
-                heard.projects.iter().filter(|(_, times)| due(times) <= now).map(|(it, _)| it.clone()).collect();
+            let ready: Vec<ProjectName> = heard
+                .projects
+                .iter()
+                .filter(|(_, times)| due(times) <= now)
+                .map(|(it, _)| it.clone())
+                .collect();
             heard.projects.retain(|project, _| !ready.contains(project));
             ready
         })

@@ -39,7 +39,12 @@ async fn what_is_killed_and_what_is_removed_is_put_right_and_lost_data_is_told()
         let house = house.restart().await;
         house.world.harm(&environment.project, |observed| *observed = Observed::default()).await;
         eventually("it is repaired again", || async {
-            house.environment("feature/x").await.unwrap().reason.is_some_and(|reason| reason.contains("data lost"))
+            house
+                .environment("feature/x")
+                .await
+                .unwrap()
+                .reason
+                .is_some_and(|reason| reason.contains("data lost"))
         })
         .await;
         house.reaches("feature/x", Phase::Ready).await;

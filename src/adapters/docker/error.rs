@@ -27,7 +27,9 @@ pub(super) fn map(what: &str, error: EngineError) -> PortError {
         )),
         EngineError::IOError { .. }
         | EngineError::HyperResponseError { .. }
-        | EngineError::HyperLegacyError { .. } => PortError::Transient(format!("{AWAY} ({what}): {}", chain(&error))),
+        | EngineError::HyperLegacyError { .. } => {
+            PortError::Transient(format!("{AWAY} ({what}): {}", chain(&error)))
+        }
         EngineError::UnsupportedURISchemeError { .. }
         | EngineError::JsonDataError { .. }
         | EngineError::APIVersionParseError {}

@@ -141,7 +141,8 @@ mod tests {
         assert_eq!(line, "container ff running p_back=// p_default=10.0.0.2//aa");
         assert_ne!(line, container_line(&summary("paused", "10.0.0.2")));
         assert_ne!(line, container_line(&summary("running", "10.0.0.3")));
-        let later = ContainerSummary { status: Some("Up 4 seconds".into()), ..summary("running", "10.0.0.2") };
+        let later =
+            ContainerSummary { status: Some("Up 4 seconds".into()), ..summary("running", "10.0.0.2") };
         assert_eq!(line, container_line(&later));
     }
 

@@ -92,7 +92,10 @@ mod tests {
             let wanted = format!("{LIFE}={mark}");
             let has = |pid: &Pid| {
                 let file = format!("/proc/{}/environ", pid.as_raw_nonzero());
-                std::fs::read(file).unwrap_or_default().split(|byte| *byte == 0).any(|it| it == wanted.as_bytes())
+                std::fs::read(file)
+                    .unwrap_or_default()
+                    .split(|byte| *byte == 0)
+                    .any(|it| it == wanted.as_bytes())
             };
             processes().iter().filter(|pid| has(pid)).count()
         };

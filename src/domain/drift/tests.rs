@@ -87,7 +87,10 @@ fn after(harm: impl FnOnce(&mut Observed)) -> (Vec<String>, Vec<String>) {
     let mut observed = whole();
     harm(&mut observed);
     let found = damages(&stack(), &observed).iter().map(Damage::to_string).collect();
-    (found, unsound(&stack(), &observed).into_iter().map(|(it, why)| format!("{}: {why}", it.service)).collect())
+    (
+        found,
+        unsound(&stack(), &observed).into_iter().map(|(it, why)| format!("{}: {why}", it.service)).collect(),
+    )
 }
 
 fn state(service: &'static str, state: ContainerState) -> impl FnOnce(&mut Observed) {
@@ -127,7 +130,10 @@ fn what_ended_or_went_is_found() {
         after(state("once", ContainerState::Exited(3))),
         told("once: its container ended with exit code 3")
     );
-    assert_eq!(after(|it| it.containers.retain(|it| it.service != "web")), told("web: 0 of 1 containers are there"));
+    assert_eq!(
+        after(|it| it.containers.retain(|it| it.service != "web")),
+        told("web: 0 of 1 containers are there")
+    );
     assert_eq!(
         after(|it| it.containers.retain(|it| it.service != "once")),
         told("once: 0 of 1 containers are there")

@@ -369,7 +369,9 @@ fn before_the_archive_jobs_run_where_containers_run_and_once() {
 #[test]
 fn a_repair_makes_anew_what_starting_does_not_mend_and_what_is_gone() {
     let (mut observed, facts) = applied();
-    let repaired = |observed: &Observed| repair(&stack(), observed, &RunFacts { published: false, ..facts.clone() }).unwrap();
+    let repaired = |observed: &Observed| {
+        repair(&stack(), observed, &RunFacts { published: false, ..facts.clone() }).unwrap()
+    };
     observed.containers = vec![container(ContainerState::Paused)];
     observed.volumes.clear();
     assert_snapshot!(repaired(&observed), @r"
