@@ -25,6 +25,8 @@ pub enum EventSource {
     Start,
     /// The container engine said something.
     Engine,
+    /// Somebody opened an address.
+    Visit,
 }
 
 /// What happened, or what is asked for.

@@ -168,12 +168,13 @@ impl Watcher {
         if !reason.is_some_and(|reason| reason.starts_with(DEGRADED)) {
             return Ok(());
         }
+        // What this life told is known to be over; what another one did has to prove it.
+        let told = &mut self.known.entry(environment.id).or_default().told;
         let calm = since + CALM;
-        if self.began.elapsed() < calm {
+        if told.take().is_none() && self.began.elapsed() < calm {
             self.look_again(environment, calm);
             return Ok(());
         }
-        self.known.entry(environment.id).or_default().told = None;
         tracing::info!(environment.slug = %environment.slug, "all of it runs again");
         self.write(environment, observed, None).await
     }
@@ -230,7 +231,7 @@ impl Watcher {
     ) -> Result<(), StoreError> {
         let house = &self.orchestrator.house;
         let now = house.ports.clock.now();
-        if let Some(written) = house.store.tell(environment.id, environment.version, reason, now).await? {
+        if let Some(written) = house.store.tell(environment, reason, now).await? {
             self.orchestrator.board.show(&written, Some(observed)).await;
         }
         Ok(())

@@ -175,35 +175,6 @@ impl Store {
         require_row(done.rows_affected(), id)
     }
 
-    /// Puts a reason to an environment that is ready and rests, or takes it away; nothing else changes. `None`, and nothing
-    /// is written, when the row is not at this version any more.
-    pub async fn tell(
-        &self,
-        id: EnvironmentId,
-        version: i64,
-        reason: Option<&str>,
-        now: Timestamp,
-    ) -> StoreResult<Option<Environment>> {
-        let now = now.as_millis();
-        let mut transaction = self.write().await?;
-        let done = sqlx::query!(
-            "UPDATE environment SET reason = ?, updated_at = ?, version = version + 1
-             WHERE id = ? AND version = ? AND phase = 'ready' AND settled_generation = generation",
-            reason,
-            now,
-            id.0,
-            version
-        )
-        .execute(&mut *transaction)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Ok(None);
-        }
-        let told = require(&mut transaction, id).await?;
-        transaction.commit().await?;
-        Ok(Some(told))
-    }
-
     /// When environments were last asked for anything; never moves back. Unknown ones are left out.
     pub async fn visited(&self, visits: &[(EnvironmentId, Timestamp)]) -> StoreResult<()> {
         let mut transaction = self.write().await?;
