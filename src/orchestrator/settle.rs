@@ -128,11 +128,7 @@ impl Run<'_> {
     }
 
     /// What becomes of a repair or an end that failed.
-    async fn with_next_try(
-        &self,
-        reason: Option<String>,
-        settled: bool,
-    ) -> Result<Option<String>, Failure> {
+    async fn with_next_try(&self, reason: Option<String>, settled: bool) -> Result<Option<String>, Failure> {
         if settled && self.environment.intent == Intent::Repair {
             return Ok(reason.map(|reason| format!("{DEGRADED}it cannot be put right: {reason}")));
         }

@@ -18,7 +18,7 @@ use super::Orchestrator;
 use super::start::Collector;
 
 /// How often it is looked whether a repair has come to its end.
-const WHILE_REPAIRED: Duration = Duration::from_secs(5);
+const WHILE_REPAIRED: Duration = Duration::from_secs(15);
 /// Log lines of a service that keeps crashing that are told.
 const LAST_LINES: usize = 10;
 

@@ -47,7 +47,7 @@ fn what_is_broken_is_repaired_once_it_is_sure_and_then_with_pauses() {
 fn a_repair_that_holds_is_forgotten_after_a_while() {
     let (stack, killed) = (stack(), with(ContainerState::Exited(137), 0));
     let mut memory = Memory::default();
-    let mut repaired_at = |memory: &mut Memory, from: u64| {
+    let repaired_at = |memory: &mut Memory, from: u64| {
         (from..from + 700)
             .find(|second| matches!(memory.judge(&stack, &killed, at(*second)), Verdict::Repair { .. }))
             .unwrap()
