@@ -120,8 +120,15 @@ impl World {
     /// Does something to a project behind drey's back; the engine tells of it.
     pub(crate) async fn harm(&self, project: &ProjectName, work: impl FnOnce(&mut Observed)) {
         self.with(|inside| work(inside.projects.get_mut(project).unwrap()));
-        let told = self.with(|inside| inside.drifts.clone()).unwrap();
-        told.send(project.clone()).await.unwrap();
+        // A life that has just begun may not listen yet.
+        loop {
+            if let Some(told) = self.with(|inside| inside.drifts.clone())
+                && told.send(project.clone()).await.is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
