@@ -34,10 +34,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let data_dir = &settings.data_dir;
     make_private(data_dir)?;
     let _lock = DataDirLock::take(data_dir)?;
-    let ended = life::begin(data_dir);
-    if ended > 0 {
-        tracing::info!(ended, "processes that a former life left are ended");
-    }
+    begin_life(data_dir);
     Folders::new(data_dir).create()?;
     let supervisor = Supervisor::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -76,6 +73,14 @@ fn make_private(data_dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("data_dir: {} cannot be made", data_dir.display()))?;
     std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700))
         .with_context(|| format!("data_dir: {} is not ours", data_dir.display()))
+}
+
+/// Before anything else: what a former life began may still be at it.
+fn begin_life(data_dir: &Path) {
+    let ended = life::begin(data_dir);
+    if ended > 0 {
+        tracing::info!(ended, "processes that a former life left are ended");
+    }
 }
 
 /// A socket that only its owner may open; one that a former life left is replaced.

@@ -56,38 +56,48 @@ impl Watcher {
     /// Lists all and looks closely at what changed since the last time, or at everything. Says whether the engine answers.
     pub(super) async fn list(&mut self, everything: bool) -> bool {
         let began = Instant::now();
-        let house = self.orchestrator.house.clone();
-        let glance = match house.ports.watch.glance().await {
-            Ok(glance) => glance,
+        let Some((glance, is_back)) = self.glance().await else { return false };
+        match self.look_at_changed(glance, everything || is_back).await {
+            Ok(looked) => {
+                let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::debug!(duration_ms, looked, "all is listed");
+            }
+            Err(error) => tracing::error!(%error, "the database does not answer"),
+        }
+        true
+    }
+
+    /// What is there, and whether the engine was away before; none while it is.
+    async fn glance(&self) -> Option<(Glance, bool)> {
+        let house = &self.orchestrator.house;
+        match house.ports.watch.glance().await {
+            Ok(glance) => {
+                let is_back = house.absence.end();
+                if is_back {
+                    tracing::info!("the engine is back: everything is looked at");
+                }
+                Some((glance, is_back))
+            }
             Err(error) => {
                 if house.absence.begin(error.to_string()) {
                     tracing::warn!(%error, "the engine is away: what runs is routed as it was");
                 }
-                return false;
+                None
             }
-        };
-        let is_back = house.absence.end();
-        if is_back {
-            tracing::info!("the engine is back: everything is looked at");
         }
-        let mut looked = 0;
-        match house.store.environments(false).await {
-            Ok(live) => {
-                self.forget_all_but(&live);
-                let is_new =
-                    |it: &Environment| everything || is_back || !glance.is_as_in(&self.last, &it.project);
-                let changed: Vec<Environment> = live.into_iter().filter(is_new).collect();
-                looked = changed.len();
-                for environment in &changed {
-                    self.examine(environment).await;
-                }
-                self.last = glance;
-            }
-            Err(error) => tracing::error!(%error, "the database does not answer"),
+    }
+
+    /// How many were looked at.
+    async fn look_at_changed(&mut self, glance: Glance, everything: bool) -> Result<usize, StoreError> {
+        let live = self.orchestrator.house.store.environments(false).await?;
+        self.forget_all_but(&live);
+        let is_new = |it: &Environment| everything || !glance.is_as_in(&self.last, &it.project);
+        let changed: Vec<Environment> = live.into_iter().filter(is_new).collect();
+        for environment in &changed {
+            self.examine(environment).await;
         }
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(duration_ms, looked, "all is listed");
-        true
+        self.last = glance;
+        Ok(changed.len())
     }
 
     /// Looks closely at these, and at what is due.

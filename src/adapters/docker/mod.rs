@@ -91,16 +91,15 @@ impl DockerEngine {
 
     /// Says which engine it is that does not answer.
     fn name_absence(&self, error: PortError) -> PortError {
-        match error {
-            PortError::Transient(text) => match text.strip_prefix(error::AWAY) {
-                Some(rest) => {
-                    let host = &self.settings.host;
-                    PortError::Transient(format!("the engine at {host} does not answer{rest}"))
-                }
-                None => PortError::Transient(text),
-            },
-            other => other,
+        if let PortError::Transient(text) = &error
+            && let Some(rest) = text.strip_prefix(error::AWAY)
+        {
+            return PortError::Transient(format!(
+                "the engine at {} does not answer{rest}",
+                self.settings.host
+            ));
         }
+        error
     }
 
     fn named<T>(&self, result: PortResult<T>) -> PortResult<T> {
