@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::check_daemon;
+use super::leftovers::Leftovers;
 use super::scratch::Scratch;
 use super::wiring;
 use crate::adapters::process::{Command, jail};
@@ -81,6 +82,7 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
     if !faulty("data_dir") {
         check_daemon::database(settings, &mut findings).await;
         check_daemon::daemon(settings, &mut findings).await;
+        leftovers(settings, &mut findings);
     }
     findings.0
 }
@@ -261,6 +263,18 @@ fn archives(settings: &Settings, findings: &mut Findings) {
     }
 }
 
+/// What a daemon saw on the engine and left alone, because it is not surely drey's.
+fn leftovers(settings: &Settings, findings: &mut Findings) {
+    let Some(found) = Leftovers::read(&settings.data_dir) else { return };
+    if found.lines.is_empty() {
+        findings.add(Level::Ok, "leftovers", "the engine has nothing that only may be drey's");
+    }
+    for line in &found.lines {
+        let message = format!("{line} (seen {}; if nobody needs it, remove it with docker)", found.seen_at);
+        findings.add(Level::Warn, "leftovers", message);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +302,27 @@ mod tests {
         assert_eq!((level("database"), level("clock")), (vec![Level::Ok], vec![Level::Ok]));
         assert_eq!(level("daemon"), [Level::Warn]);
         assert!(!folder.path().join("state").exists());
+    }
+
+    #[test]
+    fn what_was_left_alone_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::examine(None).0 };
+        let found = || {
+            let mut findings = Findings::default();
+            leftovers(&settings, &mut findings);
+            findings.0.into_iter().map(|it| (it.level, it.message)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(), []);
+        let seen_at = crate::domain::time::Timestamp::from_millis(0);
+        Leftovers { seen_at, lines: Vec::new() }.write(folder.path()).unwrap();
+        assert_eq!(found()[0].0, Level::Ok);
+        Leftovers { seen_at, lines: vec!["volume x: why".to_owned()] }.write(folder.path()).unwrap();
+        assert!(
+            found()[0].0 == Level::Warn && found()[0].1.starts_with("volume x: why (seen 1970"),
+            "{:?}",
+            found()
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod check_daemon;
 mod clock;
 mod figures;
 pub mod hook_install;
+mod leftovers;
 mod lock;
 mod log;
 mod mirrors;

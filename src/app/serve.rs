@@ -18,6 +18,7 @@ use super::repositories;
 use super::signals::Signals;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
+use crate::adapters::process::life;
 use crate::config::Settings;
 use crate::orchestrator::{House, Orchestrator};
 use crate::ports::Clock;
@@ -37,6 +38,7 @@ pub async fn serve(settings: Settings, log: LogControl) -> anyhow::Result<bool> 
     let data_dir = settings.data_dir.clone();
     make_private(&data_dir)?;
     let _lock = DataDirLock::take(&data_dir)?;
+    begin_life(&data_dir);
     Folders::new(&data_dir).create()?;
     let figures = FiguresHandle::install(&data_dir)?;
     let supervisor = Supervisor::new();
@@ -103,6 +105,7 @@ async fn start(
     mirrors::spawn(orchestrator.house(), &git);
     upkeep::spawn_doorkeeper(&orchestrator, &proxy);
     upkeep::spawn_sweep(orchestrator.house(), volumes);
+    upkeep::spawn_orphans(&orchestrator, data_dir);
     upkeep::spawn_figures(orchestrator.house(), figures.clone());
     let (served, shown) = (repositories::served(&settings), figures.clone());
     let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(move || shown.render()));
@@ -116,6 +119,14 @@ fn make_private(data_dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("data_dir: {} cannot be made", data_dir.display()))?;
     std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700))
         .with_context(|| format!("data_dir: {} is not ours", data_dir.display()))
+}
+
+/// Before anything else: what a former life began may still be at it.
+fn begin_life(data_dir: &Path) {
+    let ended = life::begin(data_dir);
+    if ended > 0 {
+        tracing::info!(ended, "processes that a former life left are ended");
+    }
 }
 
 /// A socket that only its owner may open; one that a former life left is replaced.

@@ -1,9 +1,12 @@
-//! What is done now and then, beside the work: visits, old hostnames, mirrors.
+//! What is done now and then, beside the work: visits, old hostnames, mirrors, orphans.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::figures::FiguresHandle;
+use super::leftovers::Leftovers;
 use crate::adapters::git::{GitAdapter, Tidied};
 use crate::domain::names::RepoName;
 use crate::orchestrator::{House, Orchestrator};
@@ -19,6 +22,8 @@ const FIGURES_EVERY: Duration = Duration::from_secs(60);
 /// How often mirrors are looked at; tidying one of them that needs it has a pause of its own.
 const MIRRORS_EVERY: Duration = Duration::from_secs(30 * 60);
 
+/// How often it is looked for what belongs to nobody any more.
+const ORPHANS_EVERY: Duration = Duration::from_secs(3600);
 /// Pause before an engine that did not answer is asked again at the start.
 const SWEEP_AGAIN: Duration = Duration::from_secs(30);
 
@@ -70,6 +75,33 @@ pub(super) fn spawn_figures(house: &Arc<House>, figures: FiguresHandle) {
             tokio::select! {
                 () = draining.cancelled() => return,
                 () = tokio::time::sleep(FIGURES_EVERY) => figures.tidy(),
+            }
+        }
+    });
+}
+
+/// Removes what belongs to nobody any more, at the start and then each hour; what only may be drey's is told once.
+pub(super) fn spawn_orphans(orchestrator: &Orchestrator, data_dir: &Path) {
+    let (this, data_dir) = (orchestrator.clone(), data_dir.to_owned());
+    orchestrator.house().supervisor.spawn("orphans", async move {
+        let house = this.house().clone();
+        let draining = house.supervisor.draining();
+        let mut told = BTreeSet::new();
+        loop {
+            let unclear = this.clear_orphans().await;
+            let pause = if unclear.is_some() { ORPHANS_EVERY } else { SWEEP_AGAIN };
+            if let Some(lines) = unclear {
+                for line in lines.iter().filter(|line| told.insert((*line).clone())) {
+                    tracing::warn!(left = line, "on the engine, maybe drey's, and left alone");
+                }
+                let found = Leftovers { seen_at: house.ports.clock.now(), lines };
+                if let Err(error) = found.write(&data_dir) {
+                    tracing::warn!(%error, "leftovers.json cannot be written");
+                }
+            }
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
             }
         }
     });

@@ -1,9 +1,11 @@
 //! What is really there: a snapshot of the engine for one environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+use super::names::ProjectName;
 
 /// Everything the engine holds under one compose project. Lists are sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub struct Container {
     /// Engine network name → address in it. Empty unless it runs.
     pub addresses: BTreeMap<String, IpAddr>,
     pub restarts: u64,
+    /// Exit code of the last time that it ended, while the engine is about to start it again.
+    #[serde(default)]
+    pub last_exit: Option<i64>,
     /// Made by `docker compose run`, not part of the service.
     pub oneoff: bool,
 }
@@ -65,6 +70,23 @@ pub struct Volume {
     pub name: String,
     /// The label `drey.definition`: digest of the definition it was made from.
     pub definition: Option<String>,
+}
+
+/// What a daemon has on the engine, at a glance: for each project lines that stay the same as long as nothing changes that
+/// routes or repairs are about. Whoever finds them changed looks closely.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance(pub BTreeMap<ProjectName, BTreeSet<String>>);
+
+impl Glance {
+    pub fn add(&mut self, project: ProjectName, line: String) {
+        self.0.entry(project).or_default().insert(line);
+    }
+
+    /// Whether the project is in `earlier` as it is here; one that has nothing is like one that is not there.
+    pub fn is_as_in(&self, earlier: &Self, project: &ProjectName) -> bool {
+        let nothing = BTreeSet::new();
+        self.0.get(project).unwrap_or(&nothing) == earlier.0.get(project).unwrap_or(&nothing)
+    }
 }
 
 /// What is known of an image that the engine holds.

@@ -1,6 +1,6 @@
 //! What is done with an event in the moment that it is stored. Pure.
 
-use super::environment::{Environment, Intent, Phase};
+use super::environment::{Environment, Phase};
 use super::event::{Event, EventKind, EventState};
 use super::fold::{Change, Consequence, Situation, fold};
 
@@ -114,7 +114,7 @@ fn unchanged(reason: &str) -> Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::environment::{Outcome, Phase};
+    use crate::domain::environment::{Intent, Outcome, Phase};
     use crate::domain::event::{EventId, EventSource};
     use crate::domain::names::{
         BranchName, CommitSha, EnvironmentId, Generation, InstanceId, ProjectName, RepoName, Slug,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::domain::environment::{Environment, Intent, Phase};
-use crate::domain::names::{EnvironmentId, ProjectName};
+use crate::domain::names::EnvironmentId;
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme};
@@ -58,7 +58,7 @@ impl Board {
     /// Looks at every environment and publishes the whole table.
     pub(super) async fn rebuild(&self) -> Result<(), StoreError> {
         for environment in self.house.store.environments(true).await? {
-            self.look_at(&environment).await;
+            drop(self.look_at(&environment).await);
         }
         self.publish();
         Ok(())
@@ -66,9 +66,15 @@ impl Board {
 
     /// Looks at one environment anew and publishes.
     pub(super) async fn refresh(&self, environment: &Environment) {
-        self.look_at(environment).await;
+        drop(self.examine(environment).await);
+    }
+
+    /// The same; gives back what it saw, where it looked at the engine.
+    pub(super) async fn examine(&self, environment: &Environment) -> Option<Observed> {
+        let seen = self.look_at(environment).await;
         self.publish();
         self.tell(environment.id);
+        seen
     }
 
     /// The same for several, published once.
@@ -106,27 +112,32 @@ impl Board {
     }
 
     /// Reads the row and looks at the engine; when the engine does not answer, the routes stay as they are.
-    async fn look_at(&self, environment: &Environment) {
+    async fn look_at(&self, environment: &Environment) -> Option<Observed> {
         let look = self.look(environment.id);
         let _alone = look.lock().await;
         let row = match self.house.store.environment(environment.id).await {
             Ok(row) => row,
             Err(error) => {
                 self.house.room.complain(&error);
-                return;
+                return None;
             }
         };
-        let Some(environment) = row else { return };
+        let environment = row?;
         if !environment.serving {
-            return self.put(&environment, None).await;
+            self.put(&environment, None).await;
+            return None;
         }
         match self.house.ports.engine.observe(&environment.project).await {
-            Ok(observed) => self.put(&environment, Some(&observed)).await,
+            Ok(observed) => {
+                self.put(&environment, Some(&observed)).await;
+                Some(observed)
+            }
             Err(error) => {
                 tracing::warn!(%error, environment.slug = %environment.slug, "the engine cannot be looked at");
                 if !lock(&self.shown).contains_key(&environment.id) {
                     self.put(&environment, None).await;
                 }
+                None
             }
         }
     }
@@ -142,22 +153,6 @@ impl Board {
 
     fn look(&self, environment: EnvironmentId) -> Arc<tokio::sync::Mutex<()>> {
         lock(&self.looks).entry(environment).or_default().clone()
-    }
-
-    pub(super) async fn refresh_project(&self, project: &ProjectName) {
-        let environments = match self.house.store.environments(false).await {
-            Ok(environments) => environments,
-            Err(error) => {
-                self.house.room.complain(&error);
-                return;
-            }
-        };
-        if let Some(environment) =
-            environments.into_iter().find(|environment| environment.project == *project)
-            && environment.serving
-        {
-            self.refresh(&environment).await;
-        }
     }
 
     /// Changes with every change of the environment.

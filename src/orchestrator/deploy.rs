@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::environment::Phase;
+use crate::domain::environment::{Intent, Phase};
 use crate::domain::names::CommitSha;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
@@ -218,7 +218,9 @@ impl Run<'_> {
         let failure = self.with_culprit(failure, stack, &observed).await;
         let applied = self.house.store.stack(self.environment.id).await?;
         let untouched = applied.is_some_and(|applied| applied.whole);
-        if untouched || self.environment.running_commit.is_none() {
+        // A repair that fails changes nothing about what is served: each route says what becomes of it.
+        let is_repair = self.environment.intent == Intent::Repair;
+        if untouched || is_repair || self.environment.running_commit.is_none() {
             return Ok(failure);
         }
         let serving = self.still_serving(stack, &observed)

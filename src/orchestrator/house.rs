@@ -22,6 +22,7 @@ use crate::ports::{
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
 
+use super::absence::Absence;
 use super::gauge::Room;
 use super::remotes::Remotes;
 
@@ -58,13 +59,24 @@ pub struct House {
     /// Whether the repositories' remotes answer.
     pub remotes: Remotes,
     pub room: Room,
+    pub(super) absence: Absence,
     settings: ArcSwap<Settings>,
 }
 
 impl House {
     pub fn new(store: Store, ports: Ports, settings: Settings, supervisor: Supervisor) -> Self {
-        let (remotes, room) = (Remotes::default(), Room::default());
-        Self { store, ports, supervisor, remotes, room, settings: ArcSwap::from_pointee(settings) }
+        let (remotes, room, absence) = (Remotes::default(), Room::default(), Absence::default());
+        Self { store, ports, supervisor, remotes, room, absence, settings: ArcSwap::from_pointee(settings) }
+    }
+
+    /// Why the engine is taken to be away; none while it answers.
+    pub fn engine_away(&self) -> Option<String> {
+        self.absence.why()
+    }
+
+    /// Returns when the engine answers; at once where it does.
+    pub async fn engine_back(&self) {
+        self.absence.is_over().await;
     }
 
     /// As they are now. Whoever does something in several steps keeps what it began with.

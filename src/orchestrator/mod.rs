@@ -3,6 +3,7 @@
 //! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event and the intent that follows
 //! from it are durable before the call returns; the work is done here, and done again after a crash.
 
+mod absence;
 mod archive;
 mod board;
 mod builds;
@@ -23,6 +24,7 @@ mod jobs;
 mod judge;
 mod keep;
 mod last_words;
+mod orphans;
 mod outside;
 mod places;
 mod poll;
@@ -48,7 +50,9 @@ mod submitted;
 mod teardown;
 mod timers;
 mod told;
+mod trouble;
 mod waiting;
+mod watching;
 
 use std::sync::Arc;
 

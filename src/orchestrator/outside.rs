@@ -13,7 +13,8 @@ pub(super) async fn away(house: &Arc<House>, environment: &Environment) -> Optio
         return Some(format!("the database does not answer: {error}"));
     }
     if let Err(PortError::Transient(reason)) = house.ports.engine.ping().await {
-        return Some(format!("the engine does not answer: {reason}"));
+        let says_so = reason.contains("does not answer");
+        return Some(if says_so { reason } else { format!("the engine does not answer: {reason}") });
     }
     if !matches!(environment.intent, Intent::Run { .. }) || !environment.follows_branch() {
         return None;

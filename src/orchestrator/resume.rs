@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::environment::Phase;
+use crate::domain::environment::{Intent, Phase};
 use crate::domain::names::CommitSha;
 use crate::domain::reconcile::{self, Force};
 use crate::domain::rewrite;
@@ -54,8 +54,9 @@ impl Run<'_> {
         }
         let observed = self.house.ports.engine.observe(&environment.project).await?;
         let facts = self.run_facts(Force::default()).await?;
-        let plan =
-            reconcile::run(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
+        let is_repair = self.environment.intent == Intent::Repair;
+        let make = if is_repair { reconcile::repair } else { reconcile::run };
+        let plan = make(stack, &observed, &facts).map_err(|blocked| Failure::Blocked(blocked.reason))?;
         self.note(&plan).await?;
         if let Err(failure) = self.apply(&plan, stack, commit, None, &observed).await {
             return Err(self.after_failure(failure, stack).await?);

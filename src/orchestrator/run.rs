@@ -121,7 +121,7 @@ impl Run<'_> {
     async fn bring_up(&self) -> Result<(), Failure> {
         match self.environment.intent {
             Intent::Run { rebuild, pull, .. } => self.deploy(rebuild, pull).await,
-            _ => self.resume().await,
+            Intent::Wake | Intent::Repair | Intent::Sleep { .. } | Intent::End { .. } => self.resume().await,
         }
     }
 

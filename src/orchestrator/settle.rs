@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::environment::{DeploymentState, Intent, Phase};
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::patience;
+use crate::domain::trouble::DEGRADED;
 use crate::store::{StateChange, StoreError};
 
 use super::failure::Failure;
@@ -54,7 +55,9 @@ impl Run<'_> {
 
     /// It is ready since it was published, and at rest only now: whoever is killed in between comes by here again.
     async fn settle_ready(&self) -> Result<(), Failure> {
-        let change = StateChange { settled: true, ..StateChange::to(Phase::Ready) };
+        // What was told when it was published stays told.
+        let reason = self.house.store.environment(self.environment.id).await?.and_then(|row| row.reason);
+        let change = StateChange { settled: true, reason, ..StateChange::to(Phase::Ready) };
         match self.change(change).await {
             Ok(_) | Err(Failure::Superseded) => {}
             Err(failure) => return Err(failure),
@@ -88,8 +91,11 @@ impl Run<'_> {
             self.say(format!("what was started could not be removed yet: {failure}"));
         }
         self.board.release(self.environment.id);
-        let reason = self.with_next_try(end.reason).await?;
-        let phase = end.phase.unwrap_or_else(|| self.waiting_phase());
+        let reason = self.with_next_try(end.reason, settled).await?;
+        // Around a repair that failed the rest goes on; who watches the engine comes again, with pauses.
+        let is_repair = self.environment.intent == Intent::Repair;
+        let phase = end.phase.map(|phase| if is_repair { Phase::Ready } else { phase });
+        let phase = phase.unwrap_or_else(|| self.waiting_phase());
         let change = StateChange { phase, reason, serving: None, running_commit: None, settled };
         match self.change(change).await {
             Ok(environment) => self.board.refresh(&environment).await,
@@ -157,8 +163,11 @@ impl Run<'_> {
         }
     }
 
-    /// What becomes of an end that failed.
-    async fn with_next_try(&self, reason: Option<String>) -> Result<Option<String>, Failure> {
+    /// What becomes of a repair or an end that failed.
+    async fn with_next_try(&self, reason: Option<String>, settled: bool) -> Result<Option<String>, Failure> {
+        if settled && self.environment.intent == Intent::Repair {
+            return Ok(reason.map(|reason| format!("{DEGRADED}it cannot be put right: {reason}")));
+        }
         let (Some(reason), Intent::End { .. }) = (&reason, &self.environment.intent) else {
             return Ok(reason);
         };

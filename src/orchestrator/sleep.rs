@@ -25,10 +25,12 @@ impl Run<'_> {
         self.note(&plan).await?;
         for planned in &plan.steps {
             let _measured = meters::step("sleep", planned.step.word());
-            match planned.step {
-                Step::Withdraw => self.lie_down(why, false).await?,
-                Step::Stop => self.stop().await?,
-                _ => return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step))),
+            if planned.step == Step::Withdraw {
+                self.lie_down(why, false).await?;
+            } else if planned.step == Step::Stop {
+                self.stop().await?;
+            } else {
+                return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step)));
             }
             self.failpoint_after(&planned.step);
         }

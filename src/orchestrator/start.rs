@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::environment::Phase;
+use crate::domain::drift;
+use crate::domain::environment::{Intent, Phase};
 use crate::domain::names::CommitSha;
 use crate::domain::observed::Observed;
 use crate::domain::readiness::{self, Readiness};
@@ -99,6 +100,10 @@ impl Run<'_> {
     /// Looks again for a few seconds after the stack was said to be ready: what exits at once was seen running. Ends
     /// early when something newer is wanted.
     pub(super) async fn watch_over(&self, newer: &CancellationToken) -> Result<(), Failure> {
+        if self.environment.intent == Intent::Repair {
+            // Of what ran before it is told how often it ends; it is not taken back.
+            return Ok(());
+        }
         let Some(applied) = self.house.store.stack(self.environment.id).await? else { return Ok(()) };
         let draining = self.house.supervisor.draining();
         let before = self.house.ports.engine.observe(&self.environment.project).await?;
@@ -137,10 +142,11 @@ impl Run<'_> {
         self.failpoint("seen_ready");
         self.remember(stack).await?;
         self.failpoint("remembered");
+        let reason = self.loss(stack).await?;
         let environment = self
             .change(StateChange {
                 phase: Phase::Ready,
-                reason: None,
+                reason,
                 serving: Some(true),
                 running_commit: Some(Some(commit.clone())),
                 // What it does not need any more is still to go.
@@ -157,6 +163,17 @@ impl Run<'_> {
             "the environment is ready"
         );
         Ok(())
+    }
+
+    /// What a repair could not bring back. Told from the written plans: it may be another life that reads them.
+    async fn loss(&self, stack: &Stack) -> Result<Option<String>, Failure> {
+        if self.environment.intent != Intent::Repair {
+            return Ok(None);
+        }
+        let history = self.house.store.deployments(self.environment.id).await?;
+        let ours = history.iter().filter(|it| it.generation == self.environment.generation);
+        let plans: Vec<&str> = ours.map(|it| it.plan.as_str()).collect();
+        Ok(drift::loss(&drift::lost_volumes(stack, &plans)))
     }
 
     pub(super) fn stored_routes(&self, stack: &Stack) -> Vec<StoredRoute> {
@@ -202,10 +219,10 @@ fn probe_limit(probes: u32, deadline: Instant) -> Duration {
 
 /// Keeps lines in memory; for a bounded tail only.
 #[derive(Default)]
-struct Collector(Mutex<Vec<String>>);
+pub(super) struct Collector(Mutex<Vec<String>>);
 
 impl Collector {
-    fn take(self) -> Vec<String> {
+    pub(super) fn take(self) -> Vec<String> {
         self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,13 +1,12 @@
-//! What comes with time: ends that are due, events left behind, visits, drift of the engine.
+//! What comes with time: ends that are due, events left behind, archives that are too old.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
 
 use crate::domain::environment::{Deployment, Intent, Phase};
 use crate::domain::event::{EventKind, EventSource, NewEvent};
-use crate::domain::names::{Generation, ProjectName};
+use crate::domain::names::Generation;
 use crate::domain::patience;
 use crate::store::StoreError;
 
@@ -23,10 +22,6 @@ const STUCK_EVERY: Duration = Duration::from_secs(5);
 const REST_EVERY: Duration = Duration::from_secs(5);
 /// How often archives are looked through for what is too old or too much.
 const RETAIN_EVERY: Duration = Duration::from_secs(60 * 60);
-/// Pause before the engine's event stream is opened again after it ended.
-const STREAM_PAUSE: Duration = Duration::from_secs(2);
-/// Messages of the engine that wait while one is looked into.
-const DRIFT_BUFFER: usize = 256;
 
 impl Orchestrator {
     pub(super) fn spawn_timers(&self) {
@@ -66,9 +61,8 @@ impl Orchestrator {
         self.spawn_collecting();
         let this = self.clone();
         self.house.supervisor.spawn("waiting", async move { this.follow_ends().await });
-        let this = self.clone();
-        self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
         self.house.supervisor.spawn("polls", self.clone().poll_remotes());
+        self.spawn_watching();
     }
 
     async fn every<F, W>(&self, pause: Duration, work: W)
@@ -127,36 +121,5 @@ impl Orchestrator {
         // All at once: one commit takes many.
         let taken = pending.iter().map(|event| self.take(event.id));
         join_all(taken).await.into_iter().collect()
-    }
-
-    /// Looks again at an environment when the engine says that a container of it started, died or changed.
-    async fn follow_engine(&self) {
-        let draining = self.house.supervisor.draining();
-        let prefix = ProjectName::prefix(self.house.store.instance());
-        while !draining.is_cancelled() {
-            tokio::select! {
-                () = draining.cancelled() => return,
-                () = self.until_stream_ends(&prefix) => {}
-            }
-            tokio::select! {
-                () = draining.cancelled() => return,
-                () = tokio::time::sleep(STREAM_PAUSE) => {}
-            }
-            if let Err(error) = self.board.rebuild().await {
-                tracing::error!(%error, "the routes cannot be made anew");
-            }
-        }
-    }
-
-    async fn until_stream_ends(&self, prefix: &str) {
-        let (told, mut heard) = mpsc::channel::<ProjectName>(DRIFT_BUFFER);
-        let refresh = async {
-            while let Some(project) = heard.recv().await {
-                self.board.refresh_project(&project).await;
-            }
-        };
-        if let (Err(error), ()) = tokio::join!(self.house.ports.watch.drifts(prefix, told), refresh) {
-            tracing::debug!(%error, "the engine's event stream ended");
-        }
     }
 }

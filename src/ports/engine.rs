@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use super::{LogSink, PortResult};
 use crate::domain::names::ProjectName;
-use crate::domain::observed::{ImageFacts, Observed};
+use crate::domain::observed::{Glance, ImageFacts, Observed};
+use crate::domain::orphans::Claim;
 
 /// Docker Engine through its API.
 #[async_trait]
@@ -38,6 +39,10 @@ pub trait EngineWatch: Send + Sync {
     /// Sends the project's name for each container of this daemon's that started, died or changed its health,
     /// until the engine's stream ends or the receiver is gone. Lines may be lost: look again from time to time.
     async fn drifts(&self, project_prefix: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()>;
+    /// Everything of this daemon's at once, and cheaply: three questions, however much there is.
+    async fn glance(&self) -> PortResult<Glance>;
+    /// Containers, networks and volumes of the whole engine that say that a drey made them, this one or another.
+    async fn claims(&self) -> PortResult<Vec<Claim>>;
 }
 
 /// Which lines of a container's log are wanted.

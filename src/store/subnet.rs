@@ -47,6 +47,20 @@ impl Store {
         transaction.commit().await?;
         Ok(allocated)
     }
+
+    /// Gives back what environments that are over still have: their end does so too, in one transaction with their last
+    /// phase. Says how many rows there were.
+    pub async fn sweep_ended(&self) -> StoreResult<u64> {
+        let mut transaction = self.write().await?;
+        let done = sqlx::query!(
+            "DELETE FROM subnet WHERE environment IN
+                 (SELECT id FROM environment WHERE phase IN ('archived', 'destroyed'))"
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected())
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +100,7 @@ mod tests {
         assert!(error.to_string().contains("engine.subnets"), "{error}");
         let change = StateChange::to(Phase::Destroyed);
         store.update_state(first.id, first.generation, &change, moment(2)).await.unwrap().unwrap();
+        assert_eq!(store.sweep_ended().await.unwrap(), 0, "its end gave them back");
         let freed = store.allocate_subnets(second.id, &keys(&["one", "two"]), pool, &[]).await.unwrap();
         assert_eq!(freed["one"], "10.213.0.0/27", "the failed call took nothing");
         assert_eq!(freed["two"], "10.213.0.32/27");

@@ -12,7 +12,10 @@ use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
 use drey::domain::leftovers::BuiltImage;
 use drey::domain::names::{BranchName, CommitSha, InstanceId, ProjectName, RepoName};
-use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Network, Observed, Volume};
+use drey::domain::observed::{
+    Container, ContainerState, Glance, Health, ImageFacts, Network, Observed, Volume,
+};
+use drey::domain::orphans::Claim;
 use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
 use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
@@ -80,6 +83,9 @@ pub(crate) struct Inside {
     pub job_ends: BTreeMap<String, JobEnd>,
     /// A place in it is needed for each job.
     pub job_gate: Arc<Semaphore>,
+    /// Who listens for what happens on the engine.
+    pub drifts: Option<mpsc::Sender<ProjectName>>,
+    pub claims: Vec<Claim>,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
     pub gate: Arc<Semaphore>,
 }
@@ -115,6 +121,8 @@ impl Default for Inside {
             stepped: 0,
             jobs: Vec::new(),
             job_ends: BTreeMap::new(),
+            drifts: None,
+            claims: Vec::new(),
             job_gate: Arc::new(Semaphore::new(100)),
             gate: Arc::new(Semaphore::new(100)),
         }
@@ -128,6 +136,20 @@ impl Inside {
 }
 
 impl World {
+    /// Does something to a project behind drey's back; the engine tells of it.
+    pub(crate) async fn harm(&self, project: &ProjectName, work: impl FnOnce(&mut Observed)) {
+        self.with(|inside| work(inside.projects.get_mut(project).unwrap()));
+        // A life that has just begun may not listen yet.
+        loop {
+            if let Some(told) = self.with(|inside| inside.drifts.clone())
+                && told.send(project.clone()).await.is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
         work(&mut self.0.lock().unwrap())
     }
@@ -300,8 +322,26 @@ impl EngineWatch for World {
         Ok(Vec::new())
     }
 
-    async fn drifts(&self, _: &str, _: mpsc::Sender<ProjectName>) -> PortResult<()> {
+    async fn drifts(&self, _: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()> {
+        self.with(|inside| inside.drifts = Some(told));
         std::future::pending().await
+    }
+
+    async fn glance(&self) -> PortResult<Glance> {
+        self.with(|inside| {
+            if inside.is_away {
+                return Err(gone());
+            }
+            let mut glance = Glance::default();
+            for (project, observed) in &inside.projects {
+                glance.add(project.clone(), format!("{observed:?}"));
+            }
+            Ok(glance)
+        })
+    }
+
+    async fn claims(&self) -> PortResult<Vec<Claim>> {
+        Ok(self.with(|inside| inside.claims.clone()))
     }
 }
 
@@ -387,6 +427,7 @@ fn container(project: &ProjectName, service: &str, image: &str, network: &str, u
         health: Health::None,
         addresses: BTreeMap::from([(network.to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST))]),
         restarts: 0,
+        last_exit: None,
         oneoff: false,
     }
 }

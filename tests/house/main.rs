@@ -3,6 +3,7 @@
 
 mod archives;
 mod disk;
+mod engine;
 mod fakes;
 mod git;
 mod harness;

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod archives;
+mod behind;
 mod checker;
 mod cycles;
 mod deliveries;

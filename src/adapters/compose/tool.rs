@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::adapters::docker::{find_plugin, plugin_folders};
+use crate::adapters::process::life::LIFE;
 use crate::adapters::process::{Command, DEFAULT_PATH, GARBAGE_COLLECTION, Jail, Output};
 use crate::ports::{PortError, PortResult, RenderRequest};
 
@@ -28,8 +29,9 @@ const STEERING: [&str; 4] = ["COMPOSE_", "DOCKER_", "LD_", "PATH"];
 
 /// What the tool runs with besides a request's variables, and the value where it is always the same. The scan refuses
 /// files that name one.
-pub(super) const OWN_VARIABLES: [(&str, Option<&str>); 3] = [
+pub(super) const OWN_VARIABLES: [(&str, Option<&str>); 4] = [
     ("DOCKER_CONFIG", None),
+    (LIFE, None),
     ("COMPOSE_EXPERIMENTAL_GIT_REMOTE", Some("0")),
     ("COMPOSE_EXPERIMENTAL_OCI_REMOTE", Some("0")),
 ];

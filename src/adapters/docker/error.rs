@@ -6,6 +6,9 @@ use bollard::errors::Error as EngineError;
 
 use crate::ports::PortError;
 
+/// Begins the text of every error that says that nobody answers; `DockerEngine::name_absence` adds where.
+pub(super) const AWAY: &str = "the engine does not answer";
+
 /// `what` is the subject, for instance `network x`; the engine's own words follow it.
 pub(super) fn map(what: &str, error: EngineError) -> PortError {
     match error {
@@ -20,11 +23,13 @@ pub(super) fn map(what: &str, error: EngineError) -> PortError {
             PortError::Transient(format!("{what}: the engine did not answer in time"))
         }
         EngineError::SocketNotFoundError(path) => PortError::Transient(format!(
-            "{what}: there is no socket at {path}; start the engine, or set engine.host"
+            "{AWAY} ({what}): there is no socket at {path}; start the engine, or set engine.host"
         )),
         EngineError::IOError { .. }
         | EngineError::HyperResponseError { .. }
-        | EngineError::HyperLegacyError { .. } => PortError::Transient(format!("{what}: {}", chain(&error))),
+        | EngineError::HyperLegacyError { .. } => {
+            PortError::Transient(format!("{AWAY} ({what}): {}", chain(&error)))
+        }
         EngineError::UnsupportedURISchemeError { .. }
         | EngineError::JsonDataError { .. }
         | EngineError::APIVersionParseError {}

@@ -12,15 +12,16 @@ use crate::domain::names::ProjectName;
 use crate::ports::PortResult;
 
 /// What is listened for; everything else (execs above all) stays with the engine.
-const ACTIONS: [&str; 6] = ["start", "die", "health_status", "destroy", "connect", "disconnect"];
+const ACTIONS: [&str; 8] =
+    ["start", "die", "health_status", "destroy", "connect", "disconnect", "pause", "unpause"];
 
 /// Something happened to a project of ours. A hint to look, never a fact to act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineEvent {
     pub project: ProjectName,
-    /// `None` for what happens to a network.
+    /// `None` for what happens to a network or volume.
     pub service: Option<String>,
-    /// The engine's word: `start`, `die`, `destroy`, `health_status: healthy`, `connect`, `disconnect`.
+    /// The engine's word: `start`, `die`, `destroy`, `health_status: healthy`, `connect`, `pause` and so on.
     pub action: String,
 }
 
@@ -32,7 +33,7 @@ impl DockerEngine {
         project_prefix: &str,
     ) -> PortResult<impl Stream<Item = PortResult<EngineEvent>> + Send + Unpin + use<>> {
         let filters = HashMap::from([
-            ("type", vec!["container".to_owned(), "network".to_owned()]),
+            ("type", ["container", "network", "volume"].map(str::to_owned).to_vec()),
             ("event", ACTIONS.map(str::to_owned).to_vec()),
         ]);
         let options = EventsOptionsBuilder::new().filters(&filters).build();
@@ -51,13 +52,16 @@ impl DockerEngine {
 
 fn event_of(message: EventMessage, prefix: &str) -> Option<EngineEvent> {
     let action = message.action?;
-    let mut attributes = message.actor?.attributes?;
+    let actor = message.actor?;
+    let mut attributes = actor.attributes.unwrap_or_default();
     let (project, service) = match message.typ? {
         EventMessageTypeEnum::CONTAINER => {
             (attributes.remove(PROJECT_LABEL)?, attributes.remove(SERVICE_LABEL))
         }
         // Network events have no labels; `_` separates project and key, and no project name has one.
         EventMessageTypeEnum::NETWORK => (attributes.get("name")?.split_once('_')?.0.to_owned(), None),
+        // The same separator; the name is the id.
+        EventMessageTypeEnum::VOLUME => (actor.id?.split_once('_')?.0.to_owned(), None),
         EventMessageTypeEnum::EMPTY
         | EventMessageTypeEnum::BUILDER
         | EventMessageTypeEnum::CONFIG
@@ -66,8 +70,7 @@ fn event_of(message: EventMessage, prefix: &str) -> Option<EngineEvent> {
         | EventMessageTypeEnum::NODE
         | EventMessageTypeEnum::PLUGIN
         | EventMessageTypeEnum::SECRET
-        | EventMessageTypeEnum::SERVICE
-        | EventMessageTypeEnum::VOLUME => return None,
+        | EventMessageTypeEnum::SERVICE => return None,
     };
     if !project.starts_with(prefix) {
         return None;
@@ -106,5 +109,13 @@ mod tests {
         let event = parsed(message("drey-abc123-4-x_back_end")).unwrap();
         assert_eq!((event.project.as_str(), event.service), ("drey-abc123-4-x", None));
         assert_eq!(parsed(message("bridge")), None);
+    }
+
+    #[test]
+    fn volumes_tell_the_project_by_their_name() {
+        let message = |name: &str| json!({ "Type": "volume", "Action": "destroy", "Actor": { "ID": name } });
+        let event = parsed(message("drey-abc123-4-x_data")).unwrap();
+        assert_eq!((event.project.as_str(), event.action.as_str()), ("drey-abc123-4-x", "destroy"));
+        assert_eq!(parsed(message("somebodys")), None);
     }
 }

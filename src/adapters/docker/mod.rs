@@ -7,6 +7,7 @@ mod build;
 mod credentials;
 mod error;
 mod events;
+mod everything;
 mod image_files;
 mod images;
 mod jobs;
@@ -88,14 +89,31 @@ impl DockerEngine {
             .with_request_modifier(credentials::mend_header);
         Ok(self.client.get_or_init(|| client).clone())
     }
+
+    /// Says which engine it is that does not answer.
+    fn name_absence(&self, error: PortError) -> PortError {
+        if let PortError::Transient(text) = &error
+            && let Some(rest) = text.strip_prefix(error::AWAY)
+        {
+            return PortError::Transient(format!(
+                "the engine at {} does not answer{rest}",
+                self.settings.host
+            ));
+        }
+        error
+    }
+
+    fn named<T>(&self, result: PortResult<T>) -> PortResult<T> {
+        result.map_err(|error| self.name_absence(error))
+    }
 }
 
 #[async_trait]
 impl Engine for DockerEngine {
     async fn ping(&self) -> PortResult<String> {
         let client = self.client()?;
-        let what = format!("engine at {}", self.settings.host);
-        let version = meters::engine("ping", call(&what, CALL_LIMIT, client.version()).await)?;
+        let version = call("version", CALL_LIMIT, client.version()).await;
+        let version = meters::engine("ping", self.named(version))?;
         let known = |part: Option<String>| part.unwrap_or_else(|| "?".to_owned());
         Ok(format!(
             "engine {} (API {}, {}/{})",
@@ -109,25 +127,25 @@ impl Engine for DockerEngine {
     async fn observe(&self, project: &ProjectName) -> PortResult<Observed> {
         let client = self.client()?;
         let observed = limited("look at the engine", OBSERVE_LIMIT, observe::observe(&client, project)).await;
-        meters::engine("observe", observed)
+        meters::engine("observe", self.named(observed))
     }
 
     async fn image(&self, reference: &str) -> PortResult<Option<ImageFacts>> {
-        meters::engine("image", images::facts(&self.client()?, reference).await)
+        meters::engine("image", self.named(images::facts(&self.client()?, reference).await))
     }
 
     async fn pull(&self, reference: &str, log: &dyn LogSink) -> PortResult<()> {
         let client = self.client()?;
         let pull = images::pull(&client, &self.settings.registries, reference, log);
-        meters::engine("pull", limited(&format!("pull of {reference}"), PULL_LIMIT, pull).await)
+        meters::engine("pull", self.named(limited(&format!("pull of {reference}"), PULL_LIMIT, pull).await))
     }
 
     async fn create_network(&self, request: &NetworkRequest) -> PortResult<()> {
-        meters::engine("create_network", networks::create(&self.client()?, request).await)
+        meters::engine("create_network", self.named(networks::create(&self.client()?, request).await))
     }
 
     async fn create_volume(&self, request: &VolumeRequest) -> PortResult<()> {
-        meters::engine("create_volume", resources::create_volume(&self.client()?, request).await)
+        meters::engine("create_volume", self.named(resources::create_volume(&self.client()?, request).await))
     }
 
     async fn remove(&self, resource: &Resource) -> PortResult<()> {
@@ -144,14 +162,14 @@ impl Engine for DockerEngine {
             Resource::Volume(name) => resources::remove_volume(&client, name).await,
             Resource::Image(reference) => images::remove(&client, reference).await,
         };
-        meters::engine("remove", removed)
+        meters::engine("remove", self.named(removed))
     }
 
     async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()> {
         let client = self.client()?;
         let limit = if range == LogRange::UntilItStops { FOLLOW_LIMIT } else { LOGS_LIMIT };
-        let what = format!("log of {container}");
-        meters::engine("logs", limited(&what, limit, logs::logs(&client, container, range, log)).await)
+        let lines = logs::logs(&client, container, range, log);
+        meters::engine("logs", self.named(limited(&format!("log of {container}"), limit, lines).await))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::ports::PortResult;
 pub(super) const PROJECT_LABEL: &str = "com.docker.compose.project";
 pub(super) const SERVICE_LABEL: &str = "com.docker.compose.service";
 pub(super) const ONEOFF_LABEL: &str = "com.docker.compose.oneoff";
+pub(super) const INSTANCE_LABEL: &str = "drey.instance";
 const DEFINITION_LABEL: &str = "drey.definition";
 /// Containers asked about at once; the engine takes a lock for each, more gives nothing.
 const INSPECTS_AT_ONCE: usize = 16;
@@ -123,6 +124,9 @@ fn container(id: String, inspected: ContainerInspectResponse) -> Container {
         health: health(&state),
         state: container_state(&state),
         addresses: inspected.network_settings.map(addresses).unwrap_or_default(),
+        last_exit: (state.status == Some(ContainerStateStatusEnum::RESTARTING))
+            .then_some(state.exit_code)
+            .flatten(),
         restarts: inspected.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
         oneoff: labels.get(ONEOFF_LABEL).is_some_and(|value| value.eq_ignore_ascii_case("true")),
     }
@@ -217,6 +221,7 @@ mod tests {
                     IpAddr::from([10, 213, 0, 3])
                 )]),
                 restarts: 2,
+                last_exit: None,
                 oneoff: false,
             }
         );

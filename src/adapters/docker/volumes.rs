@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{Mutex, mpsc};
 
-use super::observe::{ONEOFF_LABEL, PROJECT_LABEL};
+use super::observe::{INSTANCE_LABEL, ONEOFF_LABEL, PROJECT_LABEL};
 use super::{CALL_LIMIT, DockerEngine, call, checked_name, error, images, limited, resources};
 use crate::domain::names::{InstanceId, ProjectName};
 use crate::ports::{Outgoing, PortResult, VOLUME_ROOT, VolumeFacts, Volumes, failpoint};
@@ -25,7 +25,7 @@ use crate::ports::{Outgoing, PortResult, VOLUME_ROOT, VolumeFacts, Volumes, fail
 /// Longest copy of one volume, in or out.
 const COPY_LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// The label of carriers: their image's name is not enough to know them by.
-const CARRIER_LABEL: &str = "drey.carrier";
+pub(super) const CARRIER_LABEL: &str = "drey.carrier";
 /// An empty tar archive: two blocks of zeros.
 const EMPTY: [u8; 1024] = [0; 1024];
 
@@ -60,7 +60,7 @@ impl DockerVolumes {
         resources::remove_container(&client, &name).await?;
         self.import(&client).await?;
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        let body = carrier(project, volume, read_only, &self.image());
+        let body = carrier((project, &self.instance), volume, read_only, &self.image());
         call(&format!("container {name}"), CALL_LIMIT, client.create_container(Some(options), body)).await?;
         carriers.insert(name.clone());
         Ok(name)
@@ -172,8 +172,14 @@ fn carrier_name(project: &ProjectName, volume: &str) -> String {
 }
 
 /// A one-off container in the words of Compose: it belongs to the project, and to none of its services.
-fn carrier(project: &ProjectName, volume: &str, read_only: bool, image: &str) -> ContainerCreateBody {
+fn carrier(
+    (project, instance): (&ProjectName, &InstanceId),
+    volume: &str,
+    read_only: bool,
+    image: &str,
+) -> ContainerCreateBody {
     let labels = [
+        (INSTANCE_LABEL, instance.0.as_str()),
         (CARRIER_LABEL, "true"),
         ("drey.managed", "true"),
         (PROJECT_LABEL, project.as_str()),

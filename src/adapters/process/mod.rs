@@ -6,6 +6,7 @@ mod ahead;
 mod confine;
 mod dying;
 pub mod jail;
+pub mod life;
 mod lines;
 mod running;
 
@@ -33,7 +34,7 @@ const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// How much of its standard output is kept when the caller does not say otherwise.
 const DEFAULT_CAPTURE_LIMIT: usize = 1024 * 1024;
 
-/// A program to run once. Its environment is what is set here and `PATH`, nothing of drey's own.
+/// A program to run once. Its environment is what is set here, `PATH`, and the mark of the daemon's life.
 ///
 /// Dropping the future of a run kills the child and everything it started in its process group.
 #[derive(Clone)]
@@ -85,7 +86,7 @@ impl Command {
             name,
             program,
             arguments: Vec::new(),
-            environment: BTreeMap::from([("PATH".into(), DEFAULT_PATH.into())]),
+            environment: life::mark().into_iter().chain([("PATH".into(), DEFAULT_PATH.into())]).collect(),
             directory: None,
             input: None,
             time_limit: DEFAULT_TIME_LIMIT,

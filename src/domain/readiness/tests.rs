@@ -44,6 +44,7 @@ fn container(service: &str, state: ContainerState, health: Health) -> Container 
         health,
         addresses: BTreeMap::from([("p_default".into(), std::net::IpAddr::from([10, 0, 0, 2]))]),
         restarts: 0,
+        last_exit: None,
         oneoff: false,
     }
 }

@@ -1,5 +1,6 @@
 //! From what is wanted and what is there to a plan. Pure: two snapshots in, one plan out.
 
+mod repair;
 mod replaced;
 mod sleep;
 
@@ -11,6 +12,7 @@ use super::plan::{Plan, Step};
 use super::readiness;
 use super::stack::{NetworkSpec, Stack};
 
+pub use repair::repair;
 pub use sleep::sleep;
 
 /// An image that a service needs.

@@ -53,6 +53,7 @@ fn container(state: ContainerState) -> Container {
         health: Health::None,
         addresses: BTreeMap::new(),
         restarts: 0,
+        last_exit: None,
         oneoff: false,
     }
 }
@@ -363,4 +364,31 @@ fn before_the_archive_jobs_run_where_containers_run_and_once() {
     let done = facts.before_archive.iter().map(|job| (job.key(), Generation(3))).collect();
     let jobs = JobsDone { done, present: Some(Generation(3)) };
     assert!(!has_jobs(EndFacts { jobs, ..facts }), "an end that is tried again");
+}
+
+#[test]
+fn a_repair_makes_anew_what_starting_does_not_mend_and_what_is_gone() {
+    let (mut observed, facts) = applied();
+    let repaired = |observed: &Observed| {
+        repair(&stack(), observed, &RunFacts { published: false, ..facts.clone() }).unwrap()
+    };
+    observed.containers = vec![container(ContainerState::Paused)];
+    observed.volumes.clear();
+    assert_snapshot!(repaired(&observed), @r"
+    hold requests: containers are replaced
+    save the logs of p-web-1: they go with the container
+    remove container p-web-1: it is paused
+    create volume p_data: data asks for it
+    up: web does not run
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+    observed = applied().0;
+    observed.containers = vec![container(ContainerState::Exited(137))];
+    assert_snapshot!(repaired(&observed), @r"
+    hold requests: containers may be replaced
+    up: web does not run
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
 }
