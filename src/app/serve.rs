@@ -96,6 +96,7 @@ async fn start(
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);
+    upkeep::spawn_doorkeeper(&orchestrator, &proxy);
     upkeep::spawn_sweep(orchestrator.house(), volumes);
     upkeep::spawn_figures(orchestrator.house(), figures.clone());
     let (served, shown) = (repositories::served(&settings), figures.clone());

@@ -25,6 +25,8 @@ pub enum EventSource {
     Start,
     /// The container engine said something.
     Engine,
+    /// Somebody opened an address.
+    Visit,
 }
 
 impl EventSource {
@@ -36,6 +38,7 @@ impl EventSource {
             Self::Cli => "cli",
             Self::Start => "start",
             Self::Engine => "engine",
+            Self::Visit => "visit",
         }
     }
 }

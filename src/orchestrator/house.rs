@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 use crate::domain::event::{Event, EventState};
 use crate::domain::names::{BranchName, RepoName, Slug};
 use crate::domain::policy::Permissions;
-use crate::domain::retention;
+use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::{places, rest, retention};
 use crate::ports::{
     Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, Prober, Remote,
     RoutePublisher, Stacks, TreeLimits, Workspace, meters,
@@ -79,6 +80,8 @@ pub struct Settings {
     /// CIDR from which each network gets its subnet.
     pub subnets: String,
     pub limits: Limits,
+    /// How many environments may be awake.
+    pub places: places::Rules,
     pub retention: retention::Rules,
     /// The images that drey built go into archives.
     pub archive_images: bool,
@@ -126,6 +129,8 @@ pub struct Limits {
     pub cpus: f64,
     /// Of one service.
     pub pids: u64,
+    /// Of all services of an environment together.
+    pub environment: EnvironmentLimits,
 }
 
 /// A configured repository.
@@ -140,6 +145,8 @@ pub struct Repository {
     /// Values for `${…}`.
     pub variables: BTreeMap<String, String>,
     pub merge_grace: Duration,
+    /// Zero: never.
+    pub rest: rest::Rules,
     pub permissions: Permissions,
     pub branches: Arc<dyn BranchRules>,
 }

@@ -5,6 +5,7 @@ mod archives;
 mod fakes;
 mod harness;
 mod jobs;
+mod rest;
 mod seen;
 
 use drey::domain::environment::{Outcome, Phase};
