@@ -4,9 +4,8 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::check_daemon;
+use super::finding::Findings;
 use super::leftovers::Leftovers;
 use super::scratch::Scratch;
 use super::wiring;
@@ -16,33 +15,7 @@ use crate::config::{Fault, Settings, TlsMode};
 use crate::domain::disk::{self, Disks};
 use crate::ports::{Disks as _, Engine, Git, PortError, Remote};
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    Ok,
-    Warn,
-    Fail,
-}
-
-impl Level {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// One line.
-#[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    pub level: Level,
-    pub what: String,
-    /// What was found, and what to do about it.
-    pub message: String,
-}
+pub use super::finding::{Finding, Level};
 
 /// Looks at everything once. Changes nothing. `faults` are those of the configuration: what they are about is not
 /// looked at, everything else is.
@@ -84,7 +57,7 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
         check_daemon::daemon(settings, &mut findings).await;
         leftovers(settings, &mut findings);
     }
-    findings.0
+    findings.into_vec()
 }
 
 fn configuration(settings: &Settings, faults: &[Fault], findings: &mut Findings) {
@@ -111,23 +84,6 @@ async fn programs(settings: &Settings, folder: &Path, findings: &mut Findings) {
     findings.result("git", git, "install git");
     std::fs::create_dir(folder.join("mirrors")).ok();
     repositories(settings, findings).await;
-}
-
-#[derive(Default)]
-pub(super) struct Findings(Vec<Finding>);
-
-impl Findings {
-    pub(super) fn add(&mut self, level: Level, what: &str, message: impl Into<String>) {
-        self.0.push(Finding { level, what: what.to_owned(), message: message.into() });
-    }
-
-    fn result(&mut self, what: &str, result: Result<String, PortError>, hint: &str) {
-        match result {
-            Ok(found) => self.add(Level::Ok, what, found),
-            Err(error) if hint.is_empty() => self.add(Level::Fail, what, error.to_string()),
-            Err(error) => self.add(Level::Fail, what, format!("{error}; {hint}")),
-        }
-    }
 }
 
 async fn subnets(settings: &Settings, findings: &mut Findings) {
@@ -338,7 +294,7 @@ mod tests {
         let found = || {
             let mut findings = Findings::default();
             archives(&settings, &mut findings);
-            findings.0.remove(0).level
+            findings.into_vec().remove(0).level
         };
         std::fs::write(folder.join("a-1-1.tar.zst"), "ten bytes.").unwrap();
         std::fs::write(folder.join("a-2-1.tar.zst.unfinished"), "ten bytes.").unwrap();

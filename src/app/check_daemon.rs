@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::check::{Findings, Level};
 use super::clock::SystemClock;
+use super::finding::{Findings, Level};
 use crate::config::Settings;
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;

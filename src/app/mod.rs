@@ -4,6 +4,7 @@ pub mod check;
 mod check_daemon;
 mod clock;
 mod figures;
+mod finding;
 pub mod hook_install;
 mod leftovers;
 mod lock;

@@ -100,9 +100,10 @@ impl Running {
         if let Err(error) = store.visited(&self.proxy.take_visits()).await {
             tracing::error!(%error, "the last visits cannot be written down");
         }
+        // Of runs that were cut; else the next life would think that this one died over them.
         let now = self.orchestrator.house().ports.clock.now();
         if let Err(error) = store.supersede_running("the daemon was stopped", now).await {
-            tracing::error!(%error, "what was cut cannot be written down");
+            tracing::error!(%error, "which runs were cut cannot be written down");
         }
         store.close().await;
     }

@@ -7,14 +7,14 @@ use crate::domain::names::EnvironmentId;
 use crate::domain::observed::ImageFacts;
 use crate::ports::{BuildRequest, LogLine, LogSink, Resource, failpoint};
 
+use super::build_slots::BuildSlots;
 use super::failure::Failure;
 use super::house::House;
-use super::slots::Slots;
 
 /// Where images come from.
 pub(super) struct ImageShop {
     pub(super) house: Arc<House>,
-    builds: Slots,
+    builds: BuildSlots,
     /// One lock per image reference that is being made.
     making: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Held while what is used is written down, and from the look at who uses an image to its removal.
@@ -23,7 +23,7 @@ pub(super) struct ImageShop {
 
 impl ImageShop {
     pub(super) fn new(house: Arc<House>) -> Self {
-        let builds = Slots::new(house.settings().limits.builds);
+        let builds = BuildSlots::new(house.settings().limits.builds);
         Self { house, builds, making: Mutex::default(), shelf: tokio::sync::Mutex::default() }
     }
 

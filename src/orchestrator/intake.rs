@@ -76,7 +76,11 @@ impl Orchestrator {
         };
         if let Some(environment) = environment.as_ref().filter(|_| changed) {
             let is_made = matches!(change, Change::Create { .. });
-            failpoint(if is_made { "environment.asked" } else { "intent.set" });
+            if is_made {
+                failpoint("environment.asked");
+            } else {
+                failpoint("intent.set");
+            }
             self.dispatch.wake(environment.id, environment.generation);
             if is_made {
                 failpoint("environment.made");

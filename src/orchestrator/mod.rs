@@ -6,6 +6,7 @@
 mod absence;
 mod archive;
 mod board;
+mod build_slots;
 mod builds;
 mod claims;
 mod collect;
@@ -42,7 +43,6 @@ mod room;
 mod run;
 mod settle;
 mod sleep;
-mod slots;
 mod stack;
 mod start;
 mod steadiness;

@@ -73,9 +73,12 @@ impl Run<'_> {
     }
 
     async fn settle(&self, result: Result<(), Failure>) -> Result<Next, Failure> {
-        self.tell_end(&result);
         let is_gone = matches!(result, Err(Failure::Gone));
         let end = self.end_of(result).await?;
+        let is_blocked = end.phase == Some(Phase::Blocked);
+        self.tell_end(if is_blocked { "blocked" } else { end.state.word() }, end.reason.as_deref());
+        let is_blocked = end.phase == Some(Phase::Blocked);
+        self.tell_end(if is_blocked { "blocked" } else { end.state.word() }, end.reason.as_deref());
         self.say(end.reason.clone().unwrap_or_else(|| end.state.word().to_owned()));
         let now = self.house.ports.clock.now();
         self.house.store.finish_deployment(self.deployment, end.state, end.reason.as_deref(), now).await?;

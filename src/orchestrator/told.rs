@@ -2,23 +2,18 @@
 
 use crate::ports::meters;
 
-use super::failure::Failure;
 use super::run::Run;
 
 /// Most characters of a reason in the log; all of it is in the environment's row and in the deployment's log.
 const REASON_LIMIT: usize = 300;
 
 impl Run<'_> {
-    pub(super) fn tell_end(&self, result: &Result<(), Failure>) {
+    pub(super) fn tell_end(&self, outcome: &'static str, reason: Option<&str>) {
         let environment = &self.environment;
-        let (intent, outcome, took) = (environment.intent.word(), outcome(result), self.begun.elapsed());
+        let (intent, took) = (environment.intent.word(), self.begun.elapsed());
         meters::deployment_ended(environment.repo.as_str(), intent, outcome, took);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let reason = match result {
-            Ok(()) | Err(Failure::Superseded) => None,
-            Err(failure) => Some(first_line(&failure.to_string())),
-        };
-        if let Some(reason) = reason {
+        if let Some(reason) = reason.map(first_line) {
             tracing::warn!(
                 environment.slug = %environment.slug,
                 environment.generation = environment.generation.0,
@@ -33,17 +28,6 @@ impl Run<'_> {
                 intent, outcome, duration_ms, "a run ends"
             );
         }
-    }
-}
-
-fn outcome(result: &Result<(), Failure>) -> &'static str {
-    match result {
-        Ok(()) => "succeeded",
-        Err(Failure::Superseded) => "superseded",
-        Err(Failure::Blocked(_)) => "blocked",
-        Err(
-            Failure::Failed(_) | Failure::Job(_) | Failure::Transient(_) | Failure::NoRoom(_) | Failure::Gone,
-        ) => "failed",
     }
 }
 

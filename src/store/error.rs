@@ -61,18 +61,17 @@ pub enum StoreError {
 impl StoreError {
     /// Somebody else held the database for longer than the time limit: worth another try.
     pub fn is_busy(&self) -> bool {
-        match self {
-            Self::Together(error) => error.is_busy(),
-            _ => matches!(self, Self::Busy(_)),
-        }
+        matches!(self.apart(), Self::Busy(_))
     }
 
     /// Worth another try once somebody made room.
     pub fn is_full(&self) -> bool {
-        match self {
-            Self::Together(error) => error.is_full(),
-            _ => matches!(self, Self::Full(_)),
-        }
+        matches!(self.apart(), Self::Full(_))
+    }
+
+    /// What it is, whoever shared it.
+    fn apart(&self) -> &Self {
+        if let Self::Together(error) = self { error.apart() } else { self }
     }
 
     /// Whether it stands in everybody's way (a full disk, a locked database), not only in that of one call.

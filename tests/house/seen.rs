@@ -27,9 +27,9 @@ async fn what_happens_is_counted() {
     in_house(|house| async move {
         house.begin().await;
         house.world.with(|inside| inside.up_fails = Some("dependency failed to start".into()));
-        house.commit('c', "feature/x", &['b'], document());
-        house.push("feature/x").await;
-        house.reaches("feature/x", Phase::Failed).await;
+        house.commit('c', "feature/y", &['a'], document());
+        house.push("feature/y").await;
+        house.reaches("feature/y", Phase::Failed).await;
         house.world.with(|inside| inside.up_fails = None);
         house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: false }).await;
         house.reaches("feature/x", Phase::Destroyed).await;
@@ -101,6 +101,7 @@ fn with_another(settings: &Settings, name: &RepoName) -> Settings {
         profiles: shop.profiles.clone(),
         variables: BTreeMap::from([("NEW".to_owned(), "yes".to_owned())]),
         merge_grace: shop.merge_grace,
+        rest: shop.rest,
         permissions: shop.permissions.clone(),
         branches: shop.branches.clone(),
     };

@@ -11,7 +11,10 @@ use crate::harness::{REPO, World};
 
 const COMPOSE: &str = r#"
 services:
-  web: { image: "drey-demo/tiny:1", command: [serve, "8080", /], expose: [8080] }
+  web:
+    image: drey-demo/tiny:1
+    command: [busybox, sh, -c, "echo hello > /index.html; exec serve 8080 /"]
+    expose: [8080]
 "#;
 /// Runs, and never answers.
 const SLOW: &str = r#"
@@ -20,7 +23,7 @@ services:
     image: drey-demo/tiny:1
     command: [busybox, sleep, "1000"]
     expose: [8080]
-    labels: { drey.ready.within: "60" }
+    labels: { drey.ready.within: "60s" }
 "#;
 
 /// Status line, head and body of one request to the daemon.

@@ -1,4 +1,4 @@
-//! So many at once, and how many that is may change.
+//! How many builds run at once; the number may change while they run.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,33 +6,33 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Slots that are taken one by one, in the order in which they were asked for.
-pub(super) struct Slots {
+pub(super) struct BuildSlots {
     free: Semaphore,
     number: Mutex<usize>,
     /// So many that are taken are not to come back.
     surplus: AtomicUsize,
 }
 
-/// A slot, until it is dropped.
+/// A place, until it is dropped.
 pub(super) struct Slot<'a> {
-    slots: &'a Slots,
+    slots: &'a BuildSlots,
     permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Slots {
+impl BuildSlots {
     /// At least one: with none nothing would ever be done.
     pub(super) fn new(number: usize) -> Self {
         let number = number.max(1);
         Self { free: Semaphore::new(number), number: Mutex::new(number), surplus: AtomicUsize::new(0) }
     }
 
-    /// Waits for a slot.
+    /// Waits for one.
     pub(super) async fn take(&self) -> Slot<'_> {
         // Never closed: there is always a permit in the end.
         Slot { slots: self, permit: self.free.acquire().await.ok() }
     }
 
-    /// From now on so many. Nobody who has one loses it: they become fewer as slots are given back.
+    /// From now on so many. Nobody who has a place loses it: they become fewer as places are given back.
     pub(super) fn resize(&self, number: usize) {
         let number = number.max(1);
         let mut before = self.number.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,37 +74,37 @@ mod tests {
 
     use super::*;
 
-    async fn is_full(slots: &Slots) -> bool {
-        tokio::time::timeout(Duration::from_millis(5), slots.take()).await.is_err()
+    async fn is_full(places: &BuildSlots) -> bool {
+        tokio::time::timeout(Duration::from_millis(5), places.take()).await.is_err()
     }
 
     #[tokio::test]
     async fn who_has_a_place_keeps_it_when_they_become_fewer() {
-        let slots = Slots::new(3);
-        let (one, two) = (slots.take().await, slots.take().await);
-        slots.resize(1);
-        assert!(is_full(&slots).await);
+        let places = BuildSlots::new(3);
+        let (one, two) = (places.take().await, places.take().await);
+        places.resize(1);
+        assert!(is_full(&places).await);
         drop(one);
-        assert!(is_full(&slots).await, "the place was one too many");
+        assert!(is_full(&places).await, "the place was one too many");
         drop(two);
-        let one = slots.take().await;
-        assert!(is_full(&slots).await);
-        slots.resize(2);
-        let two = slots.take().await;
-        assert!(is_full(&slots).await);
-        slots.resize(1);
-        slots.resize(2);
-        assert!(is_full(&slots).await, "what is taken counts");
+        let one = places.take().await;
+        assert!(is_full(&places).await);
+        places.resize(2);
+        let two = places.take().await;
+        assert!(is_full(&places).await);
+        places.resize(1);
+        places.resize(2);
+        assert!(is_full(&places).await, "what is taken counts");
         drop((one, two));
-        let _both = (slots.take().await, slots.take().await);
-        assert!(is_full(&slots).await);
+        let _both = (places.take().await, places.take().await);
+        assert!(is_full(&places).await);
     }
 
     #[tokio::test]
     async fn there_is_always_one() {
-        let slots = Slots::new(0);
-        drop(slots.take().await);
-        slots.resize(0);
-        drop(slots.take().await);
+        let places = BuildSlots::new(0);
+        drop(places.take().await);
+        places.resize(0);
+        drop(places.take().await);
     }
 }
