@@ -15,7 +15,7 @@ async fn refs_of_other_branches_go_and_a_mirror_goes_as_a_whole() {
         world.tip(name).await;
     }
     world.tip("main").await;
-    let needed = BTreeSet::from([branch("main"), branch("two"), branch("not there")]);
+    let needed = BTreeSet::from([branch("main"), branch("two"), branch("not-there")]);
     assert_eq!(world.git.forget_others(repo, &needed).await.unwrap(), 2);
     assert_eq!(world.git.forget_others(repo, &needed).await.unwrap(), 0);
     let mirrors = world.folder.path().join("mirrors");
