@@ -62,26 +62,29 @@ class Repository:
 class Drey:
     """A daemon with its own data directory, serving repositories that have its hook."""
 
-    def __init__(self, folder, repositories, binary):
+    def __init__(self, folder, repositories, binary, more="", of_each=()):
+        """`more`: whole sections of the configuration; `of_each`: lines that every repository gets."""
         self.folder = folder
         self.binary = binary
         self.https = free_port()
         config = folder / "drey.toml"
-        listen, plain = free_port(), free_port()
+        self.listen, plain = free_port(), free_port()
         lines = [
             f'data_dir = "{folder}/data"',
             "[http]",
-            f'listen = "127.0.0.1:{listen}"',
+            f'listen = "127.0.0.1:{self.listen}"',
             "[proxy]",
             f'domain = "{DOMAIN}"',
             f'https = "127.0.0.1:{self.https}"',
             f'http = "127.0.0.1:{plain}"',
             "[defaults]",
             'merge_grace = "0s"',
+            more,
         ]
         for repository in repositories:
             name = repository.bare.stem
             lines += ["[[repo]]", f'name = "{name}"', f'url = "{repository.bare}"', f'secret = "bench-{name}-secret"']
+            lines += of_each
         config.write_text("\n".join(lines) + "\n")
         self.config = config
         self.log = open(folder / "drey.log", "w")

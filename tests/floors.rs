@@ -40,6 +40,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("figment", &["config"]),
     ("toml", &["config"]),
+    ("metrics", &["ports/meters.rs", "app/figures.rs"]),
+    ("metrics_exporter_prometheus", &["app/figures.rs"]),
+    ("x509_parser", &["proxy"]),
 ];
 
 /// What the pure floor must not name.

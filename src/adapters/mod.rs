@@ -6,5 +6,6 @@ pub mod docker;
 pub mod git;
 pub mod logs;
 pub mod process;
+pub mod room;
 pub mod template;
 pub mod workspace;

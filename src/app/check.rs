@@ -2,14 +2,18 @@
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::check_daemon;
 use super::scratch::Scratch;
 use super::wiring;
 use crate::adapters::process::{Command, jail};
+use crate::adapters::room::LocalDisks;
 use crate::config::{Fault, Settings, TlsMode};
-use crate::ports::{Engine, Git, PortError, Remote};
+use crate::domain::disk::{self, Disks};
+use crate::ports::{Disks as _, Engine, Git, PortError, Remote};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -69,10 +73,14 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
         tls(settings, &mut findings);
     }
     if !faulty("data_dir") {
-        disk(settings, &mut findings);
+        disk(settings, &mut findings).await;
     }
     if !faulty("data_dir") && !faulty("archive") {
         archives(settings, &mut findings);
+    }
+    if !faulty("data_dir") {
+        check_daemon::database(settings, &mut findings).await;
+        check_daemon::daemon(settings, &mut findings).await;
     }
     findings.0
 }
@@ -104,10 +112,10 @@ async fn programs(settings: &Settings, folder: &Path, findings: &mut Findings) {
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, level: Level, what: &str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, level: Level, what: &str, message: impl Into<String>) {
         self.0.push(Finding { level, what: what.to_owned(), message: message.into() });
     }
 
@@ -201,32 +209,32 @@ fn tls(settings: &Settings, findings: &mut Findings) {
             findings.add(Level::Ok, "tls", message);
         }
         (Some(_), TlsMode::Files { certificate, key }) => {
-            for file in [certificate, key] {
-                match std::fs::metadata(file) {
-                    Ok(_) => findings.add(Level::Ok, "tls", format!("{} is there", file.display())),
-                    Err(error) => findings.add(Level::Fail, "tls", format!("{}: {error}", file.display())),
-                }
-            }
+            check_daemon::certificate((certificate, key), &settings.proxy.domain, findings);
         }
     }
 }
 
-fn disk(settings: &Settings, findings: &mut Findings) {
-    /// Below this nothing can be built.
-    const LITTLE: u64 = 2 << 30;
-    let mut folder = settings.data_dir.as_path();
-    while !folder.exists() {
-        let Some(parent) = folder.parent() else { return };
-        folder = parent;
+/// Of each disk that matters; the words are those of the daemon's log.
+async fn disk(settings: &Settings, findings: &mut Findings) {
+    let engine = Arc::new(wiring::engine(settings));
+    let there = settings.data_dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let disks = LocalDisks::new(there.to_owned(), engine, &settings.engine.host).measure().await;
+    if !disks.iter().any(|disk| disk.has_data) {
+        findings.add(Level::Warn, "disk", format!("{}: cannot be measured", there.display()));
     }
-    match rustix::fs::statvfs(folder) {
-        Ok(stat) => {
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-            let message = format!("{}: {} GiB free", folder.display(), free >> 30);
-            let level = if free < LITTLE { Level::Warn } else { Level::Ok };
-            findings.add(level, "disk", message);
+    let measured = Disks::default().measured(disks, settings.disk);
+    for (disk, level) in &measured.disks {
+        let free = format!("{} GB free", disk.free_bytes / 1_000_000_000);
+        match level {
+            disk::Level::Ok => findings.add(Level::Ok, "disk", format!("{disk}, {free}")),
+            disk::Level::Warn => {
+                findings.add(Level::Warn, "disk", format!("{disk}, {free}: make room ([disk] warn)"));
+            }
+            disk::Level::Stop | disk::Level::Evict => {
+                let message = format!("{disk}, {free}: nothing is built until there is room ([disk] stop)");
+                findings.add(Level::Fail, "disk", message);
+            }
         }
-        Err(error) => findings.add(Level::Warn, "disk", format!("{}: {error}", folder.display())),
     }
 }
 
@@ -277,6 +285,8 @@ mod tests {
         assert_eq!(level("dns"), [Level::Ok]);
         assert_eq!(level("tls"), []);
         assert_eq!(level("archives"), [Level::Ok]);
+        assert_eq!((level("database"), level("clock")), (vec![Level::Ok], vec![Level::Ok]));
+        assert_eq!(level("daemon"), [Level::Warn]);
         assert!(!folder.path().join("state").exists());
     }
 

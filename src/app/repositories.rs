@@ -1,8 +1,22 @@
-//! What is shown of a configured repository.
+//! What is shown of configured repositories, and what signs their deliveries.
 
 use serde_json::{Value, json};
 
 use crate::config::{Repository, Settings};
+use crate::web::Served;
+
+/// What the API needs to know of all of them.
+pub(super) fn served(settings: &Settings) -> Served {
+    let secret = |repository: &Repository| {
+        let secret = repository.secret.as_ref()?;
+        Some((repository.name.clone(), secret.reveal().as_bytes().to_vec()))
+    };
+    let shown = |repository: &Repository| (repository.name.clone(), view(settings, repository));
+    Served {
+        secrets: settings.repositories.iter().filter_map(secret).collect(),
+        repositories: settings.repositories.iter().map(shown).collect(),
+    }
+}
 
 /// Name, address, rules; nothing secret.
 pub fn view(settings: &Settings, repository: &Repository) -> Value {
@@ -17,6 +31,11 @@ pub fn view(settings: &Settings, repository: &Repository) -> Value {
         "stack": repository.stack,
         "profiles": repository.profiles,
         "merge_grace_seconds": repository.defaults.merge_grace.as_secs(),
+        "poll_every_seconds": repository.defaults.poll_every.as_secs(),
+        // The daemon alone knows.
+        "last_polled_at": null,
+        "poll_error": null,
+        "superseded": repository.defaults.superseded.word(),
         "allow": repository.allow,
         "has_secret": repository.secret.is_some(),
         "hook_url": format!("{}/hooks/git/{}", settings.http.address(), repository.name),
@@ -37,7 +56,25 @@ fn without_credentials(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn repositories_are_as_described() {
+        let document: Value = serde_json::from_str(include_str!("../web/openapi.json")).unwrap();
+        let properties = document["components"]["schemas"]["Repository"]["properties"].as_object().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("drey.toml");
+        let text = "[proxy]\ndomain = \"qa.example\"\nhttps = \"0.0.0.0:443\"\n[[repo]]\nname = \"shop\"\n\
+                    url = \"/srv/git/shop.git\"\n";
+        std::fs::write(&file, text).unwrap();
+        let settings = Settings::from_parts(Some(&file), &[]).unwrap();
+        for repository in served(&settings).repositories.values() {
+            let keys: BTreeSet<&String> = repository.as_object().unwrap().keys().collect();
+            assert_eq!(keys, properties.keys().collect());
+        }
+    }
 
     #[test]
     fn credentials_are_not_shown() {

@@ -1,10 +1,8 @@
-//! The asynchronous runtime and the log, as the binary needs them.
+//! The asynchronous runtime, as the binary needs it.
 
 use std::future::Future;
-use std::io::IsTerminal;
 
 use tokio::runtime::Builder;
-use tracing_subscriber::EnvFilter;
 
 /// Runs one command's conversation on this thread.
 #[expect(clippy::expect_used, reason = "without a runtime nothing can be done, nor said in a better way")]
@@ -49,16 +47,4 @@ where
     F::Output: Send,
 {
     drop(tokio::spawn(connection));
-}
-
-/// Log lines on standard error: for people on a terminal, JSON elsewhere. `DREY_LOG` filters, for instance
-/// `drey=debug`.
-pub fn start_logging() {
-    let filter = EnvFilter::try_from_env("DREY_LOG").unwrap_or_else(|_unset| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        subscriber.init();
-    } else {
-        subscriber.json().init();
-    }
 }

@@ -1,22 +1,24 @@
 //! `drey serve`: from nothing to a daemon, and back.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::Value;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::clock::SystemClock;
+use super::figures::FiguresHandle;
 use super::lock::DataDirLock;
+use super::log::LogControl;
+use super::mirrors;
+use super::reload::Running;
 use super::repositories;
+use super::signals::Signals;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
 use crate::config::Settings;
-use crate::domain::names::RepoName;
 use crate::orchestrator::{House, Orchestrator};
 use crate::ports::Clock;
 use crate::proxy::{HttpProber, Proxy};
@@ -28,41 +30,85 @@ use crate::web::Web;
 ///
 /// # Errors
 /// When it cannot start: each says what to do.
-pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
+pub async fn serve(settings: Settings, log: LogControl) -> anyhow::Result<bool> {
+    // Before anything that could take long: a signal that nobody listens to ends the process on the spot.
+    let mut signals = Signals::listen()?;
     let descriptors = descriptors::raise();
-    let data_dir = &settings.data_dir;
-    make_private(data_dir)?;
-    let _lock = DataDirLock::take(data_dir)?;
-    Folders::new(data_dir).create()?;
+    let data_dir = settings.data_dir.clone();
+    make_private(&data_dir)?;
+    let _lock = DataDirLock::take(&data_dir)?;
+    Folders::new(&data_dir).create()?;
+    let figures = FiguresHandle::install(&data_dir)?;
     let supervisor = Supervisor::new();
+    let mut running = start(settings, log, &figures, &supervisor).await?;
+    tell_start(&running.settings, descriptors);
+    while signals.ask_to_go_on().await {
+        running.reload().await;
+    }
+    end(&supervisor, &mut signals).await;
+    running.close().await;
+    std::fs::remove_file(data_dir.join("drey.sock")).ok();
+    tracing::info!("drey has ended");
+    // What was cut is taken up by the next start, and a visitor may stay as long as they like: neither is a fault.
+    Ok(supervisor.panics() == 0)
+}
+
+fn tell_start(settings: &Settings, descriptors: u64) {
+    tracing::info!(
+        http = %settings.http.listen,
+        domain = settings.proxy.domain,
+        descriptors,
+        version = env!("CARGO_PKG_VERSION"),
+        "drey serves"
+    );
+}
+
+/// Until nothing runs and nobody is answered any more; a second signal cuts what is left.
+async fn end(supervisor: &Supervisor, signals: &mut Signals) {
+    tracing::info!("drey ends: running steps may finish");
+    tokio::select! {
+        _ = supervisor.finish(DRAIN_LIMIT) => {}
+        () = signals.ask_to_end() => {
+            tracing::warn!("a second signal: what still runs is cut");
+            supervisor.finish(Duration::ZERO).await;
+        }
+    }
+}
+
+async fn start(
+    settings: Settings,
+    log: LogControl,
+    figures: &FiguresHandle,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Running> {
+    let data_dir = &settings.data_dir;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(&data_dir.join("drey.db")).await?;
+    if let Err(error) = store.reserve().await {
+        tracing::warn!(%error, "no room is kept for a full disk");
+    }
     let listener = TcpListener::bind(settings.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
-    let proxy = Arc::new(Proxy::bind(wiring::proxy(&settings), &supervisor, clock.clone()).await?);
+    let proxy = Proxy::bind(wiring::proxy(&settings), &supervisor.faces(), clock.clone()).await?;
+    let proxy = Arc::new(proxy);
     let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
     let git = Arc::new(wiring::git(&settings)?);
     let Wired { ports, volumes } =
         wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), clock)?;
-    let house = House::new(store.clone(), ports, wiring::orchestrator(&settings)?, supervisor.clone());
+    let house = House::new(store, ports, wiring::orchestrator(&settings)?, supervisor.clone());
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);
+    mirrors::spawn(orchestrator.house(), &git);
     upkeep::spawn_doorkeeper(&orchestrator, &proxy);
     upkeep::spawn_sweep(orchestrator.house(), volumes);
-    let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
+    upkeep::spawn_figures(orchestrator.house(), figures.clone());
+    let (served, shown) = (repositories::served(&settings), figures.clone());
+    let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(move || shown.render()));
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
-    tracing::info!(http = %settings.http.listen, domain = settings.proxy.domain, descriptors, "drey serves");
-    until_signal().await?;
-    tracing::info!("drey ends: running steps may finish");
-    supervisor.finish(DRAIN_LIMIT).await;
-    store.supersede_running("the daemon was stopped", SystemClock.now()).await?;
-    std::fs::remove_file(data_dir.join("drey.sock")).ok();
-    store.close().await;
-    // What was cut is taken up by the next start, and a visitor may stay as long as they like: neither is a fault.
-    Ok(supervisor.panics() == 0)
+    Ok(Running { settings, orchestrator, web, proxy, log })
 }
 
 fn make_private(data_dir: &Path) -> anyhow::Result<()> {
@@ -79,57 +125,4 @@ fn socket(path: &Path) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(path).with_context(|| format!("{}: cannot be made", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-async fn until_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => tracing::warn!("the configuration is read at the start only: restart to reload it"),
-        }
-    }
-}
-
-fn secrets(settings: &Settings) -> BTreeMap<RepoName, Vec<u8>> {
-    let secret = |repository: &crate::config::Repository| {
-        let secret = repository.secret.as_ref()?;
-        Some((repository.name.clone(), secret.reveal().as_bytes().to_vec()))
-    };
-    settings.repositories.iter().filter_map(secret).collect()
-}
-
-/// What the API shows of each repository.
-fn shown(settings: &Settings) -> BTreeMap<RepoName, Value> {
-    settings
-        .repositories
-        .iter()
-        .map(|repository| (repository.name.clone(), repositories::view(settings, repository)))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn repositories_are_as_described() {
-        let document: Value = serde_json::from_str(include_str!("../web/openapi.json")).unwrap();
-        let properties = document["components"]["schemas"]["Repository"]["properties"].as_object().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("drey.toml");
-        let text = "[proxy]\ndomain = \"qa.example\"\nhttps = \"0.0.0.0:443\"\n[[repo]]\nname = \"shop\"\n\
-                    url = \"/srv/git/shop.git\"\n";
-        std::fs::write(&file, text).unwrap();
-        let settings = Settings::from_parts(Some(&file), &[]).unwrap();
-        for repository in shown(&settings).values() {
-            let keys: BTreeSet<&String> = repository.as_object().unwrap().keys().collect();
-            assert_eq!(keys, properties.keys().collect());
-        }
-    }
 }

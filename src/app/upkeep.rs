@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::figures::FiguresHandle;
 use crate::adapters::git::{GitAdapter, Tidied};
 use crate::domain::names::RepoName;
 use crate::orchestrator::{House, Orchestrator};
@@ -13,6 +14,8 @@ use crate::proxy::Proxy;
 const VISITS_EVERY: Duration = Duration::from_secs(10);
 /// How often hostnames of ended environments whose hold is over are let go.
 const HOLDS_EVERY: Duration = Duration::from_secs(3600);
+/// How often what was measured is summed up.
+const FIGURES_EVERY: Duration = Duration::from_secs(60);
 /// How often mirrors are looked at; tidying one of them that needs it has a pause of its own.
 const MIRRORS_EVERY: Duration = Duration::from_secs(30 * 60);
 
@@ -54,6 +57,19 @@ pub(super) fn spawn_sweep(house: &Arc<House>, volumes: Arc<dyn Volumes>) {
             tokio::select! {
                 () = draining.cancelled() => return,
                 () = tokio::time::sleep(SWEEP_AGAIN) => {}
+            }
+        }
+    });
+}
+
+/// Sums up now and then what was measured: else durations that nobody asks for would take more and more memory.
+pub(super) fn spawn_figures(house: &Arc<House>, figures: FiguresHandle) {
+    let draining = house.supervisor.draining();
+    house.supervisor.spawn("figures", async move {
+        loop {
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = tokio::time::sleep(FIGURES_EVERY) => figures.tidy(),
             }
         }
     });

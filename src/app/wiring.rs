@@ -15,12 +15,14 @@ use crate::adapters::docker::{
 };
 use crate::adapters::git::{GitAdapter, GitSettings};
 use crate::adapters::logs::FileLogs;
+use crate::adapters::process::Children;
+use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::workspace::DiskWorkspace;
 use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
-use crate::domain::{places, rest, retention};
+use crate::domain::{leftovers, places, rest, retention};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits, Volumes};
 use crate::proxy::{ProxySettings, TlsSettings};
@@ -91,16 +93,20 @@ pub(super) fn ports(
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         jobs: engine.clone(),
-        engine,
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings)),
         commits: git.clone(),
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
-        logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
         archives: Arc::new(archives),
         routes: proxy.routes,
         prober: proxy.prober,
+        disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
+        stock: engine.clone(),
+        folders: Arc::new(EnvironmentFolders::new(folders.environments.clone(), clock.clone())),
+        engine,
+        programs: Arc::new(Children),
+        logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
         clock,
     };
     Ok(Wired { ports, volumes })
@@ -209,6 +215,16 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
             max_bytes: settings.archive.max_size,
             image_bytes: settings.archive.image_budget,
         },
+        watermarks: settings.disk,
+        leftovers: leftovers::Rules {
+            build_cache: settings.gc.build_cache,
+            build_cache_unused: settings.gc.build_cache_unused,
+            logs_keep: settings.gc.logs_keep,
+            logs_size: settings.gc.logs_size,
+            deliveries_keep: settings.gc.deliveries_keep,
+            mirrors_keep: settings.gc.mirrors_keep,
+        },
+        collect_every: settings.gc.every,
         archive_images: settings.archive.images,
         repositories: repositories.collect::<anyhow::Result<BTreeMap<RepoName, _>>>()?,
     })
@@ -254,6 +270,8 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
             sleep_after: Some(repository.defaults.sleep_after),
             expire_after: Some(repository.defaults.expire_after),
         },
+        poll_every: repository.defaults.poll_every,
+        superseded: repository.defaults.superseded,
         permissions,
         branches: Arc::new(ConfiguredRules(repository.clone())),
     }

@@ -1,10 +1,11 @@
-//! Commands that need no daemon.
+//! Commands that need no daemon; of repositories they tell more where one runs.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::arguments::{HookCommand, RepoCommand, StackCommand};
+use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
 use super::output::{fields, plain, print, print_json, table, text};
 use crate::app;
@@ -14,8 +15,8 @@ use crate::domain::names::BranchName;
 
 pub(super) fn serve(settings: Settings) -> Outcome {
     app::give_memory_back();
-    app::start_logging();
-    let clean = app::block_on_all_cores(app::serve(settings))?;
+    let log = app::start_logging(&settings.log);
+    let clean = app::block_on_all_cores(app::serve(settings, log))?;
     Ok(if clean { Exit::Done } else { Exit::Failed })
 }
 
@@ -76,17 +77,21 @@ pub(super) fn hook(settings: &Settings, command: HookCommand, json: bool) -> Out
 pub(super) fn repo(settings: &Settings, command: &RepoCommand, json: bool) -> Outcome {
     match command {
         RepoCommand::List => {
-            let items: Vec<Value> =
-                settings.repositories.iter().map(|it| app::repositories::view(settings, it)).collect();
+            let items: Vec<Value> = settings.repositories.iter().map(|it| known(settings, it)).collect();
             if json {
                 print_json(&json!({"items": items, "next": null}));
             } else {
-                let row = |item: &Value| ["name", "main", "url"].map(|key| text(&item[key])).to_vec();
-                table(&["name", "main", "address"], &items.iter().map(row).collect::<Vec<_>>());
+                let row = |item: &Value| {
+                    ["name", "main", "url", "last_polled_at", "poll_error"]
+                        .map(|key| text(&item[key]))
+                        .to_vec()
+                };
+                let head = ["name", "main", "address", "last asked", "error"];
+                table(&head, &items.iter().map(row).collect::<Vec<_>>());
             }
         }
         RepoCommand::Show { name } => {
-            let view = app::repositories::view(settings, repository(settings, name)?);
+            let view = known(settings, repository(settings, name)?);
             if json {
                 print_json(&view);
             } else {
@@ -101,6 +106,18 @@ pub(super) fn repo(settings: &Settings, command: &RepoCommand, json: bool) -> Ou
         }
     }
     Ok(Exit::Done)
+}
+
+/// What is configured, and where a daemon runs, how the remote answered it last.
+fn known(settings: &Settings, repository: &Repository) -> Value {
+    let mut view = app::repositories::view(settings, repository);
+    let path = format!("/api/v1/repositories/{}", encoded(repository.name.as_str()));
+    if let Ok(told) = Client::new(settings).get(&path) {
+        for key in ["last_polled_at", "poll_error"] {
+            view[key] = told[key].clone();
+        }
+    }
+    view
 }
 
 pub(super) fn stack(command: &StackCommand, config: Option<&Path>, json: bool) -> Outcome {

@@ -1,8 +1,11 @@
 //! Settings of the daemon: flag > environment > file > default; all faults are reported at once.
 
 mod archive;
+mod disk;
 mod error;
+mod log;
 mod reader;
+mod reload;
 mod repository;
 mod secret;
 mod sections;
@@ -16,11 +19,14 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
 pub use archive::Archive;
+pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};
+pub use log::{Log, LogFormat, LogLevel};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use sections::{Engine, Http, Limits, Proxy, RegistryCredential, Templates, TlsMode};
 
+use crate::domain::disk::Watermarks;
 use reader::{Faults, Section};
 
 /// Where a file is looked for when none is named.
@@ -38,7 +44,10 @@ pub struct Settings {
     pub registries: Vec<RegistryCredential>,
     pub limits: Limits,
     pub archive: Archive,
+    pub disk: Watermarks,
+    pub gc: Gc,
     pub templates: Templates,
+    pub log: Log,
     pub repositories: Vec<Repository>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
@@ -103,7 +112,10 @@ impl Settings {
             engine: Engine::read(&mut top.section("engine")),
             limits: Limits::read(&mut top.section("limits")),
             archive: Archive::read(&mut top.section("archive")),
+            disk: disk::read_watermarks(&mut top.section("disk")),
+            gc: Gc::read(&mut top.section("gc")),
             templates: Templates::read(&mut top.section("templates")),
+            log: Log::read(&mut top.section("log")),
             registries: top.sections("registry").iter_mut().map(RegistryCredential::read).collect(),
             repositories: top
                 .sections("repo")

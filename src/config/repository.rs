@@ -8,15 +8,22 @@ use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
+use crate::domain::verdict::Superseded;
+
+/// Each time costs a process here and a connection there.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// From the last visit or deployment to sleep; zero: never.
     pub sleep_after: Duration,
     /// From the last visit or push to the archive; zero: never.
     pub expire_after: Duration,
     pub merge_grace: Duration,
+    /// How often the remote is asked for its branches; zero: never.
+    pub poll_every: Duration,
+    pub superseded: Superseded,
     pub keep: BranchGlobs,
 }
 
@@ -32,6 +39,11 @@ impl Defaults {
             Some("strict") => Ok(()),
             Some(_) | None => Err("must be \"strict\"; single permissions are given by `allow`".to_owned()),
         });
+        let superseded = section.read("superseded", |value| match value.as_str() {
+            Some("replace") => Ok(Superseded::Replace),
+            Some("queue") => Ok(Superseded::Queue),
+            Some(_) | None => Err("must be \"replace\" or \"queue\"".to_owned()),
+        });
         let keep = globs(section, "keep");
         Self {
             sleep_after: section
@@ -46,6 +58,10 @@ impl Defaults {
                 .duration("merge_grace")
                 .or_else(|| parent.map(|parent| parent.merge_grace))
                 .unwrap_or(Duration::from_secs(600)),
+            poll_every: poll_every(section)
+                .or_else(|| parent.map(|parent| parent.poll_every))
+                .unwrap_or(Duration::from_secs(60)),
+            superseded: superseded.or_else(|| parent.map(|parent| parent.superseded)).unwrap_or_default(),
             keep: keep
                 .or_else(|| parent.map(|parent| parent.keep.clone()))
                 .unwrap_or_else(|| fixed(&["develop", "release/**"])),
@@ -54,7 +70,7 @@ impl Defaults {
 }
 
 /// A repository that drey serves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
     pub name: RepoName,
     /// Path, `https://`, `ssh://` or `user@host:path`.
@@ -146,6 +162,15 @@ impl Repository {
     pub fn keeps(&self, branch: &BranchName) -> bool {
         self.defaults.keep.matches(branch)
     }
+}
+
+fn poll_every(section: &mut Section<'_>) -> Option<Duration> {
+    let every = section.duration("poll_every")?;
+    if !every.is_zero() && every < SHORTEST_POLL {
+        section.fault("poll_every", "must be 1s or more, or 0s, which switches it off");
+        return None;
+    }
+    Some(every)
 }
 
 /// Only transports that drey uses; what git would run or read by other forms is refused here.

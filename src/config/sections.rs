@@ -139,7 +139,7 @@ impl Engine {
 }
 
 /// `[[registry]]`: credentials for pulls and builds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryCredential {
     pub host: String,
     pub user: String,

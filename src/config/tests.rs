@@ -34,6 +34,7 @@ fn what_is_not_said_has_its_default_and_the_environment_wins_over_the_file() {
     assert_eq!(read.limits.builds, 7);
     assert_eq!(read.engine.subnets, "10.213.0.0/16");
     assert_eq!(read.repositories[0].defaults.merge_grace.as_secs(), 600);
+    assert_eq!(read.repositories[0].defaults.poll_every.as_secs(), 60);
     assert!(read.repositories[0].keeps(&branch("release/1/2")) && !read.repositories[0].keeps(&branch("x")));
 }
 
@@ -82,6 +83,18 @@ fn an_archive_that_could_not_live_is_a_fault() {
         faults(&format!("{SMALL}\n[archive]\nkeep = \"for ever\"\nmax_size = -1\n")),
         ["archive.keep", "archive.max_size"]
     );
+}
+
+#[test]
+fn polling_has_a_default_an_own_value_and_a_floor() {
+    let every = |defaults: &str, own: &str| {
+        let text = format!("{SMALL}\n{own}\n[defaults]\n{defaults}\n");
+        settings(&text, &[]).unwrap().repositories[0].defaults.poll_every.as_secs()
+    };
+    assert_eq!(every("poll_every = \"5m\"", ""), 300);
+    assert_eq!(every("poll_every = \"5m\"", "poll_every = \"2s\""), 2);
+    assert_eq!(every("", "poll_every = \"0s\""), 0);
+    assert_eq!(faults(&format!("{SMALL}\npoll_every = \"100ms\"\n")), ["repo[0].poll_every"]);
 }
 
 #[test]
@@ -226,5 +239,77 @@ fn only_known_transports_are_taken() {
     for bad in ["ext::sh -c id", "--upload-pack=id", "file:///etc", "http://x/y", "x", "-o@host:x", "a@b::c"]
     {
         assert!(settings(&SMALL.replace("/srv/git/shop.git", bad), &[]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_running_daemon_takes_up_what_it_can_and_names_the_rest() {
+    let old = settings("[proxy]\ndomain = \"qa.example\"\nhttp = \"0.0.0.0:80\"\n", &[]).unwrap();
+    let new = settings(
+        "data_dir = \"/elsewhere\"\n[http]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://drey.example\"\n[proxy]\n\
+         domain = \"other.example\"\nhttp = \"0.0.0.0:81\"\n[engine]\nhost = \"tcp://engine:2375\"\nregistries = [\"a\"]\n\
+         [limits]\nbuilds = 7\n[archive]\nkeep = \"1d\"\ndirect = false\n[log]\nformat = \"json\"\nlevel = \"debug\"\n\
+         [[repo]]\nname = \"shop\"\nurl = \"/srv/git/shop.git\"\n",
+        &[],
+    )
+    .unwrap();
+    let (taken, later) = new.clone().taken_up(&old);
+    assert_eq!(
+        later,
+        [
+            "data_dir",
+            "http.listen",
+            "proxy.domain",
+            "proxy.http",
+            "engine.host",
+            "archive.direct",
+            "log.format"
+        ]
+    );
+    assert_eq!((&taken.data_dir, &taken.proxy.domain), (&old.data_dir, &old.proxy.domain));
+    assert_eq!((taken.engine.host, taken.archive.direct), (old.engine.host, true));
+    assert_eq!((taken.limits.builds, taken.log.level), (7, LogLevel::Debug));
+    assert_eq!((taken.archive.keep, taken.repositories.len()), (new.archive.keep, 1));
+    assert_eq!(
+        (taken.http.public_url, taken.engine.registries),
+        (new.http.public_url, new.engine.registries)
+    );
+}
+
+#[test]
+fn the_log_knows_its_words() {
+    let faults = settings("[proxy]\ndomain = \"qa.example\"\nhttp = \"0.0.0.0:80\"\n[log]\nlevel = \"loud\"\nformat = \"xml\"\n", &[])
+        .unwrap_err()
+        .0;
+    assert_eq!(
+        faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(),
+        ["log.format", "log.level"]
+    );
+}
+
+#[test]
+fn watermarks_rise_and_zero_is_never() {
+    let disk = |text: &str| settings(&format!("{SMALL}\n[disk]\n{text}"), &[]).map(|read| read.disk);
+    let marks = |warn, stop, evict| Watermarks { warn, stop, evict };
+    assert_eq!(disk("").unwrap(), marks(Some(80), Some(90), Some(95)));
+    assert_eq!(disk("warn = 0\nstop = 50\nevict = 0").unwrap(), marks(None, Some(50), None));
+    assert_eq!(disk("stop = 80\nevict = 80").unwrap(), marks(Some(80), Some(80), Some(80)));
+    for (text, key) in [("warn = 91", "disk.stop"), ("stop = 101", "disk.stop"), ("evict = -1", "disk.evict")]
+    {
+        let errors = disk(text).unwrap_err().to_string();
+        assert!(errors.contains(key), "{text}: {errors}");
+    }
+}
+
+#[test]
+fn what_goes_has_its_age_and_its_size() {
+    let gc = |text: &str| settings(&format!("{SMALL}\n[gc]\n{text}"), &[]).map(|read| read.gc);
+    let default = gc("").unwrap();
+    assert_eq!((default.every.as_secs(), default.build_cache), (3600, Some(20_000_000_000)));
+    let read = gc("build_cache = \"unlimited\"\nlogs_keep = \"forever\"\nlogs_size = \"1GB\"").unwrap();
+    assert_eq!((read.build_cache, read.logs_keep, read.logs_size), (None, None, Some(1_000_000_000)));
+    let errors = gc("every = \"1s\"\ndeliveries_keep = \"1d\"\nsurprise = 1").unwrap_err().to_string();
+    for key in ["gc.every", "gc.deliveries_keep", "gc.surprise"] {
+        assert!(errors.contains(key), "{errors}");
     }
 }

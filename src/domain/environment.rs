@@ -119,6 +119,17 @@ pub enum Intent {
 }
 
 impl Intent {
+    /// The word used in the log and in figures.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::Sleep { .. } => "sleep",
+            Self::Wake => "wake",
+            Self::Repair => "repair",
+            Self::End { .. } => "end",
+        }
+    }
+
     /// Containers are to run.
     pub const fn runs(&self) -> bool {
         matches!(self, Self::Run { .. } | Self::Wake | Self::Repair)

@@ -21,12 +21,29 @@ pub enum EventSource {
     Timer,
     /// A command on the socket.
     Cli,
-    /// The first look at a repository when the daemon starts.
+    /// The first look at a repository: when the daemon starts, or when it is added or changed.
     Start,
     /// The container engine said something.
     Engine,
     /// Somebody opened an address.
     Visit,
+    /// A remote was asked for its branches, and nobody had told of what it said.
+    Poll,
+}
+
+impl EventSource {
+    /// The word used in the table, the API and the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Timer => "timer",
+            Self::Cli => "cli",
+            Self::Start => "start",
+            Self::Engine => "engine",
+            Self::Visit => "visit",
+            Self::Poll => "poll",
+        }
+    }
 }
 
 /// What happened, or what is asked for.
@@ -141,6 +158,18 @@ pub enum EventState {
     Done,
     Ignored,
     Failed,
+}
+
+impl EventState {
+    /// The word used in the table, the API and the log.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// An event that is not stored yet.

@@ -36,6 +36,16 @@ pub enum Change {
     Intend { intent: Intent, commit: Option<CommitSha> },
 }
 
+impl Change {
+    /// Why nothing follows.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Nothing { reason } => Some(reason.as_str()).filter(|reason| !reason.is_empty()),
+            Self::Create { .. } | Self::Intend { .. } => None,
+        }
+    }
+}
+
 /// Folds one event.
 pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
     if event.skip {

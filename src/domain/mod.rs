@@ -3,21 +3,25 @@
 //! Nothing here knows a clock, a file, a socket or a task; time and ids come in as values.
 
 pub mod branches;
+pub mod disk;
 pub mod dollars;
 pub mod duration;
 pub mod environment;
 pub mod event;
+pub mod eviction;
 pub mod fate;
 pub mod fold;
 pub mod hook_body;
 pub mod images;
 pub mod jobs;
+pub mod leftovers;
 pub mod names;
 pub mod observed;
 pub mod patience;
 pub mod places;
 pub mod plan;
 pub mod policy;
+pub mod poll;
 pub mod readiness;
 pub mod reconcile;
 pub mod rest;
@@ -29,3 +33,4 @@ pub mod slug;
 pub mod stack;
 pub mod subnet;
 pub mod time;
+pub mod verdict;

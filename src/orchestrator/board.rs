@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::environment::{Environment, Intent, Phase};
 use crate::domain::names::{EnvironmentId, ProjectName};
@@ -26,6 +26,7 @@ pub struct Board {
     watches: Mutex<BTreeMap<EnvironmentId, watch::Sender<u64>>>,
     /// One look at an environment at a time: what was seen earlier never replaces what was seen later.
     looks: Mutex<BTreeMap<EnvironmentId, Arc<tokio::sync::Mutex<()>>>>,
+    changes: Notify,
 }
 
 /// What the table says of one environment.
@@ -50,6 +51,7 @@ impl Board {
             holding: Mutex::default(),
             watches: Mutex::default(),
             looks: Mutex::default(),
+            changes: Notify::new(),
         }
     }
 
@@ -67,6 +69,17 @@ impl Board {
         self.look_at(environment).await;
         self.publish();
         self.tell(environment.id);
+    }
+
+    /// The same for several, published once.
+    pub(super) async fn refresh_all(&self, environments: &[Environment]) {
+        for environment in environments {
+            self.look_at(environment).await;
+        }
+        self.publish();
+        for environment in environments {
+            self.tell(environment.id);
+        }
     }
 
     /// Publishes the environment as it was just observed.
@@ -99,7 +112,7 @@ impl Board {
         let row = match self.house.store.environment(environment.id).await {
             Ok(row) => row,
             Err(error) => {
-                tracing::error!(%error, "the database does not answer");
+                self.house.room.complain(&error);
                 return;
             }
         };
@@ -135,7 +148,7 @@ impl Board {
         let environments = match self.house.store.environments(false).await {
             Ok(environments) => environments,
             Err(error) => {
-                tracing::error!(%error, "the database does not answer");
+                self.house.room.complain(&error);
                 return;
             }
         };
@@ -152,8 +165,14 @@ impl Board {
         lock(&self.watches).entry(environment).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
+    /// Waits for a change of any environment; one that came since the last call counts. For one waiter.
+    pub(super) async fn changed(&self) {
+        self.changes.notified().await;
+    }
+
     /// Something of it changed that its routes do not show.
     pub(super) fn tell(&self, environment: EnvironmentId) {
+        self.changes.notify_one();
         let mut watches = lock(&self.watches);
         watches.retain(|_, watch| watch.receiver_count() > 0);
         if let Some(watch) = watches.get(&environment) {

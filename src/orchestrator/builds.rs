@@ -11,7 +11,7 @@ use crate::domain::plan::{Plan, Step};
 use crate::domain::policy;
 use crate::domain::reconcile::{self, Force, ImageNeed};
 use crate::domain::rewrite::services_of;
-use crate::ports::BuildRequest;
+use crate::ports::{BuildRequest, meters};
 
 use super::failure::Failure;
 use super::prepare::Prepared;
@@ -79,7 +79,11 @@ impl Run<'_> {
         if !plan.is_empty() && !self.environment.serving {
             self.board.refresh(&self.enter(Phase::Building).await?).await;
         }
+        if !plan.is_empty() {
+            self.await_room(Phase::Building).await?;
+        }
         let made = plan.steps.iter().map(|planned| async move {
+            let _measured = meters::step("images", planned.step.word());
             if let Step::Pull { image } = &planned.step {
                 self.shop.pull(image, force.pull, &*self.log).await?;
                 return Ok(image.clone());

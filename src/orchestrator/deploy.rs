@@ -11,7 +11,7 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest};
+use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, meters};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -27,13 +27,25 @@ const NO_CHECKOUT: &str = "files of the checkout are needed, and there is none";
 impl Run<'_> {
     /// Until the branch's newest commit runs and is routed.
     pub(super) async fn deploy(&self, rebuild: bool, pull: bool) -> Result<(), Failure> {
-        let (ports, force) = (&self.house.ports, Force { rebuild, pull });
+        let mut failures = 0;
+        loop {
+            self.await_room(Phase::Queued).await?;
+            let result = self.deploy_stack(Force { rebuild, pull }).await;
+            let Err(Failure::NoRoom(reason)) = result else { return result };
+            self.house.ports.workspace.discard_checkout(self.environment.id).await?;
+            failures += 1;
+            self.await_next_try(&reason, failures).await?;
+        }
+    }
+
+    async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
+        let ports = &self.house.ports;
         // The tools start while there is still something to wait for; what is not used ends with these two names.
         let _build = match self.house.store.images_of(self.environment.id).await?.as_slice() {
             [] => Expectation::none(),
             [_, ..] => ports.builder.expect_build(),
         };
-        let prepared = self.prepare().await?;
+        let Some(prepared) = self.prepare().await? else { return Ok(()) };
         let directory = ports.workspace.directory(self.environment.id);
         let _up = ports.stacks.expect_up(&self.environment.project, &directory);
         let images = self.make_images(&prepared, force).await?;
@@ -95,6 +107,7 @@ impl Run<'_> {
             if touches(&planned.step) {
                 self.house.store.disturb_stack(id).await?;
             }
+            let _measured = meters::step(self.kind(), planned.step.word());
             match &planned.step {
                 Step::CreateNetwork { name } => self.create_network(stack, name).await?,
                 Step::CreateVolume { name } => self.create_volume(stack, name).await?,

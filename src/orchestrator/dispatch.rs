@@ -13,6 +13,7 @@ use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::patience;
 
 use super::board::Board;
+use super::cut;
 use super::house::House;
 use super::images::ImageShop;
 use super::outside;
@@ -44,7 +45,8 @@ impl Dispatch {
         Self { house, board, shop, places: Arc::default(), workers: Mutex::default() }
     }
 
-    /// There is a generation to work on. A worker of an older one is cancelled and goes on with this one.
+    /// There is a generation to work on. A worker of an older one is cancelled and goes on with this one. When the daemon
+    /// ends none begins: the next start finds the work in the row.
     pub(super) fn wake(self: &Arc<Self>, environment: EnvironmentId, generation: Generation) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(worker) = workers.get_mut(&environment) {
@@ -52,6 +54,9 @@ impl Dispatch {
                 worker.newest = generation;
                 worker.running.cancel();
             }
+            return;
+        }
+        if self.house.supervisor.is_ending() {
             return;
         }
         let running = CancellationToken::new();
@@ -73,6 +78,7 @@ impl Dispatch {
         loop {
             // In a box: one that waits for its turn takes no more memory than it needs for waiting.
             let mut next = Box::pin(self.once(environment, &token)).await;
+            cut::until_gone(&self.house, environment).await;
             if let Next::Again(pause) = next {
                 next = tokio::select! {
                     () = draining.cancelled() => Next::Rest,
@@ -82,7 +88,7 @@ impl Dispatch {
             }
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
             match workers.get_mut(&environment) {
-                Some(worker) if worker.newest > generation => {
+                Some(worker) if worker.newest > generation && !self.house.supervisor.is_ending() => {
                     generation = worker.newest;
                     token = CancellationToken::new();
                     worker.running = token.clone();
@@ -105,7 +111,7 @@ impl Dispatch {
             Ok(Some(environment)) if environment.has_work() => environment,
             Ok(_) => return Next::Rest,
             Err(error) => {
-                tracing::error!(%error, environment.id = id.0, "the environment cannot be read");
+                self.house.room.complain(&error);
                 return Next::Again(IN_THE_DARK);
             }
         };

@@ -17,7 +17,7 @@ impl Run<'_> {
         ports::failpoint_after(self.kind(), step);
     }
 
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match &self.environment.intent {
             Intent::Run { .. } if self.environment.to_fill().is_some() => "restore",
             Intent::Run { .. } if self.environment.running_commit.is_some() => "update",

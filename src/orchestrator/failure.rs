@@ -20,6 +20,9 @@ pub(super) enum Failure {
     /// The outside was away; worth another try.
     #[error("{0}")]
     Transient(String),
+    /// A disk is full: it is waited for room.
+    #[error("{0}")]
+    NoRoom(String),
     /// A newer generation took over.
     #[error("superseded by a newer generation")]
     Superseded,
@@ -34,6 +37,7 @@ impl From<PortError> for Failure {
             PortError::Transient(reason) => Self::Transient(reason),
             PortError::Permanent(reason) | PortError::NotFound(reason) => Self::Failed(reason),
             PortError::Refused(reason) => Self::Blocked(reason),
+            PortError::NoRoom(reason) => Self::NoRoom(reason),
             PortError::Cancelled => Self::Superseded,
         }
     }
@@ -41,7 +45,7 @@ impl From<PortError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Transient(format!("database: {error}"))
+        Self::Transient(error.to_string())
     }
 }
 

@@ -7,16 +7,26 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::domain::names::{BranchName, RepoName, Slug};
+use crate::domain::disk::Watermarks;
+use crate::domain::event::{Event, EventState};
+use crate::domain::leftovers;
+use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention};
 use crate::ports::{
-    Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, Prober, Remote,
-    RoutePublisher, Stacks, TreeLimits, Workspace,
+    Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, PortError,
+    PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace, meters,
 };
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
+
+use super::gauge::Room;
+use super::remotes::Remotes;
+
+/// How long a remote may take to tell its branches; longer than the adapter waits for one that is slow.
+const ASK_LIMIT: Duration = Duration::from_secs(90);
 
 /// Everything outside, behind its port.
 #[derive(Clone)]
@@ -33,6 +43,10 @@ pub struct Ports {
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub prober: Arc<dyn Prober>,
+    pub disks: Arc<dyn Disks>,
+    pub stock: Arc<dyn Stock>,
+    pub folders: Arc<dyn Folders>,
+    pub programs: Arc<dyn Programs>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -41,12 +55,16 @@ pub struct House {
     pub store: Store,
     pub ports: Ports,
     pub supervisor: Supervisor,
+    /// Whether the repositories' remotes answer.
+    pub remotes: Remotes,
+    pub room: Room,
     settings: ArcSwap<Settings>,
 }
 
 impl House {
     pub fn new(store: Store, ports: Ports, settings: Settings, supervisor: Supervisor) -> Self {
-        Self { store, ports, supervisor, settings: ArcSwap::from_pointee(settings) }
+        let (remotes, room) = (Remotes::default(), Room::default());
+        Self { store, ports, supervisor, remotes, room, settings: ArcSwap::from_pointee(settings) }
     }
 
     /// As they are now. Whoever does something in several steps keeps what it began with.
@@ -54,9 +72,62 @@ impl House {
         self.settings.load_full()
     }
 
+    /// Says how far an event has come, and counts it.
+    pub(super) async fn settle_event(
+        &self,
+        event: &Event,
+        state: EventState,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.store.settle_event(event.id, state, reason).await?;
+        meters::event_settled(event.kind.word(), state.word());
+        Ok(())
+    }
+
     /// From now on these.
     pub fn replace_settings(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Asks the remote for its branches, and remembers whether it answered.
+    ///
+    /// # Errors
+    /// As the port, and transient when it takes too long.
+    pub async fn branches(&self, repository: &Repository) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        let (repo, every) = (&repository.remote.repo, repository.poll_every);
+        let asked = tokio::time::timeout(ASK_LIMIT, self.ports.git.branches(&repository.remote)).await;
+        let said = asked.unwrap_or_else(|_slow| {
+            let seconds = ASK_LIMIT.as_secs();
+            Err(PortError::Transient(format!("the remote of {repo} said nothing for {seconds} s")))
+        });
+        let answer = said.as_ref().map(|_| ());
+        let is_back = self.remotes.answered(repo, answer, every, self.ports.clock.now());
+        match &said {
+            Err(error) => tracing::warn!(%repo, %error, "the remote does not tell its branches"),
+            Ok(_) if is_back => tracing::info!(%repo, "the remote answers again"),
+            Ok(tips) if !tips.contains_key(&repository.main) => {
+                let main = &repository.main;
+                self.remotes.complain(
+                    repo,
+                    format!("it has no branch {main}: `main` names the branch that others are merged into"),
+                );
+            }
+            Ok(_) => {}
+        }
+        said
+    }
+
+    /// Fetches the branch. A failure that may pass is the remote's when that does not tell its branches either: then it is
+    /// known to be away.
+    ///
+    /// # Errors
+    /// As the port.
+    pub async fn fetch(&self, repository: &Repository, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+        let fetched = self.ports.git.fetch(&repository.remote, branch).await;
+        if fetched.as_ref().is_err_and(PortError::is_transient) {
+            self.branches(repository).await?;
+        }
+        fetched
     }
 }
 
@@ -70,6 +141,10 @@ pub struct Settings {
     /// How many environments may be awake.
     pub places: places::Rules,
     pub retention: retention::Rules,
+    pub watermarks: Watermarks,
+    pub leftovers: leftovers::Rules,
+    /// How often what is not needed any more is looked for.
+    pub collect_every: Duration,
     /// The images that drey built go into archives.
     pub archive_images: bool,
     pub repositories: BTreeMap<RepoName, Arc<Repository>>,
@@ -134,6 +209,9 @@ pub struct Repository {
     pub merge_grace: Duration,
     /// Zero: never.
     pub rest: rest::Rules,
+    /// How often the remote is asked for its branches; zero: never.
+    pub poll_every: Duration,
+    pub superseded: Superseded,
     pub permissions: Permissions,
     pub branches: Arc<dyn BranchRules>,
 }

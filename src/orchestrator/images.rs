@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
-
 use crate::domain::names::EnvironmentId;
 use crate::domain::observed::ImageFacts;
 use crate::ports::{BuildRequest, LogLine, LogSink, Resource, failpoint};
 
 use super::failure::Failure;
 use super::house::House;
+use super::slots::Slots;
 
 /// Where images come from.
 pub(super) struct ImageShop {
     pub(super) house: Arc<House>,
-    builds: Semaphore,
+    builds: Slots,
     /// One lock per image reference that is being made.
     making: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Held while what is used is written down, and from the look at who uses an image to its removal.
@@ -24,8 +23,13 @@ pub(super) struct ImageShop {
 
 impl ImageShop {
     pub(super) fn new(house: Arc<House>) -> Self {
-        let builds = Semaphore::new(house.settings().limits.builds.max(1));
+        let builds = Slots::new(house.settings().limits.builds);
         Self { house, builds, making: Mutex::default(), shelf: tokio::sync::Mutex::default() }
+    }
+
+    /// From now on so many builds at once.
+    pub(super) fn resize(&self, builds: usize) {
+        self.builds.resize(builds);
     }
 
     /// The environment is about to use these images too: nobody removes them any more.
@@ -71,7 +75,7 @@ impl ImageShop {
         if !force && self.facts(&request.tag).await?.is_some() {
             return Ok(());
         }
-        let Ok(_place) = self.builds.acquire().await else { return Err(Failure::Superseded) };
+        let _place = self.builds.take().await;
         log.line(LogLine { source: "build".into(), text: format!("{}: {}", request.service, request.tag) });
         self.house.ports.builder.build(request, log).await.map_err(|error| {
             with_context(Failure::from(error), &format!("services.{}.build", request.service))
@@ -102,6 +106,10 @@ fn with_context(failure: Failure, what: &str) -> Failure {
     match failure {
         Failure::Failed(reason) => Failure::Failed(format!("{what}: {reason}")),
         Failure::Transient(reason) => Failure::Transient(format!("{what}: {reason}")),
-        other @ (Failure::Blocked(_) | Failure::Job(_) | Failure::Superseded | Failure::Gone) => other,
+        other @ (Failure::Blocked(_)
+        | Failure::Job(_)
+        | Failure::NoRoom(_)
+        | Failure::Superseded
+        | Failure::Gone) => other,
     }
 }

@@ -1,132 +1,119 @@
-//! What follows from an event, done at once where it is quick.
+//! The one door: what is handed in is durable, with what follows from it, before anybody is answered.
+
+use tokio::sync::oneshot;
 
 use crate::domain::environment::Environment;
-use crate::domain::event::{Event, EventKind, EventState};
-use crate::domain::fold::{Change, Situation, fold};
-use crate::domain::names::BranchName;
-use crate::ports::failpoint;
-use crate::store::{NewEnvironment, StoreError};
+use crate::domain::event::{Event, EventId, EventKind, NewEvent};
+use crate::domain::fold::{Change, Situation};
+use crate::domain::verdict::{Course, Verdict, verdict};
+use crate::ports::{failpoint, meters};
+use crate::store::{Folded, NewDelivery, StoreError, Submission};
 
 use super::Orchestrator;
-
-/// What became of a submitted event.
-#[derive(Clone, Debug)]
-pub struct Submitted {
-    pub event: Event,
-    /// The environment of the event's branch, if it has one now.
-    pub environment: Option<Environment>,
-    /// As `Intent::action` has it, or `checking`, `removing`, `ignored` or `unchanged`.
-    pub action: &'static str,
-    pub message: Option<String>,
-}
+use super::house::{House, Settings};
+use super::queue::{Waiting, Writer};
+use super::submitted::Submitted;
 
 impl Orchestrator {
-    /// Folds one event. Doing it twice is harmless: a settled event is left alone.
-    pub(super) async fn take(&self, event: Event) -> Result<Submitted, StoreError> {
-        let _one_at_a_time = self.folding.lock().await;
-        let event = self.house.store.event(event.id).await?.unwrap_or(event);
-        let environment = self.environment_of(&event).await?;
-        if event.state != EventState::Pending {
+    /// Stores the events, folds them, and says what follows. Goes on when nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// When the database does not take them: then nothing was stored and the sender has to come again.
+    pub async fn submit(
+        &self,
+        delivery: Option<NewDelivery>,
+        events: &[NewEvent],
+    ) -> Result<Vec<Submitted>, StoreError> {
+        self.hand_in(Submission::New { delivery, events: events.to_vec() }).await
+    }
+
+    /// Folds a stored event. Doing it twice is harmless: a settled event is left alone.
+    pub(super) async fn take(&self, id: EventId) -> Result<(), StoreError> {
+        self.hand_in(Submission::Again(id)).await.map(|_| ())
+    }
+
+    async fn hand_in(&self, submission: Submission) -> Result<Vec<Submitted>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.put(Waiting { submission, answer })? {
+            // Made before the task begins: one that never does leaves nobody waiting.
+            let (this, writer) = (self.clone(), self.queue.writer());
+            self.house.supervisor.spawn("intake", async move { this.write_down(writer).await });
+        }
+        answered.await.unwrap_or(Err(StoreError::NotTaken { reason: "the daemon ends; come again" }))
+    }
+
+    /// One commit after the other, each for all who came during the one before.
+    async fn write_down(&self, mut writer: Writer) {
+        while let Some(batch) = writer.next() {
+            let (submissions, answers): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|waiting| (waiting.submission, waiting.answer)).unzip();
+            let (settings, now) = (self.house.settings(), self.house.ports.clock.now());
+            let decide = |event: &Event, environment: Option<&Environment>| {
+                decide(&self.house, &settings, event, environment)
+            };
+            let results = self.house.store.fold(&submissions, now, &decide).await;
+            drop(submissions);
+            let mut news = Vec::new();
+            for (answer, result) in answers.into_iter().zip(results) {
+                let submitted =
+                    result.map(|folded| folded.into_iter().map(|one| self.follow(one, &mut news)).collect());
+                // Whoever asked may have gone; what follows does not depend on it.
+                answer.send(submitted).ok();
+            }
+            self.spread(news);
+        }
+    }
+
+    /// What was stored is set going.
+    fn follow(&self, folded: Folded, news: &mut Vec<Environment>) -> Submitted {
+        let Folded { event, environment, verdict, changed, is_new } = folded;
+        if is_new {
+            meters::event_received(event.kind.word(), event.source.word());
+        }
+        let Some(Verdict { change, course, action }) = verdict else {
             let message = event.reason.clone();
-            return Ok(Submitted { event, environment, action: "unchanged", message });
-        }
-        if matches!(event.kind, EventKind::ArchiveRemoval { .. }) {
-            self.spawn_removal(event.clone());
-            return Ok(Submitted { event, environment, action: "removing", message: None });
-        }
-        let settings = self.house.settings();
-        let Some(repository) = settings.repositories.get(&event.repo) else {
-            return self.settle(event, environment, "ignored", "the repository is not configured").await;
+            return Submitted { event, environment, action: "unchanged", message };
         };
-        let wanted = event.kind.branch().map_or(Ok(()), |branch| repository.branches.wants(branch));
-        let consequence = fold(
-            &event,
-            Situation {
-                environment: environment.as_ref(),
-                is_main: event.kind.branch() == Some(&repository.main),
-                wanted,
-                now: self.house.ports.clock.now(),
-            },
-        );
-        let changed = self.change(&event, environment.as_ref(), &consequence.change).await?;
-        if let Some(environment) = changed {
-            self.board.refresh(&environment).await;
+        if let Some(environment) = environment.as_ref().filter(|_| changed) {
+            let is_made = matches!(change, Change::Create { .. });
+            failpoint(if is_made { "environment.asked" } else { "intent.set" });
             self.dispatch.wake(environment.id, environment.generation);
-            let action = environment.intent.action();
-            if !consequence.judge {
-                return self.settle(event, Some(environment), action, "").await;
-            }
-        }
-        if matches!(event.kind, EventKind::Drifted { .. })
-            && let Some(environment) = &environment
-        {
-            self.board.refresh(environment).await;
-        }
-        if consequence.judge {
-            self.spawn_judge(event.clone());
-            return Ok(Submitted { event, environment, action: "checking", message: None });
-        }
-        let reason = match consequence.change {
-            Change::Nothing { reason } => reason,
-            Change::Create { .. } | Change::Intend { .. } => String::new(),
-        };
-        let action = if wanted.is_err() || event.skip { "ignored" } else { "unchanged" };
-        self.settle(event, environment, action, &reason).await
-    }
-
-    async fn change(
-        &self,
-        event: &Event,
-        environment: Option<&Environment>,
-        change: &Change,
-    ) -> Result<Option<Environment>, StoreError> {
-        let now = self.house.ports.clock.now();
-        match (change, environment, event.kind.branch()) {
-            (Change::Create { intent, commit, archive }, None, Some(branch)) => {
-                let new = NewEnvironment {
-                    repo: event.repo.clone(),
-                    branch: branch.clone(),
-                    intent: intent.clone(),
-                    commit: commit.clone(),
-                    restored_from: archive.clone(),
-                    now,
-                };
-                failpoint("environment.asked");
-                let made = self.house.store.create_environment(new).await?;
+            if is_made {
                 failpoint("environment.made");
-                Ok(Some(made))
             }
-            (Change::Intend { intent, commit }, Some(environment), _) => {
-                if event.kind.is_push() {
-                    self.house.store.follow_branch(environment.id).await?;
-                }
-                let changed =
-                    self.house.store.set_intent(environment.id, intent, commit.as_ref(), now).await?;
-                failpoint("intent.set");
-                Ok(Some(changed))
-            }
-            _ => Ok(None),
         }
+        if changed || matches!(event.kind, EventKind::Drifted { .. }) {
+            news.extend(environment.clone());
+        }
+        match course {
+            Course::Judged => self.spawn_judge(event.clone()),
+            Course::Removed => self.spawn_removal(event.clone()),
+            Course::Settled { state, .. } => meters::event_settled(event.kind.word(), state.word()),
+            Course::Waits | Course::Later => {}
+        }
+        let message = event.reason.clone();
+        Submitted { event, environment, action, message }
     }
 
-    async fn settle(
-        &self,
-        event: Event,
-        environment: Option<Environment>,
-        action: &'static str,
-        reason: &str,
-    ) -> Result<Submitted, StoreError> {
-        let state = if action == "ignored" { EventState::Ignored } else { EventState::Done };
-        let message = (!reason.is_empty()).then(|| reason.to_owned());
-        self.house.store.settle_event(event.id, state, message.as_deref()).await?;
-        Ok(Submitted { event, environment, action, message })
-    }
-
-    async fn environment_of(&self, event: &Event) -> Result<Option<Environment>, StoreError> {
-        let branch: Option<&BranchName> = event.kind.branch();
-        match branch {
-            Some(branch) => self.house.store.live_environment(&event.repo, branch).await,
-            None => Ok(None),
+    /// Routes and those who watch hear of it beside the work: the engine is asked, and may be slow.
+    fn spread(&self, news: Vec<Environment>) {
+        if !news.is_empty() {
+            let board = self.board.clone();
+            self.house.supervisor.spawn("board", async move { board.refresh_all(&news).await });
         }
     }
+}
+
+fn decide(house: &House, settings: &Settings, event: &Event, environment: Option<&Environment>) -> Verdict {
+    let Some(repository) = settings.repositories.get(&event.repo) else {
+        return verdict(event, None, Default::default());
+    };
+    let branch = event.kind.branch();
+    let situation = Situation {
+        environment,
+        is_main: branch == Some(&repository.main),
+        wanted: branch.map_or(Ok(()), |branch| repository.branches.wants(branch)),
+        now: house.ports.clock.now(),
+    };
+    verdict(event, Some(situation), repository.superseded)
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::domain::environment::{Ending, Environment, Outcome};
 use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, NewEvent};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
+use crate::domain::poll;
 use crate::store::{EventFilter, StoreError};
 
 use super::Orchestrator;
@@ -39,13 +40,16 @@ impl Judges {
 /// What is known at the remote when a repository is judged.
 struct Refs {
     tips: BTreeMap<BranchName, CommitSha>,
-    main: CommitSha,
+    /// None where the remote has no such branch: then nothing is merged.
+    main: Option<CommitSha>,
 }
 
 impl Orchestrator {
     /// Judges in the background; the event stays pending until that is done, so a crash repeats it.
     pub(super) fn spawn_judge(&self, event: Event) {
-        if !self.judges.begin(event.id) {
+        // One that is away is asked by the poller alone, and what waits is taken up again when it answers.
+        let is_away = self.house.remotes.is_away(&event.repo).is_some();
+        if is_away || self.house.supervisor.is_ending() || !self.judges.begin(event.id) {
             return;
         }
         let this = self.clone();
@@ -55,7 +59,7 @@ impl Orchestrator {
             let result = this.judge(&event).await;
             drop(one_at_a_time);
             let settled = match result {
-                Ok(()) => this.house.store.settle_event(event.id, EventState::Done, None).await,
+                Ok(()) => this.house.settle_event(&event, EventState::Done, None).await,
                 // Stays pending: the timer comes back to it.
                 Err(Failure::Transient(reason)) => {
                     tracing::warn!(repo = %event.repo, reason, "git cannot be asked now, it will be asked again");
@@ -64,7 +68,7 @@ impl Orchestrator {
                 Err(failure) => {
                     let reason = failure.to_string();
                     tracing::warn!(repo = %event.repo, reason, "git cannot be asked");
-                    this.house.store.settle_event(event.id, EventState::Failed, Some(&reason)).await
+                    this.house.settle_event(&event, EventState::Failed, Some(&reason)).await
                 }
             };
             if let Err(error) = settled {
@@ -77,22 +81,30 @@ impl Orchestrator {
     async fn judge(&self, event: &Event) -> Result<(), Failure> {
         let settings = self.house.settings();
         let Some(repository) = settings.repositories.get(&event.repo) else { return Ok(()) };
-        let git = &self.house.ports.git;
-        let tips = git.branches(&repository.remote).await?;
-        let Some(main) = git.fetch(&repository.remote, &repository.main).await? else {
-            return Err(Failure::Failed(format!("{} has no branch {}", event.repo, repository.main)));
+        let tips = self.house.branches(repository).await?;
+        let main = match tips.get(&repository.main) {
+            Some(_) => self.house.fetch(repository, &repository.main).await?,
+            None => None,
         };
         let refs = Refs { tips, main };
+        let mut unclear = None;
         for environment in self.house.store.environments(false).await? {
-            let lives = !environment.intent.ends();
-            if environment.repo == event.repo && lives && environment.follows_branch() {
-                self.judge_environment(event, repository, &refs, environment).await?;
+            if environment.repo != event.repo || !poll::is_judged(&environment) {
+                continue;
+            }
+            match self.judge_environment(event, repository, &refs, environment).await {
+                // The others are not held up by it.
+                Err(Failure::Failed(reason)) => unclear = Some(reason),
+                judged => judged?,
             }
         }
         if matches!(event.kind, EventKind::Look) {
             self.take_in(event, repository, &refs).await?;
         }
-        Ok(())
+        if let Some(main) = &refs.main {
+            self.house.remotes.set_judged_main(&event.repo, main);
+        }
+        unclear.map_or(Ok(()), |reason| Err(Failure::Failed(reason)))
     }
 
     async fn judge_environment(
@@ -104,11 +116,11 @@ impl Orchestrator {
     ) -> Result<(), Failure> {
         let at_remote = refs.tips.get(&environment.branch);
         if let (Some(tip), Some(known)) = (at_remote, &environment.commit)
-            && tip != known
-            && !self.was_skipped(&environment.repo, &environment.branch, tip).await?
+            && poll::has_moved(&environment, tip)
+            && !self.is_known(&environment.repo, &environment.branch, tip, Some(&environment)).await?
         {
             // A push that was missed, or one whose event comes behind this one: either way it says more.
-            return self.tell_moved(&environment, known, tip).await;
+            return self.tell_moved(event.source, &environment, known, tip).await;
         }
         let merged = match &environment.commit {
             Some(tip) => self.is_merged(event, repository, refs, &environment, tip).await?,
@@ -148,11 +160,15 @@ impl Orchestrator {
     ) -> Result<bool, Failure> {
         let git = &self.house.ports.git;
         let repo = &environment.repo;
+        let Some(main) = &refs.main else { return Ok(false) };
         let mut had_own_commit = environment.had_own_commit;
         if !had_own_commit {
+            let judged = self.house.remotes.judged_main(repo);
             had_own_commit = match former_main(event, repository, environment) {
-                Some(former) => git.is_own_commit(repo, tip, former).await.unwrap_or(false),
-                None => git.is_own_commit(repo, tip, &refs.main).await?,
+                Some(claimed) if judged.as_ref() != Some(main) => {
+                    git.is_own_commit(repo, tip, judged.as_ref().unwrap_or(claimed)).await.unwrap_or(false)
+                }
+                Some(_) | None => git.is_own_commit(repo, tip, main).await?,
             };
             if had_own_commit {
                 self.house.store.mark_own_commit(environment.id).await?;
@@ -161,7 +177,7 @@ impl Orchestrator {
         if !had_own_commit || self.keeps(repository, environment).await? {
             return Ok(false);
         }
-        Ok(git.is_merged(repo, tip, &refs.main).await?)
+        Ok(git.is_merged(repo, tip, main).await?)
     }
 
     /// Whether the environment outlives its merge.
@@ -183,6 +199,7 @@ impl Orchestrator {
         let ending = Ending { outcome, due_at: now.plus(grace) };
         tracing::info!(
             environment.slug = %environment.slug,
+            repo = %environment.repo,
             outcome = outcome.word(),
             due_at = %ending.due_at,
             "the environment will end"
@@ -196,36 +213,56 @@ impl Orchestrator {
 
     async fn tell_moved(
         &self,
+        source: EventSource,
         environment: &Environment,
         before: &CommitSha,
         commit: &CommitSha,
     ) -> Result<(), Failure> {
+        let source = if source == EventSource::Poll { source } else { EventSource::Timer };
         let kind = EventKind::BranchPushed {
             branch: environment.branch.clone(),
             before: before.clone(),
             commit: commit.clone(),
         };
-        self.tell(&environment.repo, EventSource::Timer, kind).await
+        self.tell(&environment.repo, source, kind).await
     }
 
-    /// Branches that are there and have no environment are taken in as if pushed; but not one that ended at
-    /// this very commit: it was merged or taken down and nobody has touched it since.
+    /// Branches that are there and have no environment are taken in as if pushed, where that is news.
     async fn take_in(&self, event: &Event, repository: &Repository, refs: &Refs) -> Result<(), Failure> {
+        let store = &self.house.store;
+        let live = store.environments(false).await?;
+        let mut live: BTreeSet<BranchName> =
+            live.into_iter().filter(|it| it.repo == event.repo).map(|it| it.branch).collect();
+        let ended = store.last_lives(&event.repo).await?;
         for (branch, tip) in &refs.tips {
-            if repository.branches.wants(branch).is_err() {
-                continue;
-            }
-            let latest = self.house.store.latest_environment(&event.repo, branch).await?;
-            if latest.is_some_and(|latest| !latest.phase.is_over() || latest.commit.as_ref() == Some(tip)) {
-                continue;
-            }
-            if self.was_skipped(&event.repo, branch, tip).await? {
+            if live.remove(branch)
+                || repository.branches.wants(branch).is_err()
+                || !poll::is_new(tip, ended.get(branch))
+                || self.is_known(&event.repo, branch, tip, None).await?
+            {
                 continue;
             }
             let kind = EventKind::BranchCreated { branch: branch.clone(), commit: tip.clone() };
             self.tell(&event.repo, event.source, kind).await?;
         }
         Ok(())
+    }
+
+    /// A tip that differs from what is known, and is none the less no news: the environment's run is about to ask the
+    /// remote itself, or the pusher asked to pass it over.
+    pub(super) async fn is_known(
+        &self,
+        repo: &RepoName,
+        branch: &BranchName,
+        tip: &CommitSha,
+        environment: Option<&Environment>,
+    ) -> Result<bool, StoreError> {
+        if let Some(environment) = environment.filter(|environment| environment.has_work())
+            && self.house.store.former_commit(environment.id).await?.is_some()
+        {
+            return Ok(true);
+        }
+        self.was_skipped(repo, branch, tip).await
     }
 
     /// The pusher asked for nothing to follow from this tip; a later look does not know better.
@@ -264,8 +301,8 @@ impl Orchestrator {
     }
 }
 
-/// Where main was before the move that is judged: a fast-forward leaves no other trace that the branch was ahead.
-/// Only for environments that were there before that move.
+/// Where main was before the move that is judged, as its delivery claims: a fast-forward leaves no other trace that the
+/// branch was ahead. Only for environments that were there before that move, and whose own run has not seen main yet.
 fn former_main<'a>(
     event: &'a Event,
     repository: &Repository,
@@ -273,5 +310,6 @@ fn former_main<'a>(
 ) -> Option<&'a CommitSha> {
     let EventKind::BranchPushed { branch, before, .. } = &event.kind else { return None };
     let moved = *branch == repository.main && !before.is_zero();
-    (moved && environment.created_at < event.received_at).then_some(before)
+    let is_unseen = environment.running_commit != environment.commit;
+    (moved && is_unseen && environment.created_at < event.received_at).then_some(before)
 }

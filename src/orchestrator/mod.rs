@@ -1,15 +1,20 @@
 //! The order of things: events in, environments out.
 //!
-//! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event is durable before
-//! the call returns; what follows from it is done here, and done again after a crash.
+//! Everyone submits an event through [`Orchestrator::submit`]; nobody calls a worker. An event and the intent that follows
+//! from it are durable before the call returns; the work is done here, and done again after a crash.
 
 mod archive;
 mod board;
 mod builds;
+mod claims;
+mod collect;
+mod cut;
 mod deploy;
 mod dispatch;
+mod evict;
 mod failpoints;
 mod failure;
+mod gauge;
 mod held_images;
 mod house;
 mod images;
@@ -20,38 +25,50 @@ mod keep;
 mod last_words;
 mod outside;
 mod places;
+mod poll;
 mod prepare;
+mod queue;
 mod recipe;
+mod reload;
+mod remotes;
 mod removal;
 mod rest;
 mod restore;
 mod resume;
 mod retention;
+mod room;
 mod run;
 mod settle;
 mod sleep;
+mod slots;
 mod stack;
 mod start;
 mod steadiness;
+mod submitted;
 mod teardown;
 mod timers;
+mod told;
+mod waiting;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 pub use board::Board;
+pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
-pub use intake::Submitted;
+pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
+pub use submitted::Submitted;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::patience;
-use crate::store::{NewDelivery, StoreError};
+use crate::store::StoreError;
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
+use queue::Queue;
 use removal::Removals;
 use rest::StackRules;
 use steadiness::Steadiness;
@@ -65,9 +82,11 @@ pub struct Orchestrator {
     judges: Arc<Judges>,
     shop: Arc<ImageShop>,
     removals: Arc<Removals>,
-    folding: Arc<tokio::sync::Mutex<()>>,
+    collecting: Arc<tokio::sync::Mutex<()>>,
+    evictions: Arc<evict::Evictions>,
     stack_rules: Arc<StackRules>,
     steadiness: Arc<Steadiness>,
+    queue: Arc<Queue>,
 }
 
 impl Orchestrator {
@@ -77,9 +96,19 @@ impl Orchestrator {
         let shop = Arc::new(ImageShop::new(house.clone()));
         let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop.clone()));
         let judges = Arc::new(Judges::default());
-        let (removals, folding) = (Arc::default(), Arc::default());
-        let (stack_rules, steadiness) = (Arc::default(), Arc::default());
-        Self { house, board, dispatch, judges, shop, removals, folding, stack_rules, steadiness }
+        Self {
+            house,
+            board,
+            dispatch,
+            judges,
+            shop,
+            removals: Arc::default(),
+            collecting: Arc::default(),
+            evictions: Arc::default(),
+            stack_rules: Arc::default(),
+            steadiness: Arc::default(),
+            queue: Arc::default(),
+        }
     }
 
     /// Takes up where the former life ended: routes, unfinished work, unsettled events, one look at every repository.
@@ -90,6 +119,7 @@ impl Orchestrator {
         let now = self.house.ports.clock.now();
         self.house.store.supersede_running(patience::CUT, now).await?;
         self.board.rebuild().await?;
+        self.spawn_measuring().await;
         for environment in self.house.store.environments(false).await? {
             if environment.has_work() {
                 self.dispatch.wake(environment.id, environment.generation);
@@ -100,24 +130,6 @@ impl Orchestrator {
         }
         self.spawn_timers();
         Ok(())
-    }
-
-    /// The one door: stores the events, folds them, and says what follows.
-    ///
-    /// # Errors
-    /// When the database does not take them: then nothing was stored and the sender has to come again.
-    pub async fn submit(
-        &self,
-        delivery: Option<NewDelivery>,
-        events: &[NewEvent],
-    ) -> Result<Vec<Submitted>, StoreError> {
-        let now = self.house.ports.clock.now();
-        let accepted = self.house.store.accept(delivery, events, now).await?;
-        let mut submitted = Vec::with_capacity(accepted.len());
-        for accepted in accepted {
-            submitted.push(self.take(accepted.event).await?);
-        }
-        Ok(submitted)
     }
 
     /// Changes with every change of the environment; the value counts them.
@@ -134,9 +146,7 @@ impl Orchestrator {
             return Ok(None);
         }
         self.house.store.replay(id).await?;
-        if let Some(event) = self.house.store.event(id).await? {
-            self.take(event).await?;
-        }
+        self.take(id).await?;
         self.house.store.event(id).await
     }
 

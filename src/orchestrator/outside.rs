@@ -18,10 +18,6 @@ pub(super) async fn away(house: &Arc<House>, environment: &Environment) -> Optio
     if !matches!(environment.intent, Intent::Run { .. }) || !environment.follows_branch() {
         return None;
     }
-    let settings = house.settings();
-    let repository = settings.repositories.get(&environment.repo)?;
-    match house.ports.git.branches(&repository.remote).await {
-        Err(PortError::Transient(reason)) => Some(format!("git does not answer: {reason}")),
-        Ok(_) | Err(_) => None,
-    }
+    // The poller goes on asking.
+    house.remotes.is_away(&environment.repo).map(|reason| format!("git does not answer: {reason}"))
 }

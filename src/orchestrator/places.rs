@@ -80,6 +80,11 @@ impl Places {
         }
     }
 
+    /// There may be more places now.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +129,7 @@ impl Orchestrator {
                 () = tokio::time::sleep(LOOK_EVERY), if !places.lock().row.is_empty() => {}
             }
             if let Err(error) = self.give_places().await {
-                tracing::error!(%error, "places cannot be given: the database does not answer");
+                self.house.room.complain(&error);
             }
         }
     }

@@ -36,14 +36,15 @@ impl Run<'_> {
             .ok_or_else(|| Failure::Failed(format!("{repo} is not in the configuration any more ([[repo]])")))
     }
 
-    pub(super) async fn prepare(&self) -> Result<Prepared, Failure> {
+    /// `None`: the remote has nothing new, or no such branch; what there was to do is done.
+    pub(super) async fn prepare(&self) -> Result<Option<Prepared>, Failure> {
         let repository = self.repository()?;
         let phase = if self.environment.serving { Phase::Updating } else { Phase::Preparing };
         let environment = self.enter(phase).await?;
         if !environment.serving {
             self.board.refresh(&environment).await;
         }
-        let commit = self.fetch(&repository).await?;
+        let Some(commit) = self.fetch(&repository).await? else { return Ok(None) };
         self.failpoint("fetched");
         let workspace = &self.house.ports.workspace;
         let checkout = workspace.fresh_checkout(environment.id).await?;
@@ -61,23 +62,27 @@ impl Run<'_> {
         };
         let document = selected(&self.accept(&repository, &rendered)?)?;
         let rendered = selected(&rendered.document)?;
-        Ok(Prepared { commit, checkout, rendered, document })
+        Ok(Some(Prepared { commit, checkout, rendered, document }))
     }
 
     /// Where the branch is at the remote now: that is what is deployed, whatever the event said. What came out of an
     /// archive is at the archive's commit, which the mirror keeps.
-    async fn fetch(&self, repository: &Repository) -> Result<CommitSha, Failure> {
+    async fn fetch(&self, repository: &Repository) -> Result<Option<CommitSha>, Failure> {
         if !self.environment.follows_branch()
             && let Some(commit) = &self.environment.commit
         {
             self.say(format!("{} is restored at {commit}", self.environment.branch));
-            return Ok(commit.clone());
+            return Ok(Some(commit.clone()));
         }
-        let tip = self.house.ports.git.fetch(&repository.remote, &self.environment.branch).await?;
-        let tip = tip.ok_or(Failure::Gone)?;
-        self.house.store.set_tip(self.environment.id, &tip).await?;
+        let Some(tip) = self.house.fetch(repository, &self.environment.branch).await? else {
+            return self.vanish().await.map(|()| None);
+        };
+        if self.is_unmoved(&tip).await? {
+            return self.stay(&tip).await.map(|()| None);
+        }
+        self.house.store.arrived(self.environment.id, &tip).await?;
         self.say(format!("{} is at {tip}", self.environment.branch));
-        Ok(tip)
+        Ok(Some(tip))
     }
 
     /// Remembers that the branch was ahead of main once: only then can it be merged later.
@@ -86,7 +91,7 @@ impl Run<'_> {
             return Ok(());
         }
         let git = &self.house.ports.git;
-        let Some(main) = git.fetch(&repository.remote, &repository.main).await? else { return Ok(()) };
+        let Some(main) = self.house.fetch(repository, &repository.main).await? else { return Ok(()) };
         if git.is_own_commit(&self.environment.repo, tip, &main).await? {
             self.house.store.mark_own_commit(self.environment.id).await?;
         }

@@ -60,7 +60,7 @@ enum Removed {
 impl Orchestrator {
     /// Removes in the background.
     pub(super) fn spawn_removal(&self, event: Event) {
-        if !self.removals.begin(event.id) {
+        if self.house.supervisor.is_ending() || !self.removals.begin(event.id) {
             return;
         }
         let this = self.clone();
@@ -161,7 +161,7 @@ impl Orchestrator {
             }
             Err(failure) => (EventState::Failed, format!("archive {archive}: {failure}")),
         };
-        self.house.store.settle_event(event.id, state, Some(&text)).await
+        self.house.settle_event(event, state, Some(&text)).await
     }
 
     /// Removes the file of an archive that nobody can want, after the row said so.

@@ -10,8 +10,8 @@ use crate::ports::{ArchivedVolume, PortError, Restoring, failpoint};
 use crate::store::StoreError;
 
 use super::failure::Failure;
-use super::intake::Submitted;
 use super::run::Run;
+use super::submitted::Submitted;
 use super::{House, Orchestrator};
 
 /// Why an archive is not restored. Nothing was made.

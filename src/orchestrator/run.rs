@@ -30,6 +30,7 @@ pub(super) struct Run<'a> {
     /// The row as it was when the run began.
     pub(super) environment: Environment,
     pub(super) deployment: i64,
+    pub(super) begun: tokio::time::Instant,
     pub(super) log: Arc<dyn LogSink>,
     /// Held while a job runs.
     pub(super) job: tokio::sync::Mutex<()>,
@@ -57,7 +58,7 @@ pub(super) async fn one_generation(
         Ok(Some(run)) => run,
         Ok(None) => return Next::Rest,
         Err(error) => {
-            tracing::error!(%error, environment.id = id.0, "a run cannot begin: the database does not answer");
+            house.room.complain(&error);
             return Next::Again(patience::pause(1));
         }
     };
@@ -87,10 +88,13 @@ async fn begin<'a>(
     tracing::info!(
         environment.slug = %environment.slug,
         environment.generation = environment.generation.0,
+        repo = %environment.repo,
+        intent = environment.intent.word(),
         "a run begins"
     );
-    let (settings, job) = (house.settings(), tokio::sync::Mutex::default());
-    Ok(Some(Run { house, board, shop, settings, environment, deployment, log, job }))
+    let (settings, job, begun) =
+        (house.settings(), tokio::sync::Mutex::default(), tokio::time::Instant::now());
+    Ok(Some(Run { house, board, shop, settings, environment, deployment, begun, log, job }))
 }
 
 impl Run<'_> {
@@ -155,6 +159,10 @@ impl Run<'_> {
     {
         for pause in RETRY_AFTER {
             match work().await {
+                // Not settled: the next start takes it up.
+                Err(Failure::Transient(_)) if self.house.supervisor.is_ending() => {
+                    return Err(Failure::Superseded);
+                }
                 Err(Failure::Transient(reason)) => {
                     self.say(format!("{reason}; trying again in {} s", pause.as_secs()));
                     tokio::time::sleep(pause).await;

@@ -70,6 +70,7 @@ impl Run<'_> {
     }
 
     async fn settle(&self, result: Result<(), Failure>) -> Result<Next, Failure> {
+        self.tell_end(&result);
         let is_gone = matches!(result, Err(Failure::Gone));
         let end = self.end_of(result).await?;
         self.say(end.reason.clone().unwrap_or_else(|| end.state.word().to_owned()));
@@ -112,6 +113,10 @@ impl Run<'_> {
             }
             Err(Failure::Transient(reason)) if !self.environment.intent.ends() => {
                 self.deferred(reason).await?
+            }
+            Err(Failure::NoRoom(reason)) if !self.environment.intent.ends() => {
+                let next = Next::Again(patience::pause(1));
+                End { state: DeploymentState::Deferred, reason: Some(reason), phase: None, next }
             }
             Err(failure) => rests(DeploymentState::Failed, Some(failure.to_string()), Some(Phase::Failed)),
         })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::environment::Phase;
 use crate::domain::plan::Step;
 use crate::domain::reconcile;
+use crate::ports::meters;
 use crate::store::StateChange;
 
 use super::failure::Failure;
@@ -23,6 +24,7 @@ impl Run<'_> {
         let plan = reconcile::sleep(&observed, self.environment.serving);
         self.note(&plan).await?;
         for planned in &plan.steps {
+            let _measured = meters::step("sleep", planned.step.word());
             match planned.step {
                 Step::Withdraw => self.lie_down(why, false).await?,
                 Step::Stop => self.stop().await?,
@@ -35,7 +37,7 @@ impl Run<'_> {
             self.shop.keep_only(self.environment.id, &tags).await?;
         }
         self.lie_down(why, true).await?;
-        tracing::info!(environment.slug = %self.environment.slug, why, "asleep");
+        tracing::info!(environment.slug = %self.environment.slug, repo = %self.environment.repo, why, "the environment sleeps");
         Ok(())
     }
 

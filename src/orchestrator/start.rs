@@ -152,8 +152,9 @@ impl Run<'_> {
         tracing::info!(
             environment.slug = %environment.slug,
             environment.generation = environment.generation.0,
+            repo = %environment.repo,
             commit = commit.short(),
-            "ready"
+            "the environment is ready"
         );
         Ok(())
     }

@@ -3,24 +3,31 @@
 use crate::domain::environment::{Outcome, Phase};
 use crate::domain::plan::Step;
 use crate::domain::reconcile::{self, EndFacts};
-use crate::ports::{LogRange, PortError, Resource};
+use crate::ports::{LogRange, PortError, Resource, meters};
 use crate::store::StateChange;
 
 use super::failure::Failure;
 use super::run::Run;
 
+/// What is told where a branch is gone and nothing of it is kept.
+pub(super) const NO_SUCH_BRANCH: &str = "the remote has no such branch";
+
 impl Run<'_> {
     /// Until nothing of the environment is left but its row, its history and, where wanted, its archive.
     pub(super) async fn end(&self, outcome: Outcome, archive: bool) -> Result<(), Failure> {
-        let phase = if archive { Phase::Archiving } else { Phase::Destroying };
         self.board.release(self.environment.id);
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+        // A branch that only a delivery knew leaves no archive either.
+        let archive = archive && !(outcome == Outcome::Deleted && self.has_nothing(&observed).await?);
+        let phase = if archive { Phase::Archiving } else { Phase::Destroying };
         let plan = reconcile::end(&observed, &self.end_facts(archive).await?);
         self.note(&plan).await?;
         let environment = self.enter(phase).await?;
         self.board.show(&environment, None).await;
         for planned in &plan.steps {
+            let measured = meters::step("end", planned.step.word());
             self.end_step(&planned.step, outcome, archive).await?;
+            drop(measured);
             self.failpoint_after(&planned.step);
         }
         Ok(())
@@ -79,7 +86,7 @@ impl Run<'_> {
             Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
             Step::RemoveImage { tag } => self.shop.remove(id, std::slice::from_ref(tag)).await?,
             Step::RemoveFiles => self.house.ports.workspace.remove(id).await?,
-            Step::Release => self.release(archive).await?,
+            Step::Release => self.release(outcome, archive).await?,
             Step::Build { .. }
             | Step::Pull { .. }
             | Step::CreateNetwork { .. }
@@ -119,7 +126,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn release(&self, archive: bool) -> Result<(), Failure> {
+    async fn release(&self, outcome: Outcome, archive: bool) -> Result<(), Failure> {
         let store = &self.house.store;
         store.clear_stack(self.environment.id).await?;
         store.set_images(self.environment.id, &[]).await?;
@@ -128,7 +135,7 @@ impl Run<'_> {
         let environment = self
             .change(StateChange {
                 phase,
-                reason: None,
+                reason: (outcome == Outcome::Deleted && !archive).then(|| NO_SUCH_BRANCH.to_owned()),
                 serving: Some(false),
                 running_commit: Some(None),
                 settled: true,
@@ -136,7 +143,7 @@ impl Run<'_> {
             .await?;
         self.board.show(&environment, None).await;
         self.house.ports.logs.close(environment.id);
-        tracing::info!(environment.slug = %environment.slug, phase = phase.word(), "over");
+        tracing::info!(environment.slug = %environment.slug, repo = %environment.repo, phase = phase.word(), "the environment is over");
         Ok(())
     }
 

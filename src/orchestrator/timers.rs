@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use crate::domain::environment::{Deployment, Intent, Phase};
@@ -62,8 +63,12 @@ impl Orchestrator {
         self.house.supervisor.spawn("retention", async move {
             this.every(RETAIN_EVERY, |orchestrator| async move { orchestrator.retain().await }).await;
         });
+        self.spawn_collecting();
+        let this = self.clone();
+        self.house.supervisor.spawn("waiting", async move { this.follow_ends().await });
         let this = self.clone();
         self.house.supervisor.spawn("drift", async move { this.follow_engine().await });
+        self.house.supervisor.spawn("polls", self.clone().poll_remotes());
     }
 
     async fn every<F, W>(&self, pause: Duration, work: W)
@@ -74,7 +79,7 @@ impl Orchestrator {
         let draining = self.house.supervisor.draining();
         loop {
             if let Err(error) = work(self.clone()).await {
-                tracing::error!(%error, "the database does not answer");
+                self.house.room.complain(&error);
             }
             tokio::select! {
                 () = draining.cancelled() => return,
@@ -117,11 +122,11 @@ impl Orchestrator {
         Ok(())
     }
 
-    async fn take_up_pending(&self) -> Result<(), StoreError> {
-        for event in self.house.store.pending_events().await? {
-            self.take(event).await?;
-        }
-        Ok(())
+    pub(super) async fn take_up_pending(&self) -> Result<(), StoreError> {
+        let pending = self.house.store.pending_events().await?;
+        // All at once: one commit takes many.
+        let taken = pending.iter().map(|event| self.take(event.id));
+        join_all(taken).await.into_iter().collect()
     }
 
     /// Looks again at an environment when the engine says that a container of it started, died or changed.

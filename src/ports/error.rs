@@ -17,6 +17,9 @@ pub enum PortError {
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
+    /// A disk is full: it will work when there is room.
+    #[error("{0}")]
+    NoRoom(String),
     /// A newer generation took over; nobody waits for the answer.
     #[error("cancelled")]
     Cancelled,
@@ -24,8 +27,23 @@ pub enum PortError {
 
 impl PortError {
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient(_))
+        matches!(self, Self::Transient(_) | Self::NoRoom(_))
     }
+
+    /// [`Self::Transient`], or [`Self::NoRoom`] where the words say that a disk is full. `what` there was no room for.
+    pub fn outside(what: &str, text: String) -> Self {
+        if is_no_room(&text) {
+            Self::NoRoom(format!("no room for {what}: {text}"))
+        } else {
+            Self::Transient(text)
+        }
+    }
+}
+
+/// What the system and every tool say when a disk, or what somebody may have of it, is full.
+pub fn is_no_room(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["no space left on device", "disk quota exceeded"].iter().any(|words| text.contains(words))
 }
 
 pub type PortResult<T> = Result<T, PortError>;

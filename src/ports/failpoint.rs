@@ -12,7 +12,8 @@ use crate::domain::plan::Step;
 /// Every place/// Every place by its name, in the order in which they are come by. `tests/floors.rs` compares it with the source,
 /// and `tests/world/faults.rs` goes through all of them.
 pub const FAILPOINTS: &[&str] = &[
-    // An event is durable; the environment that it asks for is not there. Then: it is, and the event is not settled.
+    // An event and the environment that it asks for are durable; nobody works on it, nobody was answered. Then: somebody
+    // works on it.
     "environment.asked",
     "environment.made",
     // A first deployment. What git, the disk and the compose tool were asked for; the images that it is going to use are

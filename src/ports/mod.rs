@@ -3,26 +3,29 @@
 //! An adapter implements one of them; a fake in `tests/house/` another. No method is called while a database
 //! transaction is open.
 
+mod disks;
 mod engine;
 mod error;
 mod failpoint;
 mod git;
 mod images;
 mod jobs;
+pub mod meters;
 mod outside;
 mod stacks;
 mod volumes;
 mod workspace;
 
+pub use disks::{Disks, Folders, Stock};
 pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
-pub use error::{PortError, PortResult};
+pub use error::{PortError, PortResult, is_no_room};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_after, failpoint_in};
 pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use images::{ByteStream, ImageStore};
 pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
-    Restoring, RoutePublisher,
+    Programs, Restoring, RoutePublisher,
 };
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

@@ -49,6 +49,13 @@ pub trait Prober: Send + Sync {
     async fn probe(&self, upstream: &Upstream, url: &ProbeUrl, limit: Duration) -> PortResult<Option<u16>>;
 }
 
+/// Programs that drey started.
+#[async_trait]
+pub trait Programs: Send + Sync {
+    /// Waits until those that were ended by force are gone; says how many groups of them are still there after `limit`.
+    async fn gone(&self, limit: Duration) -> usize;
+}
+
 /// What a probe asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeUrl {

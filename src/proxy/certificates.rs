@@ -41,7 +41,7 @@ impl Certificates {
         Ok(())
     }
 
-    fn read_key(
+    pub(super) fn read_key(
         (certificate, key): (&Path, &Path),
         provider: &CryptoProvider,
     ) -> Result<CertifiedKey, ProxyError> {

@@ -20,6 +20,7 @@ use super::table::{Entry, Table, Target};
 use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
 use crate::ports::Clock;
+use crate::ports::meters::Answers;
 use crate::supervisor::Supervisor;
 
 /// Everything a request needs; shared by all connections.
@@ -32,6 +33,7 @@ pub(super) struct Gate {
     pub(super) limits: Limits,
     /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
     pub(super) knocks: mpsc::Sender<EnvironmentId>,
+    pub(super) answers: Answers,
 }
 
 /// A request that found its environment.
@@ -65,6 +67,7 @@ impl Gate {
         let response = self.respond(request, &client).await;
         let response =
             response.unwrap_or_else(|page| if is_head { answer::without_body(page) } else { page });
+        self.answers.count(response.status().as_u16());
         Ok(response.map(|body| body.counted(open)))
     }
 

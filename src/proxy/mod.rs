@@ -8,6 +8,7 @@ mod body;
 mod certificates;
 mod connect;
 mod connection;
+mod examine;
 mod executor;
 mod forward;
 mod framing;
@@ -31,6 +32,7 @@ mod upgrade;
 mod upstream_tls;
 mod visits;
 
+pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
 pub use settings::{ProxyError, ProxySettings, TlsSettings};

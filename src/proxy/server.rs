@@ -16,11 +16,12 @@ use super::pool::Dialer;
 use super::redirect::Redirect;
 use super::settings::{ProxyError, ProxySettings};
 use super::table::Table;
-use super::tls::Tls;
+use super::tls::{Renewal, Tls};
 use super::upstream_tls;
 use crate::domain::names::EnvironmentId;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
+use crate::ports::meters::Answers;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
@@ -36,6 +37,7 @@ pub struct Proxy {
     heard: Mutex<Option<mpsc::Receiver<EnvironmentId>>>,
     https: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    renewal: Option<Arc<Renewal>>,
 }
 
 impl Proxy {
@@ -66,14 +68,16 @@ impl Proxy {
         let gate = Arc::new(gate(&settings, limits, supervisor, clock, &provider, knocks)?);
         let places = Arc::new(Semaphore::new(limits.connections));
         let heard = Mutex::new(Some(heard));
-        let mut proxy = Self { gate: gate.clone(), heard, https: None, http: None };
+        let mut proxy = Self { gate: gate.clone(), heard, https: None, http: None, renewal: None };
         let mut authority = None;
         if let Some(address) = settings.https {
             let tls = Tls::new(&settings, &provider, now)?;
             let socket = listen("proxy.https", address).await?;
             proxy.https = socket.local_addr().ok();
             authority = tls.authority;
-            supervisor.spawn("certificate", tls.renewal.run(gate.clock.clone(), supervisor.draining()));
+            let (renewal, clock, draining) = (tls.renewal.clone(), gate.clock.clone(), supervisor.draining());
+            supervisor.spawn("certificate", async move { renewal.run(clock, draining).await });
+            proxy.renewal = Some(tls.renewal);
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
             run(Listener { socket, tls: Some(tls.acceptor), service, places, limits, supervisor });
@@ -106,6 +110,14 @@ impl Proxy {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Reads the certificate again: handshakes from now on get what is there now.
+    ///
+    /// # Errors
+    /// When it cannot be read; then the old one stays in use.
+    pub fn renew_certificate(&self) -> Result<(), ProxyError> {
+        self.renewal.as_ref().map_or(Ok(()), |renewal| renewal.renew(self.gate.clock.now()))
+    }
+
     /// The last visit of each environment that had one since this was last asked.
     pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
         self.gate.table.take_visits()
@@ -135,6 +147,7 @@ fn gate(
         draining: supervisor.draining(),
         limits,
         knocks,
+        answers: Answers::new(),
     })
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Tls {
     pub(super) acceptor: TlsAcceptor,
     /// The local authority's certificate, for whoever wants to trust it.
     pub(super) authority: Option<PathBuf>,
-    pub(super) renewal: Renewal,
+    pub(super) renewal: Arc<Renewal>,
 }
 
 /// Keeps the certificate in use a valid one.
@@ -59,13 +59,13 @@ impl Tls {
             provider: provider.clone(),
             certificates,
         };
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), authority, renewal })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), authority, renewal: Arc::new(renewal) })
     }
 }
 
 impl Renewal {
     /// Until the daemon drains.
-    pub(super) async fn run(self, clock: Arc<dyn Clock>, draining: CancellationToken) {
+    pub(super) async fn run(&self, clock: Arc<dyn Clock>, draining: CancellationToken) {
         loop {
             tokio::select! {
                 () = draining.cancelled() => return,

@@ -1,11 +1,14 @@
 //! Environments as stored: reading them, and the marks that change nothing about what is wanted.
 
+use std::collections::BTreeMap;
+
 use sqlx::SqliteConnection;
 
 use super::codec::{Row, word};
 use super::{Store, StoreError, StoreResult};
 use crate::domain::environment::{Ending, Environment, Restored};
-use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, ProjectName, RepoName, Slug};
+use crate::domain::names::{BranchName, EnvironmentId, Generation, ProjectName, RepoName, Slug};
+use crate::domain::poll::LastLife;
 use crate::domain::time::Timestamp;
 
 impl Store {
@@ -43,6 +46,28 @@ impl Store {
         .fetch_optional(&self.readers)
         .await?;
         row.map(Environment::try_from).transpose()
+    }
+
+    /// How the newest lives of a repository's branches ended, where no newer one is there.
+    pub async fn last_lives(&self, repo: &RepoName) -> StoreResult<BTreeMap<BranchName, LastLife>> {
+        let repo = repo.as_str();
+        let rows = sqlx::query!(
+            "SELECT id, branch, commit_id, intent FROM environment
+             WHERE id IN (SELECT MAX(id) FROM environment WHERE repo = ? GROUP BY branch)
+               AND phase IN ('archived', 'destroyed')",
+            repo
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        let lives = rows.into_iter().map(|row| {
+            let name = Row { table: "environment", key: &row.id };
+            let commit = name.commit(row.commit_id.as_deref())?;
+            Ok((
+                name.read(BranchName::parse(&row.branch))?,
+                LastLife { commit, intent: name.json(&row.intent)? },
+            ))
+        });
+        lives.collect()
     }
 
     /// The environment as stored, over or not.
@@ -146,35 +171,6 @@ impl Store {
         require_row(done.rows_affected(), id)
     }
 
-    /// A push came: an environment out of an archive lives on like every other.
-    pub async fn follow_branch(&self, id: EnvironmentId) -> StoreResult<()> {
-        let mut transaction = self.write().await?;
-        sqlx::query!(
-            "UPDATE environment SET restored_follows = 1, version = version + 1
-             WHERE id = ? AND restored_from IS NOT NULL AND restored_follows = 0",
-            id.0
-        )
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    /// The tip that was just seen at the remote.
-    pub async fn set_tip(&self, id: EnvironmentId, commit: &CommitSha) -> StoreResult<()> {
-        let commit = commit.as_str();
-        let mut transaction = self.write().await?;
-        let done = sqlx::query!(
-            "UPDATE environment SET commit_id = ?, version = version + 1 WHERE id = ?",
-            commit,
-            id.0
-        )
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        require_row(done.rows_affected(), id)
-    }
-
     /// When environments were last asked for anything; never moves back. Unknown ones are left out.
     pub async fn visited(&self, visits: &[(EnvironmentId, Timestamp)]) -> StoreResult<()> {
         let mut transaction = self.write().await?;
@@ -192,6 +188,40 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// Those of the branches that have an environment which is not over.
+pub(super) async fn live_of(
+    connection: &mut SqliteConnection,
+    repo: &RepoName,
+    branches: &[&BranchName],
+) -> StoreResult<Vec<Environment>> {
+    let (repo, branches) = (repo.as_str(), serde_json::to_string(branches)?);
+    let ids = sqlx::query_scalar!(
+        r#"SELECT id AS "id!: i64" FROM environment
+           WHERE repo = ? AND phase NOT IN ('archived', 'destroyed') AND branch IN (SELECT value FROM json_each(?))"#,
+        repo,
+        branches
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut live = Vec::with_capacity(ids.len());
+    for id in ids {
+        live.push(require(connection, EnvironmentId(id)).await?);
+    }
+    Ok(live)
+}
+
+/// A push came: an environment out of an archive lives on like every other.
+pub(super) async fn follow_branch(connection: &mut SqliteConnection, id: EnvironmentId) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE environment SET restored_follows = 1, version = version + 1
+         WHERE id = ? AND restored_from IS NOT NULL AND restored_follows = 0",
+        id.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The row of an environment, inside a transaction or not.
@@ -305,7 +335,7 @@ mod tests {
         let made = store.create_environment(new_environment("a", 1)).await.unwrap();
         let id = made.id;
         store.mark_own_commit(id).await.unwrap();
-        store.set_tip(id, &commit('3')).await.unwrap();
+        store.arrived(id, &commit('3')).await.unwrap();
         store.set_pinned(id, true, moment(5)).await.unwrap();
         store.visited(&[(id, moment(9)), (id, moment(7)), (EnvironmentId(99), moment(9))]).await.unwrap();
         let marked = store.environment(id).await.unwrap().unwrap();
@@ -319,10 +349,6 @@ mod tests {
             ..made
         };
         assert_eq!(marked, expected);
-        assert_eq!(
-            store.set_tip(EnvironmentId(99), &commit('3')).await.unwrap_err().to_string(),
-            "there is no environment 99"
-        );
     }
 
     #[tokio::test]
@@ -360,5 +386,12 @@ mod tests {
         assert_eq!(store.environments(true).await.unwrap().len(), 3);
         let latest = store.latest_environment(&all[0].repo, &all[0].branch).await.unwrap();
         assert_eq!(latest.map(|environment| environment.id), Some(all[0].id));
+        let ended = store.last_lives(&all[0].repo).await.unwrap();
+        assert_eq!(
+            ended,
+            BTreeMap::from([(all[0].branch.clone(), LastLife { commit: None, intent: run() })])
+        );
+        store.create_environment(new_environment("a", 3)).await.unwrap();
+        assert_eq!(store.last_lives(&all[0].repo).await.unwrap(), BTreeMap::new(), "it lives again");
     }
 }

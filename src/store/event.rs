@@ -4,9 +4,12 @@ use sqlx::SqliteConnection;
 
 use super::codec::{Row, word};
 use super::{Store, StoreError, StoreResult};
-use crate::domain::event::{Event, EventId, EventSource, EventState, NewEvent};
-use crate::domain::names::{BranchName, RepoName};
+use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState};
+use crate::domain::names::{BranchName, EnvironmentId, RepoName};
 use crate::domain::time::Timestamp;
+
+/// What is told of a push that waited, when something newer is wanted.
+const OVERTAKEN: &str = "something newer was wanted before its turn came";
 
 /// A request of a hook or forge, as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +20,6 @@ pub struct NewDelivery {
     pub delivery_id: String,
     pub body: Vec<u8>,
     pub received_at: Timestamp,
-}
-
-/// An event that is stored now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    pub event: Event,
-    /// False when the delivery was known already and the event is that of the first time.
-    pub is_new: bool,
 }
 
 /// Which events to list.
@@ -56,38 +51,21 @@ macro_rules! query_events {
 }
 
 impl Store {
-    /// Stores a delivery with its events, or finds those of the first time by the delivery's id.
-    /// The events of a delivery get its id and its time; others get `now`.
-    pub async fn accept(
-        &self,
-        delivery: Option<NewDelivery>,
-        events: &[NewEvent],
-        now: Timestamp,
-    ) -> StoreResult<Vec<Accepted>> {
-        let mut transaction = self.write().await?;
-        let origin = match delivery {
-            None => Origin { row: None, delivery_id: None, received_at: now },
-            Some(delivery) => {
-                let known = events_of_delivery(&mut transaction, &delivery).await?;
-                if let Some(events) = known {
-                    return Ok(events);
-                }
-                insert_delivery(&mut transaction, delivery).await?
-            }
-        };
-        let mut accepted = Vec::with_capacity(events.len());
-        for (place, event) in events.iter().enumerate() {
-            let event = insert_event(&mut transaction, &origin, place, event).await?;
-            accepted.push(Accepted { event, is_new: true });
-        }
-        transaction.commit().await?;
-        Ok(accepted)
-    }
-
     /// Events nobody has dealt with yet, oldest first.
     pub async fn pending_events(&self) -> StoreResult<Vec<Event>> {
         let rows = query_events!("WHERE state = 'pending' ORDER BY id").fetch_all(&self.readers).await?;
         rows.into_iter().map(Event::try_from).collect()
+    }
+
+    /// Pushes that waited for a deployment which has come to its end, oldest first.
+    pub async fn ended_waits(&self) -> StoreResult<Vec<EventId>> {
+        let ids = sqlx::query_scalar!(
+            "SELECT event.id FROM event JOIN environment ON environment.id = event.waits_for
+             WHERE environment.settled_generation >= environment.generation ORDER BY event.id"
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(ids.into_iter().map(EventId).collect())
     }
 
     /// Says how far an event has come, and why.
@@ -99,9 +77,14 @@ impl Store {
     ) -> StoreResult<()> {
         let state = word(&state)?;
         let mut transaction = self.write().await?;
-        let done = sqlx::query!("UPDATE event SET state = ?, reason = ? WHERE id = ?", state, reason, id.0)
-            .execute(&mut *transaction)
-            .await?;
+        let done = sqlx::query!(
+            "UPDATE event SET state = ?, reason = ?, waits_for = NULL WHERE id = ?",
+            state,
+            reason,
+            id.0
+        )
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::Missing { what: "event", id: id.0.to_string() });
@@ -139,38 +122,31 @@ impl Store {
     }
 }
 
-/// What the events of one call have in common.
-struct Origin {
-    row: Option<i64>,
-    delivery_id: Option<String>,
-    received_at: Timestamp,
+/// The id that the next event gets.
+pub(super) async fn next_id(connection: &mut SqliteConnection) -> StoreResult<i64> {
+    // Unchecked: the macro cannot describe a table of SQLite's own.
+    let last = sqlx::query_scalar::<_, i64>("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
+        .fetch_optional(connection)
+        .await?;
+    Ok(last.unwrap_or(0) + 1)
 }
 
-/// The events of a delivery that came before; `None` when it did not.
-async fn events_of_delivery(
+pub(super) async fn find(connection: &mut SqliteConnection, id: EventId) -> StoreResult<Option<Event>> {
+    let row = query_events!("WHERE id = ?", id.0).fetch_optional(connection).await?;
+    row.map(Event::try_from).transpose()
+}
+
+/// Stores the delivery; `None`, and nothing is written, when its id is known.
+pub(super) async fn insert_delivery(
     connection: &mut SqliteConnection,
     delivery: &NewDelivery,
-) -> StoreResult<Option<Vec<Accepted>>> {
-    let repo = delivery.repo.as_str();
-    let row = sqlx::query_scalar!(
-        "SELECT id FROM delivery WHERE repo = ? AND delivery_id = ?",
-        repo,
-        delivery.delivery_id
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let rows = query_events!("WHERE delivery = ? ORDER BY place", row).fetch_all(connection).await?;
-    let events = rows.into_iter().map(|row| Ok(Accepted { event: row.try_into()?, is_new: false }));
-    events.collect::<StoreResult<Vec<_>>>().map(Some)
-}
-
-async fn insert_delivery(connection: &mut SqliteConnection, delivery: NewDelivery) -> StoreResult<Origin> {
+) -> StoreResult<Option<i64>> {
     let NewDelivery { repo, source, delivery_id, body, received_at } = delivery;
-    let source = word(&source)?;
+    let source = word(source)?;
     let (repo, received) = (repo.as_str(), received_at.as_millis());
     let done = sqlx::query!(
-        "INSERT INTO delivery (repo, source, delivery_id, body, received_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO delivery (repo, source, delivery_id, body, received_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (repo, delivery_id) DO NOTHING",
         repo,
         source,
         delivery_id,
@@ -179,49 +155,136 @@ async fn insert_delivery(connection: &mut SqliteConnection, delivery: NewDeliver
     )
     .execute(connection)
     .await?;
-    Ok(Origin { row: Some(done.last_insert_rowid()), delivery_id: Some(delivery_id), received_at })
+    Ok((done.rows_affected() > 0).then(|| done.last_insert_rowid()))
 }
 
-async fn insert_event(
+/// The events of a delivery that came before.
+pub(super) async fn of_delivery(
     connection: &mut SqliteConnection,
-    origin: &Origin,
-    place: usize,
-    event: &NewEvent,
-) -> StoreResult<Event> {
-    let delivery_id = origin.delivery_id.as_ref().or(event.delivery_id.as_ref());
-    let place = i64::try_from(place).unwrap_or(i64::MAX);
-    let source = word(&event.source)?;
-    let (repo, kind, branch) =
-        (event.repo.as_str(), event.kind.word(), event.kind.branch().map(BranchName::as_str));
-    let detail = serde_json::to_string(&event.kind)?;
-    let received_at = origin.received_at.as_millis();
-    let done = sqlx::query!(
-        "INSERT INTO event (delivery, place, source, repo, kind, branch, detail, delivery_id, skip, received_at, state)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
-        origin.row,
-        place,
-        source,
+    delivery: &NewDelivery,
+) -> StoreResult<Vec<Event>> {
+    let repo = delivery.repo.as_str();
+    let rows = query_events!(
+        "WHERE delivery = (SELECT id FROM delivery WHERE repo = ? AND delivery_id = ?) ORDER BY place",
         repo,
-        kind,
-        branch,
-        detail,
-        delivery_id,
-        event.skip,
-        received_at
+        delivery.delivery_id
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+/// What events have in common that go into the table in one statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Common<'a> {
+    source: EventSource,
+    repo: &'a RepoName,
+    delivery_id: Option<&'a str>,
+    skip: bool,
+    received_at: Timestamp,
+    state: EventState,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Common<'a> {
+    fn of(event: &'a Event) -> Self {
+        Self {
+            source: event.source,
+            repo: &event.repo,
+            delivery_id: event.delivery_id.as_deref(),
+            skip: event.skip,
+            received_at: event.received_at,
+            state: event.state,
+            reason: event.reason.as_deref(),
+        }
+    }
+}
+
+/// Stores events under the ids that they have, which follow one another; the first has this place in the delivery. A
+/// push may bring thousands of refs: those that have all but their kind in common go in together.
+pub(super) async fn insert_events(
+    connection: &mut SqliteConnection,
+    delivery: Option<i64>,
+    mut place: usize,
+    events: &[Event],
+    waits_for: Option<EnvironmentId>,
+) -> StoreResult<()> {
+    for alike in events.chunk_by(|one, next| Common::of(one) == Common::of(next)) {
+        let Some(first) = alike.first() else { continue };
+        let Common { source, repo, delivery_id, skip, received_at, state, reason } = Common::of(first);
+        let kinds: Vec<&EventKind> = alike.iter().map(|event| &event.kind).collect();
+        let (kinds, source, state) = (serde_json::to_string(&kinds)?, word(&source)?, word(&state)?);
+        let (repo, received_at) = (repo.as_str(), received_at.as_millis());
+        let (first_place, waits_for) = (i64::try_from(place).unwrap_or(i64::MAX), waits_for.map(|id| id.0));
+        sqlx::query!(
+            "INSERT INTO event (id, delivery, place, source, repo, kind, branch, detail, delivery_id, skip,
+                                received_at, state, reason, waits_for)
+             SELECT ?1 + key, ?2, ?3 + key, ?4, ?5, value ->> 'kind', value ->> 'branch', value, ?6, ?7,
+                    ?8, ?9, ?10, ?11
+             FROM json_each(?12)",
+            first.id.0,
+            delivery,
+            first_place,
+            source,
+            repo,
+            delivery_id,
+            skip,
+            received_at,
+            state,
+            reason,
+            waits_for,
+            kinds
+        )
+        .execute(&mut *connection)
+        .await?;
+        place += alike.len();
+    }
+    Ok(())
+}
+
+/// Writes down how far a stored event came.
+pub(super) async fn update(
+    connection: &mut SqliteConnection,
+    event: &Event,
+    waits_for: Option<EnvironmentId>,
+) -> StoreResult<()> {
+    let (state, waits_for) = (word(&event.state)?, waits_for.map(|id| id.0));
+    sqlx::query!(
+        "UPDATE event SET state = ?, reason = ?, waits_for = ? WHERE id = ?",
+        state,
+        event.reason,
+        waits_for,
+        event.id.0
     )
     .execute(connection)
     .await?;
-    Ok(Event {
-        id: EventId(done.last_insert_rowid()),
-        source: event.source,
-        repo: event.repo.clone(),
-        kind: event.kind.clone(),
-        delivery_id: delivery_id.cloned(),
-        skip: event.skip,
-        received_at: origin.received_at,
-        state: EventState::Pending,
-        reason: None,
-    })
+    Ok(())
+}
+
+/// Pushes that wait for the environment's deployment, oldest first.
+pub(super) async fn waiting_for(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+) -> StoreResult<Vec<Event>> {
+    let rows = query_events!("WHERE waits_for = ? ORDER BY id", environment.0).fetch_all(connection).await?;
+    rows.into_iter().map(Event::try_from).collect()
+}
+
+/// Settles what waits for the environment, except this event.
+pub(super) async fn overtake(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+    by: EventId,
+) -> StoreResult<()> {
+    sqlx::query!(
+        "UPDATE event SET state = 'done', reason = ?, waits_for = NULL WHERE waits_for = ? AND id <> ?",
+        OVERTAKEN,
+        environment.0,
+        by.0
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 struct EventRow {
@@ -257,10 +320,11 @@ impl TryFrom<EventRow> for Event {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Accepted;
     use super::super::testing::{branch, commit, home, moment, repo};
     use super::*;
     use crate::domain::environment::RemovalReason;
-    use crate::domain::event::EventKind;
+    use crate::domain::event::NewEvent;
 
     fn delivery(id: &str) -> NewDelivery {
         NewDelivery {
@@ -302,6 +366,19 @@ mod tests {
         assert_eq!(store.pending_events().await.unwrap(), events);
         assert!(events.iter().all(|event| event.received_at == moment(7)));
         assert!(events.iter().all(|event| event.delivery_id.as_deref() == Some("1")));
+        let columns: Vec<(String, Option<String>, i64)> =
+            sqlx::query_as("SELECT kind, branch, place FROM event ORDER BY id")
+                .fetch_all(&store.readers)
+                .await
+                .unwrap();
+        let expected: Vec<(String, Option<String>, i64)> = events
+            .iter()
+            .zip(0..)
+            .map(|(event, place)| {
+                (event.kind.word().to_owned(), event.kind.branch().map(ToString::to_string), place)
+            })
+            .collect();
+        assert_eq!(columns, expected, "what filters use is what the kind says");
     }
 
     #[tokio::test]

@@ -3,9 +3,11 @@
 use sqlx::SqliteConnection;
 
 use super::codec::word;
-use super::{Store, StoreError, StoreResult, environment, slug};
+use super::{Store, StoreError, StoreResult, environment, former, slug};
 use crate::domain::environment::{Environment, Intent, Phase};
-use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, ProjectName, RepoName};
+use crate::domain::names::{
+    BranchName, CommitSha, EnvironmentId, Generation, InstanceId, ProjectName, RepoName,
+};
 use crate::domain::time::Timestamp;
 
 /// A branch that is to get an environment.
@@ -45,37 +47,8 @@ impl Store {
     /// Begins a life of the branch: generation 1, phase queued, with the slug that the branch had or gets now.
     /// Hosts of its life before lead to the new environment at once.
     pub async fn create_environment(&self, new: NewEnvironment) -> StoreResult<Environment> {
-        let NewEnvironment { repo, branch, intent, commit, restored_from, now } = new;
         let mut transaction = self.write().await?;
-        refuse_second_life(&mut transaction, &repo, &branch).await?;
-        let slug = slug::claim(&mut transaction, &repo, &branch, now).await?;
-        let (repo, branch, label) = (repo.as_str(), branch.as_str(), slug.as_str());
-        let (intent, phase) = (serde_json::to_string(&intent)?, word(&Phase::Queued)?);
-        let (commit, now) = (commit.as_ref().map(CommitSha::as_str), now.as_millis());
-        let done = sqlx::query!(
-            "INSERT INTO environment
-             (repo, branch, slug, project, intent, generation, settled_generation, phase, serving, commit_id,
-              had_own_commit, pinned, created_at, updated_at, active_at, version, restored_from)
-             VALUES (?1, ?2, ?3, '', ?4, 1, 0, ?5, 0, ?6, 0, 0, ?7, ?7, ?7, 1, ?8)",
-            repo,
-            branch,
-            label,
-            intent,
-            phase,
-            commit,
-            now,
-            restored_from
-        )
-        .execute(&mut *transaction)
-        .await?;
-        let id = EnvironmentId(done.last_insert_rowid());
-        let project = ProjectName::new(self.instance(), id, &slug);
-        let project = project.as_str();
-        sqlx::query!("UPDATE environment SET project = ? WHERE id = ?", project, id.0)
-            .execute(&mut *transaction)
-            .await?;
-        slug::inherit_routes(&mut transaction, &slug, id).await?;
-        let made = environment::require(&mut transaction, id).await?;
+        let made = create(&mut transaction, self.instance(), new).await?;
         transaction.commit().await?;
         Ok(made)
     }
@@ -90,43 +63,7 @@ impl Store {
         now: Timestamp,
     ) -> StoreResult<Environment> {
         let mut transaction = self.write().await?;
-        let present = environment::require(&mut transaction, id).await?;
-        if present.phase.is_over() {
-            return Err(StoreError::Over { id: id.0 });
-        }
-        let runs = matches!(intent, Intent::Run { .. });
-        let is_active = runs || matches!(intent, Intent::Wake);
-        let phase = match intent {
-            Intent::End { .. } | Intent::Sleep { .. } => present.phase,
-            Intent::Run { .. } | Intent::Wake | Intent::Repair if present.serving => Phase::Updating,
-            Intent::Run { .. } => Phase::Queued,
-            Intent::Wake | Intent::Repair => Phase::Waking,
-        };
-        let loses_reason = intent.runs();
-        let (phase, intent) = (word(&phase)?, serde_json::to_string(intent)?);
-        let (commit, now) = (commit.map(CommitSha::as_str), now.as_millis());
-        sqlx::query!(
-            "UPDATE environment SET
-                 intent = ?1, phase = ?2, commit_id = COALESCE(?3, commit_id), generation = generation + 1,
-                 run_generation = CASE WHEN ?4 THEN generation + 1 ELSE run_generation END,
-                 reason = CASE WHEN ?7 THEN NULL ELSE reason END,
-                 active_at = CASE WHEN ?8 THEN ?5 ELSE active_at END,
-                 ending_outcome = CASE WHEN ?4 THEN NULL ELSE ending_outcome END,
-                 ending_due_at = CASE WHEN ?4 THEN NULL ELSE ending_due_at END,
-                 updated_at = ?5, version = version + 1
-             WHERE id = ?6",
-            intent,
-            phase,
-            commit,
-            runs,
-            now,
-            id.0,
-            loses_reason,
-            is_active
-        )
-        .execute(&mut *transaction)
-        .await?;
-        let changed = environment::require(&mut transaction, id).await?;
+        let changed = intend(&mut transaction, id, intent, commit, now).await?;
         transaction.commit().await?;
         Ok(changed)
     }
@@ -186,6 +123,96 @@ impl Store {
     }
 }
 
+/// [`Store::create_environment`] inside a transaction.
+pub(super) async fn create(
+    connection: &mut SqliteConnection,
+    instance: &InstanceId,
+    new: NewEnvironment,
+) -> StoreResult<Environment> {
+    let NewEnvironment { repo, branch, intent, commit, restored_from, now } = new;
+    refuse_second_life(connection, &repo, &branch).await?;
+    let slug = slug::claim(connection, &repo, &branch, now).await?;
+    let (repo, branch, label) = (repo.as_str(), branch.as_str(), slug.as_str());
+    let (intent, phase) = (serde_json::to_string(&intent)?, word(&Phase::Queued)?);
+    let (commit, now) = (commit.as_ref().map(CommitSha::as_str), now.as_millis());
+    let done = sqlx::query!(
+        "INSERT INTO environment
+         (repo, branch, slug, project, intent, generation, settled_generation, phase, serving, commit_id,
+          had_own_commit, pinned, created_at, updated_at, active_at, version, restored_from)
+         VALUES (?1, ?2, ?3, '', ?4, 1, 0, ?5, 0, ?6, 0, 0, ?7, ?7, ?7, 1, ?8)",
+        repo,
+        branch,
+        label,
+        intent,
+        phase,
+        commit,
+        now,
+        restored_from
+    )
+    .execute(&mut *connection)
+    .await?;
+    let id = EnvironmentId(done.last_insert_rowid());
+    let project = ProjectName::new(instance, id, &slug);
+    let project = project.as_str();
+    sqlx::query!("UPDATE environment SET project = ? WHERE id = ?", project, id.0)
+        .execute(&mut *connection)
+        .await?;
+    slug::inherit_routes(connection, &slug, id).await?;
+    environment::require(connection, id).await
+}
+
+/// [`Store::set_intent`] inside a transaction.
+pub(super) async fn intend(
+    connection: &mut SqliteConnection,
+    id: EnvironmentId,
+    intent: &Intent,
+    commit: Option<&CommitSha>,
+    now: Timestamp,
+) -> StoreResult<Environment> {
+    let present = environment::require(connection, id).await?;
+    if present.phase.is_over() {
+        return Err(StoreError::Over { id: id.0 });
+    }
+    let runs = matches!(intent, Intent::Run { .. });
+    let is_active = runs || matches!(intent, Intent::Wake);
+    let phase = match intent {
+        Intent::End { .. } | Intent::Sleep { .. } => present.phase,
+        Intent::Run { .. } | Intent::Wake | Intent::Repair if present.serving => Phase::Updating,
+        Intent::Run { .. } => Phase::Queued,
+        Intent::Wake | Intent::Repair => Phase::Waking,
+    };
+    if runs {
+        former::remember(&mut *connection, &present).await?;
+    } else {
+        former::forget(&mut *connection, id).await?;
+    }
+    let loses_reason = intent.runs();
+    let (phase, intent) = (word(&phase)?, serde_json::to_string(intent)?);
+    let (commit, now) = (commit.map(CommitSha::as_str), now.as_millis());
+    sqlx::query!(
+        "UPDATE environment SET
+             intent = ?1, phase = ?2, commit_id = COALESCE(?3, commit_id), generation = generation + 1,
+             run_generation = CASE WHEN ?4 THEN generation + 1 ELSE run_generation END,
+             reason = CASE WHEN ?7 THEN NULL ELSE reason END,
+             active_at = CASE WHEN ?8 THEN ?5 ELSE active_at END,
+             ending_outcome = CASE WHEN ?4 THEN NULL ELSE ending_outcome END,
+             ending_due_at = CASE WHEN ?4 THEN NULL ELSE ending_due_at END,
+             updated_at = ?5, version = version + 1
+         WHERE id = ?6",
+        intent,
+        phase,
+        commit,
+        runs,
+        now,
+        id.0,
+        loses_reason,
+        is_active
+    )
+    .execute(&mut *connection)
+    .await?;
+    environment::require(connection, id).await
+}
+
 async fn refuse_second_life(
     connection: &mut SqliteConnection,
     repo: &RepoName,
@@ -241,6 +268,7 @@ async fn give_back(
     slug::free(connection, &environment.slug, now).await?;
     sqlx::query!("DELETE FROM subnet WHERE environment = ?", id).execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM image_use WHERE environment = ?", id).execute(&mut *connection).await?;
+    former::forget(&mut *connection, environment.id).await?;
     sqlx::query!("DELETE FROM applied_stack WHERE environment = ?", id).execute(connection).await?;
     Ok(())
 }

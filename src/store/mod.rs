@@ -11,9 +11,14 @@ mod deployment;
 mod environment;
 mod error;
 mod event;
+mod examine;
+mod figures;
+mod former;
 mod image;
+mod intake;
 mod job;
 mod lifecycle;
+mod room;
 mod route;
 mod slug;
 mod stack;
@@ -37,7 +42,10 @@ use crate::domain::names::InstanceId;
 
 pub use archive::ArchiveFilter;
 pub use error::{StoreError, StoreResult};
-pub use event::{Accepted, EventFilter, NewDelivery};
+pub use event::{EventFilter, NewDelivery};
+pub use examine::{Examined, examine};
+pub use figures::Figures;
+pub use intake::{Accepted, Decide, Folded, Submission};
 pub use lifecycle::{NewEnvironment, StateChange};
 pub use route::StoredRoute;
 pub use slug::SLUG_HOLD;
@@ -45,6 +53,8 @@ pub use stack::AppliedStack;
 
 /// How long a call waits for another process that writes (a backup tool, a person with `sqlite3`).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of the log of changes: what a long look at the past made of it is cut to this.
+const LOG_LIMIT: &str = "16777216";
 /// Readers see the last commit while a writer works; more of them than cores gain nothing.
 const READERS: u32 = 3;
 /// Characters of an instance id.
@@ -100,7 +110,15 @@ impl Store {
 
     /// A transaction that may write. Dropped without a commit it leaves nothing behind.
     async fn write(&self) -> StoreResult<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        match self.writer.begin_with(BEGIN).await {
+            // SQLite took the transaction back by itself, as it does when the disk is full; the connection still counts it.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                Ok(self.writer.begin_with(BEGIN).await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 }
 
@@ -111,6 +129,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", LOG_LIMIT)
 }
 
 /// Connections stay open: nothing wakes up to look after them while the daemon is idle.

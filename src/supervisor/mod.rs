@@ -2,32 +2,54 @@
 //!
 //! Every task of the floors above is spawned here: so each has a name, a panic is seen and told, and the daemon
 //! can say at its end that none is left.
+//!
+//! The end has two stages: first what works, then what answers. Whoever asks is answered until the last step is done.
 
 pub mod descriptors;
+pub mod process;
+mod stage;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use stage::Stage;
 
 /// How long running steps may take to finish after the first signal.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// Part of it that is kept for open requests, whatever still works: one part of so many.
+const FACES_PART: u32 = 6;
 
 /// Spawns tasks and ends them. Clones share one house.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Supervisor {
-    tracker: TaskTracker,
-    soft: CancellationToken,
-    hard: CancellationToken,
+    /// The stage that this handle spawns into and is drained with.
+    own: Stage,
+    work: Stage,
+    faces: Stage,
     panics: Arc<AtomicUsize>,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Supervisor {
     pub fn new() -> Self {
-        Self::default()
+        let work = Stage::default();
+        Self { own: work.clone(), work, faces: Stage::default(), panics: Arc::default() }
+    }
+
+    /// The same for what answers others: listeners and connections. It drains when nothing works any more.
+    #[must_use]
+    pub fn faces(&self) -> Self {
+        Self { own: self.faces.clone(), ..self.clone() }
     }
 
     /// Runs `task` until it ends by itself or hard cancellation drops it. A panic is logged and counted.
@@ -36,9 +58,9 @@ impl Supervisor {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let hard = self.hard.clone();
+        let hard = self.own.hard.clone();
         let panics = self.panics.clone();
-        self.tracker.spawn(async move {
+        self.own.tracker.spawn(async move {
             let inner = tokio::spawn(async move {
                 tokio::select! {
                     () = hard.cancelled() => {}
@@ -54,28 +76,28 @@ impl Supervisor {
         });
     }
 
-    /// Cancelled when the daemon is asked to end: take nothing new, finish what runs.
+    /// Cancelled when this stage is asked to end: take nothing new, finish what runs.
     pub fn draining(&self) -> CancellationToken {
-        self.soft.clone()
+        self.own.soft.clone()
     }
 
-    /// Starts the end: soft at once.
+    /// Whether the daemon was asked to end: no work begins any more.
+    pub fn is_ending(&self) -> bool {
+        self.work.soft.is_cancelled()
+    }
+
+    /// Starts the end: no work begins any more, from now on.
     pub fn drain(&self) {
-        self.soft.cancel();
+        self.work.soft.cancel();
     }
 
-    /// Waits for all tasks after [`Supervisor::drain`]; what still runs after `limit` is dropped.
-    /// Returns whether everything ended by itself and nothing panicked.
+    /// Waits for all tasks after [`Supervisor::drain`]: first for what works, then for what answers. What still runs
+    /// after its part of `limit` is dropped. Returns whether everything ended by itself and nothing panicked.
     pub async fn finish(&self, limit: Duration) -> bool {
-        self.soft.cancel();
-        self.tracker.close();
-        let by_itself = tokio::time::timeout(limit, self.tracker.wait()).await.is_ok();
-        if !by_itself {
-            tracing::warn!(tasks = self.live_tasks(), "not everything ended by itself: the rest is cut");
-        }
-        self.hard.cancel();
-        self.tracker.wait().await;
-        by_itself && self.panics() == 0
+        let deadline = Instant::now() + limit;
+        let work_done = self.work.end(deadline - limit / FACES_PART).await;
+        let faces_done = self.faces.end(deadline).await;
+        work_done && faces_done && self.panics() == 0
     }
 
     pub fn panics(&self) -> usize {
@@ -83,7 +105,7 @@ impl Supervisor {
     }
 
     pub fn live_tasks(&self) -> usize {
-        self.tracker.len()
+        self.work.tracker.len() + self.faces.tracker.len()
     }
 }
 
@@ -110,5 +132,38 @@ mod tests {
         supervisor.spawn("stubborn", std::future::pending());
         assert!(!supervisor.finish(Duration::from_millis(10)).await);
         assert_eq!(supervisor.live_tasks(), 0);
+    }
+
+    #[tokio::test]
+    async fn faces_answer_until_the_last_step_is_done() {
+        let supervisor = Supervisor::new();
+        let (faces, steps) = (supervisor.faces(), Arc::new(AtomicUsize::new(0)));
+        let (closing, done) = (faces.draining(), steps.clone());
+        faces.spawn("face", async move {
+            closing.cancelled().await;
+            assert_eq!(done.load(Ordering::Relaxed), 1);
+        });
+        supervisor.spawn("step", async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            steps.fetch_add(1, Ordering::Relaxed);
+        });
+        supervisor.drain();
+        assert!(faces.is_ending() && !faces.draining().is_cancelled());
+        assert!(supervisor.finish(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn whatever_works_the_faces_have_their_part() {
+        let supervisor = Supervisor::new();
+        let (faces, said) = (supervisor.faces(), Arc::new(AtomicUsize::new(0)));
+        let (closing, saying) = (faces.draining(), said.clone());
+        faces.spawn("face", async move {
+            closing.cancelled().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            saying.fetch_add(1, Ordering::Relaxed);
+        });
+        supervisor.spawn("stubborn", std::future::pending());
+        assert!(!supervisor.finish(Duration::from_secs(3)).await);
+        assert_eq!((said.load(Ordering::Relaxed), supervisor.panics()), (1, 0));
     }
 }

@@ -62,7 +62,9 @@ pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Resu
 }
 
 pub(super) async fn repositories(State(web): State<Web>) -> Json<Value> {
-    let items: Vec<&Value> = web.inner.repositories.values().collect();
+    let served = web.inner.served.load();
+    let items: Vec<Value> =
+        served.repositories.iter().map(|(repo, view)| with_remote(&web, repo, view)).collect();
     Json(json!({"items": items, "next": null}))
 }
 
@@ -70,8 +72,19 @@ pub(super) async fn repository(
     State(web): State<Web>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let found = web.inner.repositories.get(&RepoName::parse(&name)?).cloned();
+    let repo = RepoName::parse(&name)?;
+    let served = web.inner.served.load();
+    let found = served.repositories.get(&repo).map(|view| with_remote(&web, &repo, view));
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("no repository is named {name}")))
+}
+
+/// With how its remote answered last.
+fn with_remote(web: &Web, repo: &RepoName, view: &Value) -> Value {
+    let state = web.inner.orchestrator.house().remotes.state(repo);
+    let mut view = view.clone();
+    view["last_polled_at"] = json!(state.last_polled_at);
+    view["poll_error"] = json!(state.poll_error);
+    view
 }
 
 #[derive(Deserialize)]

@@ -3,13 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::domain::names::NameError;
 use crate::ports::PortError;
 use crate::store::StoreError;
+
+/// When whoever could not be served may come again.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -44,6 +48,12 @@ impl ApiError {
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too_large", message: message.into() }
     }
 
+    /// The daemon ends: its next life takes what is asked now.
+    pub(super) fn draining() -> Self {
+        let message = "drey ends and takes nothing new; come again when it is back".to_owned();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "draining", message }
+    }
+
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", message: message.into() }
     }
@@ -51,7 +61,7 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::unavailable(format!("database: {error}"))
+        Self::unavailable(error.to_string())
     }
 }
 
@@ -60,7 +70,9 @@ impl From<PortError> for ApiError {
         match error {
             PortError::NotFound(message) => Self::not_found(message),
             PortError::Permanent(message) | PortError::Refused(message) => Self::conflict(message),
-            PortError::Transient(_) | PortError::Cancelled => Self::unavailable(error.to_string()),
+            PortError::Transient(_) | PortError::NoRoom(_) | PortError::Cancelled => {
+                Self::unavailable(error.to_string())
+            }
         }
     }
 }
@@ -74,7 +86,7 @@ impl From<NameError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        if self.status.is_server_error() {
+        if self.status.is_server_error() && self.code != "draining" {
             tracing::error!(
                 error.id = id,
                 error.code = self.code,
@@ -90,7 +102,11 @@ impl IntoResponse for ApiError {
             );
         }
         let body = json!({"error": {"id": id, "code": self.code, "message": self.message}});
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        response
     }
 }
 

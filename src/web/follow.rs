@@ -59,7 +59,7 @@ pub(super) async fn follow(
     let mut reader = Reader { house, wanted, sent: BTreeMap::new(), settled_at: None };
     let mut news = Some(house.ports.logs.follow(wanted.environment));
     let mut changes = web.inner.orchestrator.watch(wanted.environment);
-    let draining = house.supervisor.draining();
+    let draining = house.supervisor.faces().draining();
     loop {
         let began = Instant::now();
         let look = reader.look().await;

@@ -1,8 +1,6 @@
 //! `POST /hooks/git/<repo>`: what `hooks/post-receive` and `hooks/post-merge` send.
 
-use std::time::Duration;
-
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -20,12 +18,8 @@ use crate::store::NewDelivery;
 
 use super::error::ApiError;
 use super::extract::{Path, Query};
-use super::{Web, log, signature};
+use super::{Web, body, log, signature};
 
-/// Most bytes of a delivery; the cap that GitHub has.
-const BODY_LIMIT: usize = 25 * 1024 * 1024;
-/// How long a sender may take for its body.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// Lines that wait for a slow pusher.
 const LINE_BUFFER: usize = 256;
 /// Most characters of a delivery id.
@@ -45,14 +39,11 @@ pub(super) async fn git(
     body: Body,
 ) -> Result<Response, ApiError> {
     let repo = RepoName::parse(&repo).map_err(|_unknown| ApiError::unauthorized())?;
-    let secret = web.inner.secrets.get(&repo).ok_or_else(ApiError::unauthorized)?.clone();
+    let secret = web.inner.served.load().secrets.get(&repo).cloned().ok_or_else(ApiError::unauthorized)?;
     if query.look.is_some() {
         return look(&web, repo, &secret, &headers).await;
     }
-    let body = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_LIMIT))
-        .await
-        .map_err(|_slow| ApiError::bad_request("the body came too slowly"))?
-        .map_err(|_large| ApiError::too_large("a delivery may have 25 MiB"))?;
+    let body::Received { bytes: body, room } = body::read(body).await?;
     let options: Vec<Vec<u8>> =
         headers.get_all("x-drey-push-option").iter().map(|value| value.as_bytes().to_vec()).collect();
     let given = headers.get("x-drey-signature-256").map(|value| value.as_bytes()).unwrap_or_default();
@@ -68,11 +59,12 @@ pub(super) async fn git(
         repo: repo.clone(),
         source: EventSource::Git,
         delivery_id,
-        body: body.to_vec(),
+        body,
         received_at: web.inner.orchestrator.house().ports.clock.now(),
     };
     let events: Vec<NewEvent> = lines.iter().map(|line| event(&repo, line, &delivery, &options)).collect();
     let submitted = web.inner.orchestrator.submit(Some(delivery), &events).await?;
+    drop(room);
     answer(&web, &lines, &submitted, &options).await
 }
 
@@ -125,7 +117,7 @@ async fn answer(
     }
     let (sender, receiver) = mpsc::channel(LINE_BUFFER);
     let web = web.clone();
-    web.inner.orchestrator.house().supervisor.clone().spawn("push waits", async move {
+    web.inner.orchestrator.house().supervisor.faces().spawn("push waits", async move {
         if sender.send(told).await.is_ok() {
             log::tell_until_settled(&web, &waited, &sender).await;
         }

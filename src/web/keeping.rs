@@ -34,7 +34,9 @@ pub(super) async fn verify(
         Err(error @ (PortError::Permanent(_) | PortError::Refused(_) | PortError::NotFound(_))) => {
             Some(error.to_string())
         }
-        Err(error @ (PortError::Transient(_) | PortError::Cancelled)) => return Err(error.into()),
+        Err(error @ (PortError::Transient(_) | PortError::NoRoom(_) | PortError::Cancelled)) => {
+            return Err(error.into());
+        }
     };
     if let Some(reason) = &reason {
         tracing::error!(archive.id = id, reason, "an archive is damaged");

@@ -49,7 +49,7 @@ pub(super) async fn log(
         query.generation.map(Generation).or_else(|| environment.has_work().then_some(environment.generation));
     if let Some(from) = from.filter(|_| query.follow) {
         let wanted = Wanted { environment: environment.id, from, deadline: None };
-        house.supervisor.clone().spawn("log", async move {
+        house.supervisor.faces().spawn("log", async move {
             follow(&web, wanted, &sender, |line| format!("{line}\n")).await;
         });
     } else {
@@ -58,7 +58,7 @@ pub(super) async fn log(
             Some(deployment) => house.ports.logs.read(environment.id, deployment.id).await?,
             None => Vec::new(),
         };
-        house.supervisor.clone().spawn("log", async move {
+        house.supervisor.faces().spawn("log", async move {
             for line in lines {
                 if sender.send(format!("{line}\n")).await.is_err() {
                     return;

@@ -4,10 +4,13 @@
 //! admin. Nothing here changes an environment by itself; everything becomes an event.
 
 mod archives;
+mod body;
+mod drain;
 mod environments;
 mod error;
 mod events;
 mod extract;
+mod figures;
 mod follow;
 mod health;
 mod hooks;
@@ -23,7 +26,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
+use axum::middleware;
 use axum::routing::{get, post};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -41,43 +46,60 @@ pub struct Web {
 
 struct Inner {
     orchestrator: Orchestrator,
-    secrets: BTreeMap<RepoName, Vec<u8>>,
-    repositories: BTreeMap<RepoName, serde_json::Value>,
+    served: ArcSwap<Served>,
     data_dir: PathBuf,
+    render: Render,
+}
+
+/// What is counted and measured, in Prometheus' text format.
+pub type Render = Box<dyn Fn() -> String + Send + Sync>;
+
+/// What the configuration says of repositories.
+pub struct Served {
+    /// Webhook secrets; a repository without one takes no delivery.
+    pub secrets: BTreeMap<RepoName, Vec<u8>>,
+    /// What the API shows of each.
+    pub repositories: BTreeMap<RepoName, serde_json::Value>,
 }
 
 impl Web {
-    /// `secrets`: webhook secrets by repository; a repository without one takes no delivery. `repositories`: what the
-    /// API shows of each.
-    pub fn new(
-        orchestrator: Orchestrator,
-        secrets: BTreeMap<RepoName, Vec<u8>>,
-        repositories: BTreeMap<RepoName, serde_json::Value>,
-        data_dir: PathBuf,
-    ) -> Self {
-        Self { inner: Arc::new(Inner { orchestrator, secrets, repositories, data_dir }) }
+    pub fn new(orchestrator: Orchestrator, served: Served, data_dir: PathBuf, render: Render) -> Self {
+        let served = ArcSwap::from_pointee(served);
+        Self { inner: Arc::new(Inner { orchestrator, served, data_dir, render }) }
     }
 
-    /// Serves hooks, health and metrics until the daemon drains.
+    /// From now on these.
+    pub fn replace(&self, served: Served) {
+        self.inner.served.store(Arc::new(served));
+    }
+
+    /// Serves hooks, health and metrics until the daemon has done its last step.
     pub fn serve_tcp(&self, listener: TcpListener) {
-        let supervisor = &self.inner.orchestrator.house().supervisor;
-        supervisor.spawn("http", server::serve(listener, public(self.clone()), supervisor.clone()));
+        let supervisor = self.inner.orchestrator.house().supervisor.faces();
+        supervisor
+            .spawn("http", server::serve(listener, self.guarded(public(self.clone())), supervisor.clone()));
     }
 
-    /// Serves everything on the socket until the daemon drains.
+    /// Serves everything on the socket until the daemon has done its last step.
     pub fn serve_socket(&self, listener: UnixListener) {
-        let supervisor = &self.inner.orchestrator.house().supervisor;
-        let router = public(self.clone()).merge(api(self.clone()));
+        let supervisor = self.inner.orchestrator.house().supervisor.faces();
+        let router = self.guarded(public(self.clone()).merge(api(self.clone())));
         supervisor.spawn("socket", server::serve(listener, router, supervisor.clone()));
+    }
+
+    /// Over all routes: a daemon that ends takes nothing new.
+    fn guarded(&self, router: Router) -> Router {
+        let supervisor = self.inner.orchestrator.house().supervisor.clone();
+        router.layer(middleware::from_fn_with_state(supervisor, drain::refuse))
     }
 }
 
 fn public(web: Web) -> Router {
     Router::new()
-        .route("/hooks/git/{repo}", post(hooks::git))
+        .route("/hooks/git/{repo}", post(hooks::git).layer(middleware::from_fn(figures::hook)))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(figures::metrics))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(web)

@@ -205,6 +205,7 @@ mod tests {
             ApiError::conflict("x"),
             ApiError::too_large("x"),
             ApiError::unavailable("x"),
+            ApiError::draining(),
         ];
         for error in errors {
             let body = axum::body::to_bytes(error.into_response().into_body(), 1000).await.unwrap();

@@ -58,7 +58,7 @@ pub(super) async fn files(
     let record = keeping::kept(&web, &id).await?;
     let (into, mut chunks) = mpsc::channel(CHUNKS);
     let (done, end) = oneshot::channel();
-    house.supervisor.clone().spawn("extract", async move {
+    house.supervisor.faces().spawn("extract", async move {
         let result = house.ports.archives.extract(&record.id, &query.path, into).await;
         // Whoever asked may be gone.
         done.send(result).unwrap_or_default();

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use drey::domain::disk::Disk;
 use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
-use drey::domain::names::{BranchName, CommitSha, ProjectName, RepoName};
+use drey::domain::leftovers::BuiltImage;
+use drey::domain::names::{BranchName, CommitSha, InstanceId, ProjectName, RepoName};
 use drey::domain::observed::{Container, ContainerState, Health, ImageFacts, Network, Observed, Volume};
 use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
 use drey::domain::retention::Rules;
@@ -17,10 +19,10 @@ use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
 use drey::domain::{places, rest};
 use drey::ports::{
-    ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, JobEnd, KeptCommits,
-    LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Remote,
-    RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, TreeLimits, UpRequest,
-    VolumeRequest,
+    ArchiveParts, Archives, BuildRequest, Builder, Clock, Disks, Engine, EngineWatch, Git, JobEnd,
+    KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
+    Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock,
+    TreeLimits, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -39,6 +41,11 @@ pub(crate) struct Inside {
     pub tips: BTreeMap<BranchName, CommitSha>,
     /// Commit → its parents and its compose document.
     pub commits: BTreeMap<CommitSha, (Vec<CommitSha>, Value)>,
+    /// How often the remote was asked for its branches.
+    pub asked: usize,
+    pub poll_every: Duration,
+    /// What the remote says instead of answering.
+    pub remote_fails: Option<String>,
     pub ups: usize,
     /// What `up` does: error text, or none.
     pub up_fails: Option<String>,
@@ -59,6 +66,12 @@ pub(crate) struct Inside {
     pub log_lines: usize,
     pub table: RouteTable,
     pub now: i64,
+    /// How full the disk is, in percent, and the bytes that are free.
+    pub disk: (u8, u64),
+    /// A checkout finds no room so many times.
+    pub no_room: usize,
+    /// What was asked of the build cache: seconds unused, bytes to keep.
+    pub cache_pruned: Vec<(u64, u64)>,
     /// How much of that is a step of the clock, not time that passed.
     pub stepped: i64,
     /// Jobs that ran, `<service>: <command>`.
@@ -79,6 +92,9 @@ impl Default for Inside {
             built: Vec::new(),
             tips: BTreeMap::new(),
             commits: BTreeMap::new(),
+            asked: 0,
+            poll_every: Duration::ZERO,
+            remote_fails: None,
             ups: 0,
             up_fails: None,
             answers: Some(200),
@@ -93,6 +109,9 @@ impl Default for Inside {
             log_lines: 0,
             table: RouteTable::default(),
             now: 1_700_000_000_000,
+            disk: (10, 1 << 40),
+            no_room: 0,
+            cache_pruned: Vec::new(),
             stepped: 0,
             jobs: Vec::new(),
             job_ends: BTreeMap::new(),
@@ -111,6 +130,10 @@ impl Inside {
 impl World {
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
         work(&mut self.0.lock().unwrap())
+    }
+
+    fn answer_of_the_remote(&self) -> PortResult<()> {
+        self.with(|inside| inside.remote_fails.clone()).map_or(Ok(()), |said| Err(PortError::Transient(said)))
     }
 
     fn ancestors(&self, commit: &CommitSha) -> BTreeSet<CommitSha> {
@@ -153,6 +176,13 @@ impl Prober for World {
     async fn probe(&self, _: &Upstream, _: &ProbeUrl, _: Duration) -> PortResult<Option<u16>> {
         let answers = self.with(|inside| inside.answers);
         answers.map(Some).ok_or_else(|| PortError::Transient("connection refused".into()))
+    }
+}
+
+#[async_trait]
+impl Programs for World {
+    async fn gone(&self, _: Duration) -> usize {
+        0
     }
 }
 
@@ -235,6 +265,33 @@ impl Engine for World {
 
 fn project_of(labels: &BTreeMap<String, String>) -> ProjectName {
     ProjectName::from_stored(labels.get("com.docker.compose.project").cloned().unwrap_or_default())
+}
+
+#[async_trait]
+impl Disks for World {
+    async fn measure(&self) -> Vec<Disk> {
+        let (used_percent, free_bytes) = self.with(|inside| inside.disk);
+        let path = "/data".to_owned();
+        vec![Disk { path, has_data: true, used_percent, by_files: false, free_bytes, total_bytes: 1 << 41 }]
+    }
+}
+
+#[async_trait]
+impl Stock for World {
+    async fn built_images(&self, _: &InstanceId) -> PortResult<Vec<BuiltImage>> {
+        let image = |tag: &String| BuiltImage {
+            id: tag.clone(),
+            tags: vec![tag.clone()],
+            created_at: Timestamp::from_millis(0),
+            size_bytes: 1,
+        };
+        Ok(self.with(|inside| inside.images.iter().map(image).collect()))
+    }
+
+    async fn prune_build_cache(&self, unused: Duration, keep_bytes: u64) -> PortResult<u64> {
+        self.with(|inside| inside.cache_pruned.push((unused.as_secs(), keep_bytes)));
+        Ok(0)
+    }
 }
 
 #[async_trait]
@@ -348,15 +405,26 @@ impl Builder for World {
 #[async_trait]
 impl Git for World {
     async fn branches(&self, _: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        self.with(|inside| inside.asked += 1);
+        self.answer_of_the_remote()?;
         Ok(self.with(|inside| inside.tips.clone()))
     }
 
     async fn fetch(&self, _: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+        self.answer_of_the_remote()?;
         Ok(self.with(|inside| inside.tips.get(branch).cloned()))
     }
 
     async fn write_tree(&self, _: &RepoName, commit: &CommitSha, to: &Path, _: TreeLimits) -> PortResult<()> {
         let document = self.with(|inside| inside.commits[commit].1.clone());
+        let left = self.with(|inside| {
+            let left = inside.no_room;
+            inside.no_room = left.saturating_sub(1);
+            left
+        });
+        if left > 0 {
+            return Err(PortError::NoRoom("no room for the checkout: No space left on device".into()));
+        }
         std::fs::create_dir_all(to).unwrap();
         std::fs::write(to.join("compose.json"), document.to_string()).unwrap();
         Ok(())

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drey::adapters::logs::FileLogs;
+use drey::adapters::room::EnvironmentFolders;
 use drey::adapters::workspace::DiskWorkspace;
+use drey::domain::disk::Watermarks;
 use drey::domain::environment::{Environment, Phase};
 use drey::domain::event::{EventKind, EventSource, NewEvent};
+use drey::domain::leftovers;
 use drey::domain::names::{BranchName, CommitSha, RepoName};
 use drey::domain::rewrite::EnvironmentLimits;
 use drey::domain::route::Answer;
+use drey::domain::verdict::Superseded;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
 };
@@ -28,7 +32,7 @@ pub(crate) struct TestHouse {
     pub world: World,
     pub orchestrator: Orchestrator,
     pub supervisor: Supervisor,
-    folder: Arc<tempfile::TempDir>,
+    pub(crate) folder: Arc<tempfile::TempDir>,
     newest: Newest,
 }
 
@@ -85,17 +89,30 @@ impl TestHouse {
             git: shared.clone(),
             commits: shared.clone(),
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
-            logs: Arc::new(FileLogs::new(environments, shared.clone())),
             archives: shared.clone(),
             routes: shared.clone(),
             prober: shared.clone(),
+            disks: shared.clone(),
+            stock: shared.clone(),
+            folders: Arc::new(EnvironmentFolders::new(environments.clone(), shared.clone())),
+            logs: Arc::new(FileLogs::new(environments, shared.clone())),
+            programs: shared.clone(),
             clock: shared,
         };
-        let house = House::new(store, ports, settings(&world), supervisor.clone());
+        let house = House::new(store, ports, settings(&world, Superseded::Replace), supervisor.clone());
         let orchestrator = Orchestrator::new(house);
         orchestrator.start().await.unwrap();
         *newest.lock().unwrap() = Some((orchestrator.clone(), supervisor.clone()));
         Self { world, orchestrator, supervisor, folder, newest }
+    }
+
+    /// From now on a push waits for the deployment that runs.
+    pub(crate) fn pushes_wait(&self) {
+        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Queue));
+    }
+
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("drey.db")
     }
 
     /// Dies without a word and comes back on the same data.
@@ -105,6 +122,12 @@ impl TestHouse {
         let (world, folder, newest) = (self.world.clone(), self.folder.clone(), self.newest.clone());
         drop(self);
         Self::open(world, folder, newest).await
+    }
+
+    /// The same house, which asks its remote so often.
+    pub(crate) async fn polling(self, every: Duration) -> Self {
+        self.world.with(|inside| inside.poll_every = every);
+        self.restart().await
     }
 
     /// How most stories begin: main at `a`, `feature/x` at `b`, pushed and ready.
@@ -180,7 +203,7 @@ impl TestHouse {
     }
 }
 
-fn settings(world: &World) -> Settings {
+fn settings(world: &World, superseded: Superseded) -> Settings {
     let repository = Repository {
         remote: Remote { repo: repo(), url: "/srv/git/shop.git".into() },
         main: branch("main"),
@@ -190,6 +213,8 @@ fn settings(world: &World) -> Settings {
         variables: BTreeMap::new(),
         merge_grace: Duration::ZERO,
         rest: world.with(|inside| inside.rest),
+        poll_every: world.with(|inside| inside.poll_every),
+        superseded,
         permissions: Default::default(),
         branches: Arc::new(Rules),
     };
@@ -206,6 +231,16 @@ fn settings(world: &World) -> Settings {
         },
         places: world.with(|inside| inside.places.clone()),
         retention: world.with(|inside| inside.retention),
+        watermarks: Watermarks { warn: Some(80), stop: Some(90), evict: Some(95) },
+        leftovers: leftovers::Rules {
+            build_cache: Some(20),
+            build_cache_unused: Duration::from_secs(7 * 86_400),
+            logs_keep: None,
+            logs_size: None,
+            deliveries_keep: None,
+            mirrors_keep: None,
+        },
+        collect_every: Duration::from_secs(3600),
         archive_images: false,
         repositories: BTreeMap::from([(repo(), Arc::new(repository))]),
     }

@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod archives;
+mod disk;
 mod fakes;
+mod git;
 mod harness;
+mod intake;
 mod jobs;
 mod rest;
+mod seen;
 
 use drey::domain::environment::{Outcome, Phase};
 use drey::domain::event::EventKind;

@@ -23,11 +23,19 @@ const FILL: &str = "busybox head -c 12000000 /dev/urandom > /data/blob; echo kep
                     busybox sha256sum /data/blob";
 
 /// A file system of its own size at a path, until it is dropped.
-struct Disk(String);
+pub(crate) struct Disk(String);
 
 impl Disk {
     fn mount(path: String) -> Self {
-        run("mount", &["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", &path], Path::new("/"));
+        Self::mount_sized(path, "8m")
+    }
+
+    pub(crate) fn mount_sized(path: String, size: &str) -> Self {
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs", &path],
+            Path::new("/"),
+        );
         Self(path)
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 /// Every environment of these tests belongs to a repository of this name: what a broken run left is found by it.
 pub(crate) const REPO: &str = "world";
 const DOMAIN: &str = "world.localhost";
-const SECRET: &str = "a secret of the world tests";
+pub(crate) const SECRET: &str = "a secret of the world tests";
 
 /// Each daemon has its own part of the address space: they run side by side.
 static NEXT_PART: AtomicU16 = AtomicU16::new(0);
@@ -107,6 +107,10 @@ impl World {
         self.daemon = Some(child);
     }
 
+    pub(crate) const fn http_port(&self) -> u16 {
+        self.http
+    }
+
     pub(crate) fn answers(&self) -> bool {
         let url = format!("http://127.0.0.1:{}/readyz", self.http);
         curl(&["-sf", &url]).is_some_and(|output| output.status.success())
@@ -135,6 +139,22 @@ impl World {
         let Some(mut daemon) = self.daemon.take() else { return };
         daemon.kill().unwrap();
         daemon.wait().unwrap();
+    }
+
+    /// Sends the daemon a signal by its short name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.daemon.as_ref().unwrap().id().to_string();
+        run("kill", &["-s", name, &id], Path::new("/"));
+    }
+
+    /// Waits for the daemon's end; its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.daemon.take().unwrap().wait().unwrap().code()
+    }
+
+    /// Where the daemon takes hooks.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.http)
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -282,6 +302,15 @@ impl World {
             things.extend(docker(&arguments).lines().map(str::to_owned));
         }
         things
+    }
+
+    /// Destroys every environment, then ends the daemon: what it lives on may go before it would by itself.
+    pub(crate) fn end_all(&mut self) {
+        for branch in self.live() {
+            self.drey(&["env", "destroy", &format!("{REPO}/{branch}")]).ok();
+        }
+        self.eventually("nothing is left", 60, || self.live().is_empty());
+        self.kill();
     }
 
     /// Branches with an environment.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 
 use crate::adapters::process::Output;
-use crate::ports::{LogLine, LogSink, PortError, failpoint};
+use crate::ports::{LogLine, LogSink, PortError, failpoint, is_no_room};
 
 /// One line of `--progress json`; of `--progress plain` only what it is about and how far it is.
 #[derive(Debug, Default, Deserialize)]
@@ -107,6 +107,9 @@ impl Progress {
             Some(culprit) => format!("{action}: {culprit}: {reason}"),
             None => format!("{action}: {reason}"),
         };
+        if is_no_room(reason) {
+            return PortError::NoRoom(format!("no room for the containers: {text}"));
+        }
         if may_work_later(reason) { PortError::Transient(text) } else { PortError::Permanent(text) }
     }
 

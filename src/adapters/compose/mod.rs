@@ -24,7 +24,9 @@ use tool::Version;
 
 use crate::adapters::template;
 use crate::domain::names::ProjectName;
-use crate::ports::{Expectation, LogSink, PortError, PortResult, RenderRequest, Rendered, Stacks, UpRequest};
+use crate::ports::{
+    Expectation, LogSink, PortError, PortResult, RenderRequest, Rendered, Stacks, UpRequest, meters,
+};
 
 /// `docker compose`, run as the plugin binary itself.
 pub struct ComposeCli {
@@ -86,11 +88,13 @@ impl Stacks for ComposeCli {
     }
 
     async fn up(&self, request: &UpRequest, log: &dyn LogSink) -> PortResult<()> {
-        up::up((&self.settings, self.progress().await?), &self.waiting, request, log).await
+        let progress = self.progress().await?;
+        meters::engine("up", up::up((&self.settings, progress), &self.waiting, request, log).await)
     }
 
     async fn stop(&self, project: &ProjectName, timeout_seconds: u32, log: &dyn LogSink) -> PortResult<()> {
-        up::stop((&self.settings, self.progress().await?), project, timeout_seconds, log).await
+        let progress = self.progress().await?;
+        meters::engine("stop", up::stop((&self.settings, progress), project, timeout_seconds, log).await)
     }
 
     fn overlay(&self, values: &Value) -> PortResult<Value> {
@@ -110,7 +114,9 @@ impl Stacks for ComposeCli {
         let text = template::starter(name).map_err(|error| PortError::Permanent(error.to_string()))?;
         std::fs::File::create_new(&path)
             .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
-            .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| {
+                PortError::outside("the stack", format!("cannot write {}: {error}", path.display()))
+            })?;
         Ok(vec![file])
     }
 }

@@ -119,8 +119,9 @@ impl WorkFolder {
 
     fn write_env_file(&self, text: &str) -> PortResult<PathBuf> {
         let path = self.path.join("env");
-        std::fs::write(&path, text)
-            .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
+        std::fs::write(&path, text).map_err(|error| {
+            PortError::outside("the stack", format!("cannot write {}: {error}", path.display()))
+        })?;
         Ok(path)
     }
 }

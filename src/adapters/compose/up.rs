@@ -105,7 +105,8 @@ fn write_document(directory: &Path, document: &[u8]) -> PortResult<()> {
         file.write_all(document)?;
         std::fs::rename(&temporary, &path)
     };
-    write().map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))
+    write()
+        .map_err(|error| PortError::outside("the stack", format!("cannot write {}: {error}", path.display())))
 }
 
 #[cfg(test)]

@@ -45,7 +45,10 @@ impl CredentialsFolder {
     /// Makes the folder at `path`; one that an earlier run left behind is replaced.
     pub fn create(path: PathBuf, registries: &[RegistryCredential]) -> PortResult<Self> {
         let failed = |error: std::io::Error| {
-            PortError::Transient(format!("cannot write the credentials folder {}: {error}", path.display()))
+            PortError::outside(
+                "the build",
+                format!("cannot write the credentials folder {}: {error}", path.display()),
+            )
         };
         if path.exists() {
             std::fs::remove_dir_all(&path).map_err(failed)?;

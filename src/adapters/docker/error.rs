@@ -57,7 +57,7 @@ fn status(what: &str, code: u16, message: &str) -> PortError {
     let text = format!("{what}: {}", if message.is_empty() { "no reason given" } else { message.trim() });
     match code {
         404 => PortError::NotFound(text),
-        408 | 409 | 425 | 429 | 500..=599 => PortError::Transient(text),
+        408 | 409 | 425 | 429 | 500..=599 => PortError::outside("the engine", text),
         _ => PortError::Permanent(text),
     }
 }

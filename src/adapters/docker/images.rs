@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use super::credentials::{RegistryCredential, for_reference, registry_of};
 use super::{CALL_LIMIT, REMOVE_LIMIT, call, checked_name, error, limited};
 use crate::domain::observed::ImageFacts;
-use crate::ports::{LogLine, LogSink, PortError, PortResult};
+use crate::ports::{LogLine, LogSink, PortError, PortResult, is_no_room};
 
 /// A pull that says nothing for this long is taken for dead.
 const PULL_SILENCE_LIMIT: Duration = Duration::from_secs(120);
@@ -121,6 +121,9 @@ fn pull_error(reference: &str, with_credentials: bool, failure: EngineError) -> 
     };
     let text = message.to_ascii_lowercase();
     let is = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if is_no_room(&text) {
+        return PortError::NoRoom(format!("no room for the image: {what}: {message}"));
+    }
     let registry = registry_of(reference);
     if is(&[
         "unauthorized",

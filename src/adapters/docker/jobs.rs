@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::lines::Lines;
 use super::{CALL_LIMIT, DockerEngine, call, checked_name, error};
-use crate::ports::{JobEnd, JobRequest, Jobs, LogLine, LogSink, PortError, PortResult};
+use crate::ports::{JobEnd, JobRequest, Jobs, LogLine, LogSink, PortError, PortResult, meters};
 
 /// Carries the job's mark in the environment of its processes, and so of their children's.
 const MARK: &str = "DREY_JOB";
@@ -36,7 +36,7 @@ done 2>/dev/null"#;
 impl Jobs for DockerEngine {
     async fn run(&self, request: &JobRequest, log: &dyn LogSink) -> PortResult<JobEnd> {
         let exec = Exec { client: self.client()?, request, log };
-        Box::pin(exec.run()).await
+        meters::engine("run_job", Box::pin(exec.run()).await)
     }
 }
 

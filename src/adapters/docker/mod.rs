@@ -16,6 +16,7 @@ mod networks;
 mod observe;
 mod plugin;
 mod resources;
+mod stock;
 mod volumes;
 mod watch;
 
@@ -38,7 +39,7 @@ pub use watch::DockerWatch;
 use crate::domain::names::ProjectName;
 use crate::domain::observed::{ImageFacts, Observed};
 use crate::ports::{
-    Engine, LogRange, LogSink, NetworkRequest, PortError, PortResult, Resource, VolumeRequest,
+    Engine, LogRange, LogSink, NetworkRequest, PortError, PortResult, Resource, VolumeRequest, meters,
 };
 
 /// One question to the engine: it answers from memory, slow only when the machine is.
@@ -94,7 +95,7 @@ impl Engine for DockerEngine {
     async fn ping(&self) -> PortResult<String> {
         let client = self.client()?;
         let what = format!("engine at {}", self.settings.host);
-        let version = call(&what, CALL_LIMIT, client.version()).await?;
+        let version = meters::engine("ping", call(&what, CALL_LIMIT, client.version()).await)?;
         let known = |part: Option<String>| part.unwrap_or_else(|| "?".to_owned());
         Ok(format!(
             "engine {} (API {}, {}/{})",
@@ -107,30 +108,31 @@ impl Engine for DockerEngine {
 
     async fn observe(&self, project: &ProjectName) -> PortResult<Observed> {
         let client = self.client()?;
-        limited("look at the engine", OBSERVE_LIMIT, observe::observe(&client, project)).await
+        let observed = limited("look at the engine", OBSERVE_LIMIT, observe::observe(&client, project)).await;
+        meters::engine("observe", observed)
     }
 
     async fn image(&self, reference: &str) -> PortResult<Option<ImageFacts>> {
-        images::facts(&self.client()?, reference).await
+        meters::engine("image", images::facts(&self.client()?, reference).await)
     }
 
     async fn pull(&self, reference: &str, log: &dyn LogSink) -> PortResult<()> {
         let client = self.client()?;
         let pull = images::pull(&client, &self.settings.registries, reference, log);
-        limited(&format!("pull of {reference}"), PULL_LIMIT, pull).await
+        meters::engine("pull", limited(&format!("pull of {reference}"), PULL_LIMIT, pull).await)
     }
 
     async fn create_network(&self, request: &NetworkRequest) -> PortResult<()> {
-        networks::create(&self.client()?, request).await
+        meters::engine("create_network", networks::create(&self.client()?, request).await)
     }
 
     async fn create_volume(&self, request: &VolumeRequest) -> PortResult<()> {
-        resources::create_volume(&self.client()?, request).await
+        meters::engine("create_volume", resources::create_volume(&self.client()?, request).await)
     }
 
     async fn remove(&self, resource: &Resource) -> PortResult<()> {
         let client = self.client()?.with_timeout(REMOVE_LIMIT);
-        match resource {
+        let removed = match resource {
             Resource::Container(id) => {
                 let removal = resources::remove_container(&client, id);
                 limited(&format!("removal of container {id}"), REMOVE_LIMIT, removal).await
@@ -141,13 +143,15 @@ impl Engine for DockerEngine {
             }
             Resource::Volume(name) => resources::remove_volume(&client, name).await,
             Resource::Image(reference) => images::remove(&client, reference).await,
-        }
+        };
+        meters::engine("remove", removed)
     }
 
     async fn logs(&self, container: &str, range: LogRange, log: &dyn LogSink) -> PortResult<()> {
         let client = self.client()?;
         let limit = if range == LogRange::UntilItStops { FOLLOW_LIMIT } else { LOGS_LIMIT };
-        limited(&format!("log of {container}"), limit, logs::logs(&client, container, range, log)).await
+        let what = format!("log of {container}");
+        meters::engine("logs", limited(&what, limit, logs::logs(&client, container, range, log)).await)
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::DockerEngine;
 use crate::domain::names::{InstanceId, ProjectName};
-use crate::ports::{EngineWatch, PortResult};
+use crate::ports::{EngineWatch, PortResult, meters};
 
 /// Events and foreign networks, as one daemon sees them.
 #[derive(Debug)]
@@ -26,13 +26,13 @@ impl DockerWatch {
 #[async_trait]
 impl EngineWatch for DockerWatch {
     async fn foreign_subnets(&self) -> PortResult<Vec<String>> {
-        self.engine.host_subnets(&self.instance).await
+        meters::engine("foreign_subnets", self.engine.host_subnets(&self.instance).await)
     }
 
     async fn drifts(&self, project_prefix: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()> {
         let mut events = self.engine.events(project_prefix)?;
         while let Some(event) = events.next().await {
-            if told.send(event?.project).await.is_err() {
+            if told.send(meters::engine("events", event)?.project).await.is_err() {
                 break;
             }
         }

@@ -14,7 +14,7 @@ use crate::domain::names::{CommitSha, RepoName};
 use crate::ports::{KeptCommits, PortError, PortResult};
 
 /// Where the refs of archives are.
-const NAMESPACE: &str = "refs/drey/archives/";
+pub(super) const NAMESPACE: &str = "refs/drey/archives/";
 
 #[async_trait]
 impl KeptCommits for GitAdapter {

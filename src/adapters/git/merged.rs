@@ -12,7 +12,7 @@ use git2::{
 };
 use sha2::{Digest, Sha256};
 
-use super::error::local;
+use super::error::inside;
 use crate::ports::PortResult;
 
 /// Most commits that are compared one by one, on either side.
@@ -25,7 +25,7 @@ pub(super) fn is_merged(repository: &Repository, tip: &Commit<'_>, main: &Commit
     if is_reachable(repository, tip.id(), main.id())? {
         return Ok(true);
     }
-    judge(repository, tip, main).map_err(|error| local("cannot compare with main", &error))
+    judge(repository, tip, main).map_err(|error| inside("cannot compare with main", &error))
 }
 
 /// Whether `commit` is `main` or one of its ancestors.
@@ -33,7 +33,7 @@ pub(super) fn is_reachable(repository: &Repository, commit: Oid, main: Oid) -> P
     if commit == main {
         return Ok(true);
     }
-    repository.graph_descendant_of(main, commit).map_err(|error| local("cannot compare with main", &error))
+    repository.graph_descendant_of(main, commit).map_err(|error| inside("cannot compare with main", &error))
 }
 
 fn judge(repository: &Repository, tip: &Commit<'_>, main: &Commit<'_>) -> Result<bool, git2::Error> {

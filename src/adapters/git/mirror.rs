@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 use git2::{Commit, ErrorCode, Oid, Repository, RepositoryInitOptions, Tree};
 use sha2::{Digest, Sha256};
 
-use super::error::{file, local};
+use super::error::{file, inside, local};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
 use crate::ports::{PortError, PortResult};
+
+/// What no branch is.
+const HEAD: &str = "ref: refs/heads/main\n";
 
 /// Only the daemon's user may read a mirror: repositories may be private.
 const PRIVATE_DIRECTORY: u32 = 0o700;
@@ -44,14 +47,19 @@ pub(super) fn prepare(mirrors: &Path, repo: &RepoName, config: &str) -> PortResu
         .mode(PRIVATE_DIRECTORY)
         .create(mirrors)
         .map_err(|error| file("cannot make", mirrors, &error))?;
-    if !mirror.join("HEAD").exists() {
+    if mirror.join("objects").is_dir() && mirror.join("refs").is_dir() {
+        // Somebody lost the one file that says that it is a repository, or it was never lost.
+        if !mirror.join("HEAD").exists() {
+            fs::write(mirror.join("HEAD"), HEAD).map_err(|error| file("cannot write", &mirror, &error))?;
+        }
+    } else if !mirror.join("HEAD").exists() {
         initialise(&mirror)?;
     }
     write_config(&config_path, config).map_err(|error| file("cannot write", &config_path, &error))
 }
 
 /// Whole or not at all: made beside its place, then renamed.
-fn initialise(mirror: &Path) -> PortResult<()> {
+pub(super) fn initialise(mirror: &Path) -> PortResult<()> {
     let new = mirror.with_extension("git.new");
     for stale in [&new, &mirror.to_owned()] {
         match fs::remove_dir_all(stale) {
@@ -105,9 +113,8 @@ pub(super) fn unlock(mirror: &Path) {
     }
 }
 
-pub(super) fn open(mirrors: &Path, repo: &RepoName) -> PortResult<Repository> {
-    Repository::open_bare(path(mirrors, repo))
-        .map_err(|error| local(&format!("the mirror of repository {repo}"), &error))
+pub(super) fn open(mirror: &Path) -> PortResult<Repository> {
+    Repository::open_bare(mirror).map_err(|error| local(&mirror.display().to_string(), &error))
 }
 
 /// Where the branch was at the last fetch.
@@ -139,7 +146,7 @@ pub(super) fn commit<'r>(repository: &'r Repository, commit: &CommitSha) -> Port
 }
 
 pub(super) fn tree<'r>(repository: &'r Repository, sha: &CommitSha) -> PortResult<Tree<'r>> {
-    commit(repository, sha)?.tree().map_err(|error| local(&format!("tree of commit {sha}"), &error))
+    commit(repository, sha)?.tree().map_err(|error| inside(&format!("tree of commit {sha}"), &error))
 }
 
 /// What is said of a repository that libgit2 cannot read.

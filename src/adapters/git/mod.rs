@@ -5,10 +5,13 @@
 
 mod address;
 mod error;
+mod fault;
 mod kept;
 mod merged;
 mod mirror;
+mod old;
 mod remote;
+mod renew;
 mod tidy;
 mod times;
 mod tree;
@@ -25,11 +28,12 @@ use git2::Repository;
 
 pub use tidy::Tidied;
 
+use remote::Failed;
 use turn::Turn;
 
 use crate::domain::images::{BuildInputs, BuildSources};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
-use crate::ports::{Git, PortError, PortResult, Remote, TreeLimits};
+use crate::ports::{Git, PortError, PortResult, Remote, TreeLimits, meters};
 
 /// What the adapter needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +89,7 @@ impl GitAdapter {
         let making = Arc::clone(&self.making);
         blocking(move || {
             let _held = making.lock().unwrap_or_else(PoisonError::into_inner);
+            renew::finish_interrupted(&mirror::path(&settings.mirrors, &repo));
             mirror::prepare(&settings.mirrors, &repo, &config)
         })
         .await?;
@@ -97,37 +102,107 @@ impl GitAdapter {
         T: Send + 'static,
         F: FnOnce(&Repository) -> PortResult<T> + Send + 'static,
     {
-        let (settings, repo) = (Arc::clone(&self.settings), repo.clone());
-        blocking(move || question(&mirror::open(&settings.mirrors, &repo)?)).await
+        let path = mirror::path(&self.settings.mirrors, repo);
+        let answer = blocking(move || question(&mirror::open(&path)?)).await;
+        match answer {
+            Err(error) if error::tells_damage(&error) && self.turn_of(repo).suspect() => {
+                Err(PortError::Transient(format!("{error}; it is fetched anew")))
+            }
+            answer => answer,
+        }
+    }
+
+    /// Fetches into the mirror that lies there, and says where the branch is.
+    async fn fetch_into(
+        &self,
+        connection: &remote::Connection,
+        mirror: &Path,
+        branch: &BranchName,
+    ) -> Result<Option<CommitSha>, Failed> {
+        let unclear = |error| Failed { error, is_unclear: true };
+        let (path, asked) = (mirror.to_owned(), branch.clone());
+        let is_known = blocking(move || {
+            mirror::sweep(&path);
+            Ok(mirror::tip(&mirror::open(&path)?, &asked).is_ok())
+        });
+        let is_first = !is_known.await.map_err(unclear)?;
+        let is_there = connection.fetch(mirror, branch, is_first).await?;
+        let (path, asked) = (mirror.to_owned(), branch.clone());
+        let tip = blocking(move || {
+            let repository = mirror::open(&path)?;
+            if is_there {
+                return mirror::tip(&repository, &asked).map(Some);
+            }
+            mirror::forget(&repository, &asked)?;
+            Ok(None)
+        });
+        tip.await.map_err(unclear)
+    }
+
+    /// Fetches the branch into a new mirror. Where that works, it was the old one that did not: the new one takes its
+    /// place. Under the lock.
+    async fn renew(
+        &self,
+        connection: &remote::Connection,
+        repo: &RepoName,
+        branch: &BranchName,
+    ) -> Result<Option<CommitSha>, Failed> {
+        self.turn_of(repo).renews();
+        let mirror = mirror::path(&self.settings.mirrors, repo);
+        let fresh = renew::begin(&mirror).await?;
+        let fetched = match self.fetch_into(connection, &fresh, branch).await {
+            Ok(fetched) => fetched,
+            Err(failed) => {
+                renew::give_up(fresh).await;
+                return Err(failed);
+            }
+        };
+        let aside = renew::carry_over(&self.settings, repo, &fresh).await?;
+        let making = Arc::clone(&self.making);
+        blocking(move || {
+            let _held = making.lock().unwrap_or_else(PoisonError::into_inner);
+            renew::swap(&mirror, &aside)
+        })
+        .await?;
+        Ok(fetched)
+    }
+
+    async fn fetch_or_renew(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+        let turn = self.turn_of(&remote.repo);
+        let _held = turn.take().await;
+        let connection = self.connect(remote).await?;
+        let mirror = mirror::path(&self.settings.mirrors, &remote.repo);
+        let failed = if turn.is_suspect() {
+            None
+        } else {
+            match self.fetch_into(&connection, &mirror, branch).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(failed) => Some(failed),
+            }
+        };
+        match failed {
+            // Whoever tells its branches can be fetched from, so it may be the mirror.
+            Some(failed)
+                if !failed.is_unclear || !turn.may_renew() || connection.branches().await.is_err() =>
+            {
+                Err(failed.error)
+            }
+            Some(_) | None => {
+                self.renew(&connection, &remote.repo, branch).await.map_err(|failed| failed.error)
+            }
+        }
     }
 }
 
 #[async_trait]
 impl Git for GitAdapter {
     async fn branches(&self, remote: &Remote) -> PortResult<BTreeMap<BranchName, CommitSha>> {
-        self.connect(remote).await?.branches().await
+        let connection = meters::git("branches", self.connect(remote).await)?;
+        meters::git("branches", connection.branches().await)
     }
 
     async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
-        let turn = self.turn_of(&remote.repo);
-        let _held = turn.take().await;
-        let connection = self.connect(remote).await?;
-        let (asked, mirror) = (branch.clone(), mirror::path(&self.settings.mirrors, &remote.repo));
-        let known = self.ask(&remote.repo, move |repository| {
-            mirror::sweep(&mirror);
-            Ok(mirror::tip(repository, &asked).is_ok())
-        });
-        let is_first = !known.await?;
-        let is_there = connection.fetch(branch, is_first).await?;
-        let branch = branch.clone();
-        self.ask(&remote.repo, move |repository| {
-            if is_there {
-                return mirror::tip(repository, &branch).map(Some);
-            }
-            mirror::forget(repository, &branch)?;
-            Ok(None)
-        })
-        .await
+        meters::git("fetch", self.fetch_or_renew(remote, branch).await)
     }
 
     async fn write_tree(
@@ -141,10 +216,18 @@ impl Git for GitAdapter {
         let given_up = GiveUp(Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&given_up.0);
         let (commit, destination) = (commit.clone(), destination.to_owned());
-        self.ask(repo, move |repository| {
-            write::write_tree(repository, &mirror::tree(repository, &commit)?, &destination, limits, &flag)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                write::write_tree(
+                    repository,
+                    &mirror::tree(repository, &commit)?,
+                    &destination,
+                    limits,
+                    &flag,
+                )
+            })
+            .await;
+        meters::git("write_tree", done)
     }
 
     async fn content_ids(
@@ -154,10 +237,12 @@ impl Git for GitAdapter {
         paths: &[PathBuf],
     ) -> PortResult<BTreeMap<PathBuf, String>> {
         let (commit, paths) = (commit.clone(), paths.to_vec());
-        self.ask(repo, move |repository| {
-            tree::content_ids(repository, &mirror::tree(repository, &commit)?, paths)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                tree::content_ids(repository, &mirror::tree(repository, &commit)?, paths)
+            })
+            .await;
+        meters::git("content_ids", done)
     }
 
     async fn build_inputs(
@@ -167,31 +252,38 @@ impl Git for GitAdapter {
         sources: &BuildSources,
     ) -> PortResult<BuildInputs> {
         let (commit, sources) = (commit.clone(), sources.clone());
-        self.ask(repo, move |repository| {
-            tree::build_inputs(repository, &mirror::tree(repository, &commit)?, &sources)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                tree::build_inputs(repository, &mirror::tree(repository, &commit)?, &sources)
+            })
+            .await;
+        meters::git("build_inputs", done)
     }
 
     async fn is_own_commit(&self, repo: &RepoName, commit: &CommitSha, main: &CommitSha) -> PortResult<bool> {
         let (commit, main) = (commit.clone(), main.clone());
-        self.ask(repo, move |repository| {
-            let (commit, main) = (mirror::commit(repository, &commit)?, mirror::commit(repository, &main)?);
-            merged::is_reachable(repository, commit.id(), main.id()).map(|reachable| !reachable)
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                let (commit, main) =
+                    (mirror::commit(repository, &commit)?, mirror::commit(repository, &main)?);
+                merged::is_reachable(repository, commit.id(), main.id()).map(|reachable| !reachable)
+            })
+            .await;
+        meters::git("is_own_commit", done)
     }
 
     async fn is_merged(&self, repo: &RepoName, tip: &CommitSha, main: &CommitSha) -> PortResult<bool> {
         let (tip, main) = (tip.clone(), main.clone());
-        self.ask(repo, move |repository| {
-            merged::is_merged(
-                repository,
-                &mirror::commit(repository, &tip)?,
-                &mirror::commit(repository, &main)?,
-            )
-        })
-        .await
+        let done = self
+            .ask(repo, move |repository| {
+                merged::is_merged(
+                    repository,
+                    &mirror::commit(repository, &tip)?,
+                    &mirror::commit(repository, &main)?,
+                )
+            })
+            .await;
+        meters::git("is_merged", done)
     }
 
     async fn forget(&self, repo: &RepoName, branch: &BranchName) -> PortResult<()> {

@@ -1,15 +1,16 @@
 //! The conversation with a remote: `ls-remote` and `fetch`, hardened, by the git command.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::GitSettings;
 use super::address::{Login, Transport, local_folders, names_password, without_credentials};
+use super::fault::{self, Blame};
 use super::mirror::{self, SHA256_REPOSITORY};
 use crate::adapters::process::{Command, Jail, Output};
 use crate::domain::names::{BranchName, CommitSha};
-use crate::ports::{PortError, PortResult, Remote};
+use crate::ports::{PortError, PortResult, Remote, is_no_room};
 
 /// Asking which branches there are.
 const LIST_LIMIT: Duration = Duration::from_secs(60);
@@ -31,25 +32,18 @@ const LIST_BYTES: usize = 32 * 1024 * 1024;
 const SSH_COMMAND: &str =
     "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
 
-/// What git says where another try would end the same. Everything else may pass: network, time-outs, a busy host.
-const PERMANENT: [&str; 16] = [
-    "authentication failed",
-    "could not read username",
-    "could not read password",
-    "terminal prompts disabled",
-    "permission denied",
-    "host key verification failed",
-    "does not appear to be a git repository",
-    "not a git repository",
-    "repository not found",
-    "not found",
-    "requested url returned error: 40",
-    "dubious ownership",
-    "' not allowed",
-    "unable to update url base from redirection",
-    "fsck",
-    "bad object",
-];
+/// Why git failed.
+pub(super) struct Failed {
+    pub(super) error: PortError,
+    /// It may be the mirror that is to blame.
+    pub(super) is_unclear: bool,
+}
+
+impl From<PortError> for Failed {
+    fn from(error: PortError) -> Self {
+        Self { error, is_unclear: false }
+    }
+}
 
 /// A remote, and all that the git command needs to talk to it.
 pub(super) struct Connection {
@@ -125,14 +119,17 @@ impl Connection {
     }
 
     pub(super) async fn branches(&self) -> PortResult<BTreeMap<BranchName, CommitSha>> {
+        // It needs no mirror, and looks for none above the folder of all.
+        let above = self.mirrors.parent().unwrap_or(&self.mirrors);
         let command = self
-            .git()
+            .git(None)
+            .env("GIT_CEILING_DIRECTORIES", above)
             .args(["ls-remote", "--heads", "--", &self.url])
             .time_limit(LIST_LIMIT)
             .capture_limit(LIST_BYTES);
         let output = self.told(command.output().await)?;
         if !output.succeeded() {
-            return Err(self.failure(&output));
+            return Err(self.failure(&output).error);
         }
         if output.truncated {
             return Err(PortError::Permanent(self.named("it has too many branches to list")));
@@ -140,10 +137,16 @@ impl Connection {
         Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(listed).collect())
     }
 
-    /// Fetches the branch into the mirror's ref; `false` when the remote has no such branch. Under the lock.
-    pub(super) async fn fetch(&self, branch: &BranchName, is_first: bool) -> PortResult<bool> {
+    /// Fetches the branch into the ref of the mirror that lies there; `false` when the remote has no such branch. Under
+    /// the lock.
+    pub(super) async fn fetch(
+        &self,
+        mirror: &Path,
+        branch: &BranchName,
+        is_first: bool,
+    ) -> Result<bool, Failed> {
         let limit = if is_first { FIRST_LIMIT } else { UPDATE_LIMIT };
-        let output = self.try_fetch(branch, limit).await?;
+        let output = self.try_fetch(mirror, branch, limit).await?;
         if output.succeeded() {
             return Ok(true);
         }
@@ -154,12 +157,12 @@ impl Connection {
             return Err(self.failure(&output));
         }
         // We hold the mirror's lock: it was left by a git command that was killed.
-        mirror::unlock(&mirror::path(&self.mirrors, &self.remote.repo));
-        let output = self.try_fetch(branch, limit).await?;
+        mirror::unlock(mirror);
+        let output = self.try_fetch(mirror, branch, limit).await?;
         if output.succeeded() { Ok(true) } else { Err(self.failure(&output)) }
     }
 
-    async fn try_fetch(&self, branch: &BranchName, limit: Duration) -> PortResult<Output> {
+    async fn try_fetch(&self, mirror: &Path, branch: &BranchName, limit: Duration) -> PortResult<Output> {
         let refspec = format!("+{}:{}", branch.full_ref(), mirror::reference(branch));
         let options = [
             "fetch",
@@ -171,16 +174,19 @@ impl Connection {
             "--refmap=",
             "--",
         ];
-        let command = self.git().args(options).args([&self.url, &refspec]).time_limit(limit);
+        let command = self.git(Some(mirror)).args(options).args([&self.url, &refspec]).time_limit(limit);
         self.told(command.output().await)
     }
 
-    fn git(&self) -> Command {
-        let mut git_dir = std::ffi::OsString::from("--git-dir=");
-        git_dir.push(mirror::path(&self.mirrors, &self.remote.repo));
+    fn git(&self, mirror: Option<&Path>) -> Command {
+        let git_dir = mirror.map(|mirror| {
+            let mut option = std::ffi::OsString::from("--git-dir=");
+            option.push(mirror);
+            option
+        });
         let command = self
             .jail
-            .wrap("git", [git_dir])
+            .wrap("git", git_dir)
             .current_dir(&self.mirrors)
             .env("HOME", &self.mirrors)
             .env("LC_ALL", "C")
@@ -204,18 +210,20 @@ impl Connection {
         login.secrets.iter().fold(command, Command::secret)
     }
 
-    fn failure(&self, output: &Output) -> PortError {
+    fn failure(&self, output: &Output) -> Failed {
         let said = output.stderr.trim();
-        let lower = said.to_lowercase();
-        if lower.contains("mismatched algorithms") {
-            return PortError::Permanent(self.named(SHA256_REPOSITORY));
+        if said.to_lowercase().contains("mismatched algorithms") {
+            return PortError::Permanent(self.named(SHA256_REPOSITORY)).into();
         }
         let said = if said.is_empty() { "git failed and said nothing" } else { said };
-        // A path that is not there may be a mount that is late, but far more often it is a typing mistake.
-        if PERMANENT.iter().any(|sign| lower.contains(sign)) {
-            PortError::Permanent(self.named(said))
-        } else {
-            PortError::Transient(self.named(said))
+        if is_no_room(said) {
+            return PortError::outside("the mirror", self.named(said)).into();
+        }
+        match fault::blame(said) {
+            // Somebody may mend it, in the configuration or elsewhere, and nobody will tell.
+            Blame::Remote(what) => PortError::Transient(self.named(&format!("{what}: {said}"))).into(),
+            Blame::Content(what) => PortError::Permanent(self.named(&format!("{what}: {said}"))).into(),
+            Blame::Unclear => Failed { error: PortError::Transient(self.named(said)), is_unclear: true },
         }
     }
 
@@ -226,6 +234,7 @@ impl Connection {
             PortError::Permanent(text) => PortError::Permanent(self.named(&text)),
             PortError::Refused(text) => PortError::Refused(self.named(&text)),
             PortError::NotFound(text) => PortError::NotFound(self.named(&text)),
+            PortError::NoRoom(text) => PortError::NoRoom(self.named(&text)),
             PortError::Cancelled => PortError::Cancelled,
         })
     }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use git2::{Oid, Repository, Tree};
 
-use super::error::local;
+use super::error::inside;
 use crate::domain::images::{BuildInputs, BuildSources, ContextEntry};
 use crate::ports::{PortError, PortResult};
 
@@ -103,7 +103,7 @@ fn resolve(repository: &Repository, root: &Tree<'_>, path: &Path) -> PortResult<
             continue;
         }
         let present = folders.last().copied().unwrap_or_else(|| root.id());
-        let tree = repository.find_tree(present).map_err(|error| local(&what(), &error))?;
+        let tree = repository.find_tree(present).map_err(|error| inside(&what(), &error))?;
         let Some(entry) = tree.get_name_bytes(&part) else { return Ok(None) };
         match entry.filemode_raw() & TYPE_MASK {
             TYPE_TREE => folders.push(entry.id()),
@@ -148,7 +148,7 @@ fn entries(repository: &Repository, tree: Oid) -> PortResult<Vec<ContextEntry>> 
     let mut folders = vec![(String::new(), tree)];
     let mut seen = 0;
     while let Some((prefix, id)) = folders.pop() {
-        let tree = repository.find_tree(id).map_err(|error| local(&prefix, &error))?;
+        let tree = repository.find_tree(id).map_err(|error| inside(&prefix, &error))?;
         for entry in &tree {
             seen += 1;
             if seen > ENTRY_LIMIT {
@@ -182,10 +182,10 @@ fn readable(name: &[u8]) -> String {
 }
 
 fn read_text(repository: &Repository, id: Oid, path: &str) -> PortResult<Vec<u8>> {
-    let odb = repository.odb().map_err(|error| local(path, &error))?;
-    let (size, _) = odb.read_header(id).map_err(|error| local(path, &error))?;
+    let odb = repository.odb().map_err(|error| inside(path, &error))?;
+    let (size, _) = odb.read_header(id).map_err(|error| inside(path, &error))?;
     if size > TEXT_LIMIT {
         return Err(PortError::Permanent(format!("{path}: is larger than {TEXT_LIMIT} bytes")));
     }
-    repository.find_blob(id).map(|blob| blob.content().to_vec()).map_err(|error| local(path, &error))
+    repository.find_blob(id).map(|blob| blob.content().to_vec()).map_err(|error| inside(path, &error))
 }

@@ -1,10 +1,14 @@
 //! Whose turn it is at a mirror: one git command at a time writes there, and tidying gives way to everybody else.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{MutexGuard, watch};
 use tokio::time::Instant;
+
+/// A mirror is fetched anew once in this time: where that did not help, it is not the mirror.
+const RENEW_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Of one mirror.
 #[derive(Debug, Default)]
@@ -14,6 +18,10 @@ pub(super) struct Turn {
     waiting: watch::Sender<usize>,
     /// When it was last found, or made, tidy.
     tidied: Mutex<Option<Instant>>,
+    /// When it was last fetched anew because it was damaged.
+    renewed: Mutex<Option<Instant>>,
+    /// Somebody found it damaged.
+    is_suspect: AtomicBool,
 }
 
 impl Turn {
@@ -37,6 +45,28 @@ impl Turn {
     pub(super) fn is_due(&self, every: Duration) -> bool {
         let tidied = self.tidied.lock().unwrap_or_else(PoisonError::into_inner);
         tidied.is_none_or(|at| at.elapsed() >= every)
+    }
+
+    /// Notes that it was found damaged; whether that helps: what was fetched anew a moment ago is not fetched anew.
+    pub(super) fn suspect(&self) -> bool {
+        let may_renew = self.may_renew();
+        self.is_suspect.store(may_renew, Ordering::Relaxed);
+        may_renew
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_suspect.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn may_renew(&self) -> bool {
+        let renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.is_none_or(|at| at.elapsed() >= RENEW_EVERY)
+    }
+
+    /// It is fetched anew now, whatever comes of it.
+    pub(super) fn renews(&self) {
+        self.is_suspect.store(false, Ordering::Relaxed);
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     pub(super) fn is_tidy(&self) {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use git2::{Odb, Oid, Repository, Tree, TreeEntry};
 
-use super::error::{file, local};
+use super::error::{file, inside};
 use super::times::Times;
 use super::tree::{TYPE_LINK, TYPE_MASK, TYPE_SUBMODULE, TYPE_TREE};
 use crate::ports::{PortError, PortResult, TreeLimits};
@@ -33,7 +33,7 @@ pub(super) fn write_tree(
     }
     // Before the clean-up is in charge: what was there before is not ours to remove.
     make_folder(destination)?;
-    let odb = repository.odb().map_err(|error| local("cannot open the objects", &error))?;
+    let odb = repository.odb().map_err(|error| inside("cannot open the objects", &error))?;
     let times = Times::of(destination);
     let mut writer = Writer { repository, odb, limits, left: limits, given_up, times };
     let written = writer.write(tree.id(), destination);
@@ -64,7 +64,7 @@ impl Writer<'_> {
     fn write(&mut self, root: Oid, destination: &Path) -> PortResult<()> {
         let mut folders = vec![(root, destination.to_owned(), 0)];
         while let Some((id, folder, depth)) = folders.pop() {
-            let tree = self.repository.find_tree(id).map_err(|error| local("a folder", &error))?;
+            let tree = self.repository.find_tree(id).map_err(|error| inside("a folder", &error))?;
             for entry in &tree {
                 if self.given_up.load(Ordering::Relaxed) {
                     return Err(PortError::Cancelled);
@@ -92,9 +92,9 @@ impl Writer<'_> {
     fn write_entry(&mut self, entry: &TreeEntry<'_>, path: &Path, root: &Path) -> PortResult<()> {
         let what = path.display().to_string();
         // The size comes first: a huge file is refused before it is in memory.
-        let (size, _) = self.odb.read_header(entry.id()).map_err(|error| local(&what, &error))?;
+        let (size, _) = self.odb.read_header(entry.id()).map_err(|error| inside(&what, &error))?;
         self.count_bytes(size as u64)?;
-        let blob = self.repository.find_blob(entry.id()).map_err(|error| local(&what, &error))?;
+        let blob = self.repository.find_blob(entry.id()).map_err(|error| inside(&what, &error))?;
         let mode = entry.filemode_raw();
         let written = if mode & TYPE_MASK == TYPE_LINK {
             if blob.size() == 0 {
@@ -156,7 +156,7 @@ fn refusal(path: &Path, error: &std::io::Error) -> PortError {
     if matches!(error.kind(), ErrorKind::InvalidFilename | ErrorKind::InvalidInput) {
         return PortError::Permanent(format!("{}: {error}", path.display()));
     }
-    file("cannot write", path, error)
+    PortError::outside("the checkout", format!("git: cannot write {}: {error}", path.display()))
 }
 
 /// A name that stays inside its folder and is not git's own.

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod confine;
+mod dying;
 pub mod jail;
 mod lines;
 mod running;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use ahead::{Ahead, Started};
+pub use dying::Children;
 pub use jail::Jail;
 
 use crate::ports::{LogSink, PortError, PortResult};

@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::time::timeout;
 
 use super::lines::{Lines, decode};
-use super::{Command, Output};
+use super::{Command, Output, dying};
 use crate::ports::{LogLine, LogSink, PortError, PortResult};
 
 /// How long the pipes are read after the child's end: a grandchild in another session may hold them open.
@@ -205,8 +205,10 @@ struct Group(Option<Pid>);
 impl Group {
     fn kill(&mut self) {
         if let Some(leader) = self.0.take() {
-            // No such group: all of it has ended already.
-            kill_process_group(leader, Signal::KILL).unwrap_or_default();
+            // An error: no such group, all of it has ended already.
+            if kill_process_group(leader, Signal::KILL).is_ok() {
+                dying::add(leader);
+            }
         }
     }
 }

@@ -140,7 +140,8 @@ fn remove_all(path: &Path) -> io::Result<()> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> PortResult<T> {
     match spawn_blocking(work).await {
         Ok(result) => {
-            result.map_err(|error| PortError::Transient(format!("files of the environment: {error}")))
+            let told = |error| format!("files of the environment: {error}");
+            result.map_err(|error| PortError::outside("the checkout", told(error)))
         }
         Err(_) => Err(PortError::Transient("files of the environment: the work was given up".to_owned())),
     }

@@ -52,8 +52,9 @@ pub(super) fn dockerfile(request: &BuildRequest, folder: &Path) -> PortResult<Pa
         return Ok(request.context.join(request.dockerfile.as_deref().unwrap_or("Dockerfile")));
     };
     let path = folder.join("Dockerfile");
-    std::fs::write(&path, inline)
-        .map_err(|error| PortError::Transient(format!("cannot write {}: {error}", path.display())))?;
+    std::fs::write(&path, inline).map_err(|error| {
+        PortError::outside("the build", format!("cannot write {}: {error}", path.display()))
+    })?;
     Ok(path)
 }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::credentials::{CredentialsFolder, RegistryCredential};
 use super::{find_plugin, plugin_folders};
 use crate::adapters::process::{Ahead, Command, GARBAGE_COLLECTION, Started};
-use crate::ports::{BuildRequest, Builder, Expectation, LogSink, PortError, PortResult};
+use crate::ports::{BuildRequest, Builder, Expectation, LogSink, PortError, PortResult, meters};
 use output::Follower;
 
 /// The plugin's name in the folders of the docker command.
@@ -126,20 +126,18 @@ impl Builder for BuildxBuilder {
         let dockerfile = definition::dockerfile(request, folder.path())?;
         let document = definition::definition(request, &dockerfile).to_string().into_bytes();
         let follower = Follower::new(&request.service, log);
-        match tokio::time::timeout(BUILD_LIMIT, started.stream(document, "build", &follower)).await {
-            Ok(output) => {
-                if output?.succeeded() {
-                    Ok(())
-                } else {
-                    Err(follower.failure())
-                }
-            }
-            Err(_elapsed) => Err(PortError::Permanent(format!(
-                "build of {} did not end within {} minutes and was stopped",
-                request.service,
-                BUILD_LIMIT.as_secs() / 60
-            ))),
-        }
+        let built =
+            match tokio::time::timeout(BUILD_LIMIT, started.stream(document, "build", &follower)).await {
+                Ok(Ok(output)) if output.succeeded() => Ok(()),
+                Ok(Ok(_)) => Err(follower.failure()),
+                Ok(Err(error)) => Err(error),
+                Err(_elapsed) => Err(PortError::Permanent(format!(
+                    "build of {} did not end within {} minutes and was stopped",
+                    request.service,
+                    BUILD_LIMIT.as_secs() / 60
+                ))),
+            };
+        meters::engine("build", built)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use super::definition::TARGET;
-use crate::ports::{LogLine, LogSink, PortError, failpoint};
+use crate::ports::{LogLine, LogSink, PortError, failpoint, is_no_room};
 
 /// Lines of output that go into the reason of a failure.
 const LAST_LINES: usize = 20;
@@ -64,6 +64,9 @@ impl Tail {
         let reason = ["failed to build: ", &format!("target {TARGET}: "), "failed to solve: "]
             .iter()
             .fold(error.as_str(), |error, prefix| error.strip_prefix(prefix).unwrap_or(error));
+        if is_no_room(&error) {
+            return PortError::NoRoom(format!("no room for the image: build of {service} failed: {reason}"));
+        }
         if may_work_later(&error) {
             return PortError::Transient(format!("build of {service} failed: {reason}"));
         }
@@ -108,6 +111,19 @@ mod tests {
         assert!(!error.is_transient());
         assert!(text.starts_with("build of web failed: process \"/bin/sh -c x\" did not"), "{text}");
         assert!(text.contains("#5 0.123 dial tcp"), "{text}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart_from_a_failing_step() {
+        let full =
+            failure(&["ERROR: failed to solve: failed to copy files: write /x: no space left on device"]);
+        assert!(
+            matches!(&full, PortError::NoRoom(text) if text.starts_with("no room for the image:")),
+            "{full}"
+        );
+        let step =
+            "ERROR: failed to solve: process \"/bin/sh -c x\" did not complete successfully: exit code: 1";
+        assert!(matches!(failure(&["#5 0.1 no space left on device", step]), PortError::Permanent(_)));
     }
 
     #[test]

@@ -108,7 +108,7 @@ async fn judging_writes_nothing_into_the_mirror() {
     // Both sides changed the file: merging makes a file that nobody has.
     world.commit("README", "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nNINE\n").await;
     let main = world.tip("main").await;
-    let mirror = mirror::open(&world.folder.path().join("mirrors"), &world.remote.repo).unwrap();
+    let mirror = mirror::open(&world.folder.path().join("mirrors/shop.git")).unwrap();
     let count = || {
         let mut count = 0;
         mirror

@@ -18,7 +18,7 @@ async fn untidy() -> (World, CommitSha, CommitSha) {
     world.run(&["checkout", "-q", "main"]).await;
     let (kept, gone) = (world.tip("kept").await, world.tip("gone").await);
     world.tip("main").await;
-    let repository = mirror::open(&mirrors(&world), &world.remote.repo).unwrap();
+    let repository = mirror::open(&mirror::path(&mirrors(&world), &world.remote.repo)).unwrap();
     let id = git2::Oid::from_str(kept.as_str()).unwrap();
     repository.reference("refs/drey/archives/kept-1", id, false, "archived").unwrap();
     for branch in ["kept", "gone"] {
@@ -73,7 +73,7 @@ async fn a_tidied_mirror_has_few_files_and_all_that_a_ref_leads_to() {
     assert!(files(&world) < 60, "{} files", files(&world));
     assert_eq!(world.git.tidy(&repo).await.unwrap(), Tidied::NotNow, "once a day");
 
-    let repository = mirror::open(&mirrors(&world), &repo).unwrap();
+    let repository = mirror::open(&mirror::path(&mirrors(&world), &repo)).unwrap();
     assert!(mirror::commit(&repository, &kept).is_ok(), "an archive's ref keeps its commit");
     assert!(mirror::commit(&repository, &gone).is_err(), "what was over for long is gone");
     let main = world.tip("main").await;

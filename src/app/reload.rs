@@ -1,0 +1,147 @@
+//! SIGHUP: the configuration is read anew, and taken up as a whole or not at all.
+
+use std::sync::Arc;
+
+use super::log::LogControl;
+use super::{repositories, wiring};
+use crate::config::{ConfigErrors, Settings};
+use crate::domain::names::RepoName;
+use crate::orchestrator::{self, Orchestrator};
+use crate::ports::meters;
+use crate::proxy::Proxy;
+use crate::store::StoreError;
+use crate::web::Web;
+
+/// A daemon that serves.
+pub(super) struct Running {
+    /// Those in force.
+    pub(super) settings: Settings,
+    pub(super) orchestrator: Orchestrator,
+    pub(super) web: Web,
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) log: LogControl,
+}
+
+/// A configuration without a fault.
+struct Fresh {
+    settings: Settings,
+    orchestrator: orchestrator::Settings,
+    /// Keys that count from the next start on.
+    later: Vec<&'static str>,
+}
+
+impl Running {
+    /// Reads the configuration again. One with a fault changes nothing.
+    pub(super) async fn reload(&mut self) {
+        match self.read() {
+            Ok(fresh) => {
+                if let Err(error) = self.take_up(fresh).await {
+                    tracing::error!(%error, "the database does not answer: new repositories are looked at later");
+                }
+                meters::reloaded("applied");
+            }
+            Err(faults) => {
+                tell_refused(&faults);
+                meters::reloaded("refused");
+            }
+        }
+    }
+
+    fn read(&self) -> Result<Fresh, Vec<String>> {
+        let read = Settings::load(self.settings.file.as_deref());
+        let read =
+            read.map_err(|ConfigErrors(faults)| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let (settings, later) = read.taken_up(&self.settings);
+        let orchestrator = wiring::orchestrator(&settings).map_err(|error| vec![format!("{error:#}")])?;
+        // Last: from here on nothing is refused any more.
+        self.proxy.renew_certificate().map_err(|error| vec![error.to_string()])?;
+        Ok(Fresh { settings, orchestrator, later })
+    }
+
+    async fn take_up(&mut self, fresh: Fresh) -> Result<(), StoreError> {
+        let Fresh { settings, orchestrator, later } = fresh;
+        let before = std::mem::replace(&mut self.settings, settings);
+        let changed = changed(&before, &self.settings);
+        self.log.set(self.settings.log.level);
+        self.web.replace(repositories::served(&self.settings));
+        for key in later {
+            tracing::warn!(key, "this key has changed and counts from the next start on: restart drey");
+        }
+        let names = changed.iter().map(RepoName::as_str).collect::<Vec<_>>().join(" ");
+        let repositories = self.settings.repositories.len();
+        tracing::info!(repositories, changed = names, "the configuration is read anew and in force");
+        self.orchestrator.reload(orchestrator, &changed).await?;
+        self.tell_left_behind(&before).await
+    }
+
+    /// Environments whose repository is not configured any more: nobody pushes to them, nobody ends them.
+    async fn tell_left_behind(&self, before: &Settings) -> Result<(), StoreError> {
+        let is_gone = |name: &RepoName| self.settings.repository(name.as_str()).is_none();
+        let gone: Vec<&RepoName> =
+            before.repositories.iter().map(|it| &it.name).filter(|it| is_gone(it)).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let environments = self.orchestrator.house().store.environments(false).await?;
+        for repo in gone {
+            let left = environments.iter().filter(|environment| environment.repo == *repo).count();
+            tracing::warn!(
+                %repo,
+                environments = left,
+                "the repository is not served any more; its environments stay until `drey env archive` or `destroy`"
+            );
+        }
+        Ok(())
+    }
+
+    /// After the last answer: what is only in memory is written down.
+    pub(super) async fn close(self) {
+        let store = &self.orchestrator.house().store;
+        if let Err(error) = store.visited(&self.proxy.take_visits()).await {
+            tracing::error!(%error, "the last visits cannot be written down");
+        }
+        let now = self.orchestrator.house().ports.clock.now();
+        if let Err(error) = store.supersede_running("the daemon was stopped", now).await {
+            tracing::error!(%error, "what was cut cannot be written down");
+        }
+        store.close().await;
+    }
+}
+
+fn tell_refused(faults: &[String]) {
+    for fault in faults {
+        tracing::error!(fault, "a fault of the configuration");
+    }
+    tracing::error!("the configuration is refused: the one before stays in force, all of it");
+}
+
+/// Repositories that are new or otherwise configured than before.
+fn changed(before: &Settings, now: &Settings) -> Vec<RepoName> {
+    let is_same = |repository: &&crate::config::Repository| {
+        before.repository(repository.name.as_str()) == Some(*repository)
+    };
+    now.repositories.iter().filter(|it| !is_same(it)).map(|it| it.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_new_or_different_is_looked_at() {
+        let read = |repositories: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("drey.toml");
+            let text = format!("[proxy]\ndomain = \"qa.example\"\nhttp = \"0.0.0.0:80\"\n{repositories}");
+            std::fs::write(&file, text).unwrap();
+            Settings::from_parts(Some(&file), &[]).unwrap()
+        };
+        let repository = |name: &str, more: &str| {
+            format!("[[repo]]\nname = \"{name}\"\nurl = \"/srv/{name}.git\"\n{more}\n")
+        };
+        let before = read(&[repository("a", ""), repository("b", ""), repository("c", "")].concat());
+        let now =
+            read(&[repository("a", ""), repository("b", "ignore = [\"x\"]"), repository("d", "")].concat());
+        assert_eq!(changed(&before, &now).iter().map(RepoName::as_str).collect::<Vec<_>>(), ["b", "d"]);
+    }
+}

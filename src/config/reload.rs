@@ -1,0 +1,77 @@
+//! What of a changed configuration a running daemon takes up.
+
+use super::{Archive, Engine, Http, Log, Proxy, Settings};
+
+impl Settings {
+    /// These settings as far as a daemon that runs by `old` can take them up; and the keys of what is different and counts
+    /// from the next start on. Every setting is named here: a new one has to say which of the two it is.
+    #[must_use]
+    pub fn taken_up(self, old: &Self) -> (Self, Vec<&'static str>) {
+        let mut later = Later::default();
+        let Self {
+            data_dir,
+            http,
+            proxy,
+            engine,
+            registries,
+            limits,
+            disk,
+            gc,
+            archive,
+            templates,
+            log,
+            repositories,
+            file,
+        } = self;
+        let taken = Self {
+            data_dir: later.keep("data_dir", &old.data_dir, &data_dir),
+            http: Http {
+                listen: later.keep("http.listen", &old.http.listen, &http.listen),
+                public_url: http.public_url,
+            },
+            proxy: Proxy {
+                domain: later.keep("proxy.domain", &old.proxy.domain, &proxy.domain),
+                https: later.keep("proxy.https", &old.proxy.https, &proxy.https),
+                http: later.keep("proxy.http", &old.proxy.http, &proxy.http),
+                tls: later.keep("proxy.tls", &old.proxy.tls, &proxy.tls),
+            },
+            engine: Engine {
+                host: later.keep("engine.host", &old.engine.host, &engine.host),
+                subnets: engine.subnets,
+                registries: engine.registries,
+            },
+            registries: later.keep("registry", &old.registries, &registries),
+            limits,
+            disk,
+            gc,
+            archive: Archive {
+                keep: archive.keep,
+                max_size: archive.max_size,
+                max_volume: later.keep("archive.max_volume", &old.archive.max_volume, &archive.max_volume),
+                direct: later.keep("archive.direct", &old.archive.direct, &archive.direct),
+                images: archive.images,
+                image_budget: archive.image_budget,
+            },
+            templates: later.keep("templates", &old.templates, &templates),
+            log: Log { format: later.keep("log.format", &old.log.format, &log.format), level: log.level },
+            repositories,
+            file,
+        };
+        (taken, later.keys)
+    }
+}
+
+/// Keys that differ and stay as they were.
+#[derive(Default)]
+struct Later {
+    keys: Vec<&'static str>,
+}
+
+impl Later {
+    fn keep<T: Clone + PartialEq>(&mut self, key: &'static str, old: &T, new: &T) -> T {
+        if old != new {
+            self.keys.push(key);
+        }
+        old.clone()
+    }
+}
