@@ -1,4 +1,4 @@
-//! Chance that can be had again: the same seed gives the same throws (SplitMix64).
+//! Chance that can be had again: the same seed gives the same throws (`SplitMix64`).
 
 pub(crate) struct Dice(u64);
 

@@ -1,5 +1,6 @@
 //! Scenarios on the real engine, with a real repository and its hook. Each test's name is its sentence.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![allow(clippy::print_stdout, reason = "a test tells its figures")]
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod archives;

@@ -42,7 +42,7 @@ fn soak_of_pushes_kills_and_restarts_leaves_no_difference() {
     };
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let seed = number("DREY_SOAK_SEED").unwrap_or_else(|| now.as_secs() % 1_000_000);
+    let seed = number("DREY_SOAK_SEED").unwrap_or(now.as_secs() % 1_000_000);
     let seconds =
         number("DREY_SOAK").map_or(SHORT_SECONDS, |seconds| f64::from(u32::try_from(seconds).unwrap()));
     println!("seed: {seed}");
