@@ -74,7 +74,6 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
     if !faulty("data_dir") && !faulty("archive") {
         archives(settings, &mut findings);
     }
-    not_yet(settings, &mut findings);
     findings.0
 }
 
@@ -251,23 +250,6 @@ fn archives(settings: &Settings, findings: &mut Findings) {
             findings.add(Level::Warn, "archives", message);
         }
         Some(_) | None => findings.add(Level::Ok, "archives", found),
-    }
-}
-
-/// Settings that this version reads and does not act on: better said than found out.
-fn not_yet(settings: &Settings, findings: &mut Findings) {
-    if settings.limits.environments.is_some() {
-        findings.add(Level::Warn, "limits", "limits.environments is read and not acted on by this version");
-    }
-    let timed = |repository: &crate::config::Repository| {
-        repository.defaults.sleep_after.is_some() || repository.defaults.expire_after.is_some()
-    };
-    if settings.repositories.iter().any(timed) {
-        findings.add(
-            Level::Warn,
-            "sleep",
-            "sleep_after and expire_after are read and not acted on by this version",
-        );
     }
 }
 

@@ -49,6 +49,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);
+    upkeep::spawn_doorkeeper(&orchestrator, &proxy);
     upkeep::spawn_sweep(orchestrator.house(), volumes);
     let web = Web::new(orchestrator, secrets(&settings), shown(&settings), data_dir.clone());
     web.serve_tcp(listener);
@@ -57,6 +58,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     until_signal().await?;
     tracing::info!("drey ends: running steps may finish");
     supervisor.finish(DRAIN_LIMIT).await;
+    store.supersede_running("the daemon was stopped", SystemClock.now()).await?;
     std::fs::remove_file(data_dir.join("drey.sock")).ok();
     store.close().await;
     // What was cut is taken up by the next start, and a visitor may stay as long as they like: neither is a fault.

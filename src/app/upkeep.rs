@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::adapters::git::{GitAdapter, Tidied};
 use crate::domain::names::RepoName;
-use crate::orchestrator::House;
+use crate::orchestrator::{House, Orchestrator};
 use crate::ports::{PortResult, Volumes};
 use crate::proxy::Proxy;
 
@@ -24,6 +24,25 @@ pub(super) fn spawn(house: &Arc<House>, proxy: &Arc<Proxy>, git: &Arc<GitAdapter
     house.supervisor.spawn("visits", async move { write_visits(&this, &proxy).await });
     let (this, git) = (house.clone(), git.clone());
     house.supervisor.spawn("mirrors", async move { tidy_mirrors(&this, &git).await });
+}
+
+/// Wakes what sleeps when somebody stands at its door.
+pub(super) fn spawn_doorkeeper(orchestrator: &Orchestrator, proxy: &Proxy) {
+    let Some(mut knocks) = proxy.knocks() else { return };
+    let (this, supervisor) = (orchestrator.clone(), &orchestrator.house().supervisor);
+    let draining = supervisor.draining();
+    supervisor.spawn("doorkeeper", async move {
+        loop {
+            let knock = tokio::select! {
+                () = draining.cancelled() => return,
+                knock = knocks.recv() => knock,
+            };
+            let Some(environment) = knock else { return };
+            if let Err(error) = this.knock(environment).await {
+                tracing::error!(%error, environment.id = environment.0, "it cannot be woken");
+            }
+        }
+    });
 }
 
 /// Removes once what a killed daemon left on the engine while it copied volumes; an engine that is away is asked again.

@@ -19,7 +19,8 @@ use crate::adapters::workspace::DiskWorkspace;
 use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
-use crate::domain::retention;
+use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::{places, rest, retention};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits, Volumes};
 use crate::proxy::{ProxySettings, TlsSettings};
@@ -192,7 +193,12 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
             memory_bytes: limits.memory,
             cpus: limits.cpus,
             pids: limits.pids,
+            environment: EnvironmentLimits {
+                memory_bytes: limits.environment_memory,
+                cpus: limits.environment_cpus,
+            },
         },
+        places: places(settings),
         retention: retention::Rules {
             keep: settings.archive.keep,
             max_bytes: settings.archive.max_size,
@@ -201,6 +207,16 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
         archive_images: settings.archive.images,
         repositories: repositories.collect::<anyhow::Result<BTreeMap<RepoName, _>>>()?,
     })
+}
+
+fn places(settings: &Settings) -> places::Rules {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let cap = |repository: &Repository| Some((repository.name.clone(), number(repository.environments?)));
+    places::Rules {
+        total: settings.limits.environments.map(number),
+        per_repository: settings.repositories.iter().filter_map(cap).collect(),
+        when_full: settings.limits.when_full,
+    }
 }
 
 pub(super) fn permissions(settings: &Settings, repository: &Repository) -> anyhow::Result<Permissions> {
@@ -230,6 +246,10 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
         variables: repository.env.clone(),
         merge_grace: repository.defaults.merge_grace,
         poll_every: repository.defaults.poll_every,
+        rest: rest::Rules {
+            sleep_after: Some(repository.defaults.sleep_after),
+            expire_after: Some(repository.defaults.expire_after),
+        },
         permissions,
         branches: Arc::new(ConfiguredRules(repository.clone())),
     }

@@ -129,7 +129,11 @@ pub(super) enum EnvCommand {
         #[arg(long)]
         pull: bool,
     },
-    /// Keep it from expiring
+    /// Stop its containers and keep all else; a visit wakes it
+    Sleep(One),
+    /// Start what sleeps
+    Wake(One),
+    /// Keep it from expiring, and from making room for others
     Pin(One),
     /// Let it expire again
     Unpin(One),

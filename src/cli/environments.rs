@@ -16,6 +16,8 @@ pub(super) fn run(client: &Client, command: EnvCommand, json: bool) -> Outcome {
         EnvCommand::Deploy { one, wait, rebuild, pull } => {
             deploy(client, &one, &json!({"rebuild": rebuild, "pull": pull}), wait, json)
         }
+        EnvCommand::Sleep(one) => act(client, &one, "sleep", json),
+        EnvCommand::Wake(one) => act(client, &one, "wake", json),
         EnvCommand::Pin(one) => act(client, &one, "pin", json),
         EnvCommand::Unpin(one) => act(client, &one, "unpin", json),
         EnvCommand::Archive(one) => act(client, &one, "archive", json),
@@ -67,9 +69,10 @@ fn show(client: &Client, one: &One, json: bool) -> Outcome {
     let urls = item["urls"].as_object().cloned().unwrap_or_default();
     let urls: Vec<String> = urls.iter().map(|(service, url)| format!("{service}: {}", text(url))).collect();
     rows.push(("services", urls.join("\n")));
-    if let Some(ending) = item["ending"].as_object() {
-        rows.push(("ends", format!("{} ({})", text(&ending["due_at"]), text(&ending["outcome"]))));
-    }
+    rows.push(("because", text(&item["fate"]["because"])));
+    let upcoming = item["fate"]["upcoming"].as_array().cloned().unwrap_or_default();
+    let coming = |it: &Value| format!("{} {}: {}", text(&it["at"]), text(&it["what"]), text(&it["why"]));
+    rows.push(("comes", upcoming.iter().map(coming).collect::<Vec<_>>().join("\n")));
     for key in ["restored_from", "created_at", "updated_at", "last_visited_at"] {
         rows.push((key, text(&item[key])));
     }

@@ -252,6 +252,12 @@ impl<'a> Section<'a> {
     }
 }
 
+/// A number of things of which there must be one.
+pub(super) fn at_least_one(value: &Value) -> Result<u64, String> {
+    let number = whole(value).and_then(|number| u64::try_from(number).ok());
+    number.filter(|number| *number > 0).ok_or_else(|| "must be a whole number, at least 1".to_owned())
+}
+
 /// A whole number, however it was written: the file gives signed ones, the environment unsigned.
 fn whole(value: &Value) -> Option<i128> {
     value.to_i128().or_else(|| value.to_u128().and_then(|number| i128::try_from(number).ok()))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::Section;
+use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
@@ -15,10 +15,10 @@ const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
 #[derive(Clone, Debug)]
 pub struct Defaults {
-    /// Read, not acted on yet.
-    pub sleep_after: Option<Duration>,
-    /// Read, not acted on yet.
-    pub expire_after: Option<Duration>,
+    /// From the last visit or deployment to sleep; zero: never.
+    pub sleep_after: Duration,
+    /// From the last visit or push to the archive; zero: never.
+    pub expire_after: Duration,
     pub merge_grace: Duration,
     /// How often the remote is asked for its branches; zero: never.
     pub poll_every: Duration,
@@ -39,8 +39,14 @@ impl Defaults {
         });
         let keep = globs(section, "keep");
         Self {
-            sleep_after: section.duration("sleep_after").or_else(|| parent?.sleep_after),
-            expire_after: section.duration("expire_after").or_else(|| parent?.expire_after),
+            sleep_after: section
+                .duration("sleep_after")
+                .or_else(|| parent.map(|parent| parent.sleep_after))
+                .unwrap_or(Duration::from_secs(30 * 60)),
+            expire_after: section
+                .duration("expire_after")
+                .or_else(|| parent.map(|parent| parent.expire_after))
+                .unwrap_or(Duration::from_secs(14 * 24 * 60 * 60)),
             merge_grace: section
                 .duration("merge_grace")
                 .or_else(|| parent.map(|parent| parent.merge_grace))
@@ -73,6 +79,8 @@ pub struct Repository {
     pub env: BTreeMap<String, String>,
     /// Single permissions that the policy would refuse.
     pub allow: Vec<String>,
+    /// Most environments of it that are awake at once.
+    pub environments: Option<u64>,
     pub defaults: Defaults,
 }
 
@@ -117,6 +125,7 @@ impl Repository {
             profiles: section.texts("profiles").unwrap_or_default(),
             env,
             allow: section.texts("allow").unwrap_or_default(),
+            environments: section.read("environments", at_least_one),
             defaults: Defaults::read_keys(section, Some(defaults)),
         };
         section.finish();

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use super::reader::Section;
+use super::reader::{Section, at_least_one};
 use super::secret::Secret;
+use crate::domain::places::WhenFull;
 use crate::domain::subnet::Subnet;
 
 /// `[http]`: webhooks, health, metrics.
@@ -165,8 +166,9 @@ impl RegistryCredential {
 /// `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Environments at once. Read, not acted on yet: `drey check` says so.
+    /// Environments that are awake at once; `None`: any number.
     pub environments: Option<u64>,
+    pub when_full: WhenFull,
     /// Builds at once.
     pub builds: u64,
     /// Bytes of a checkout.
@@ -178,22 +180,33 @@ pub struct Limits {
     pub cpus: f64,
     /// Processes of one service.
     pub pids: u64,
+    /// Memory of all services of an environment together, in bytes.
+    pub environment_memory: Option<u64>,
+    /// CPUs of all services of an environment together.
+    pub environment_cpus: Option<f64>,
 }
 
 impl Limits {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        section.read("when_full", |value| match value.as_str() {
-            Some("wait" | "sleep-oldest" | "archive-oldest") => Ok(()),
+        let when_full = section.read("when_full", |value| match value.as_str() {
+            Some("wait") => Ok(WhenFull::Wait),
+            Some("sleep-oldest") => Ok(WhenFull::SleepOldest),
+            Some("archive-oldest") => Ok(WhenFull::ArchiveOldest),
             Some(_) | None => Err("must be wait, sleep-oldest or archive-oldest".to_owned()),
         });
+        let environments =
+            section.unless("environments", "unlimited", |section, key| section.read(key, at_least_one));
         let read = Self {
-            environments: section.number("environments"),
+            environments: environments.unwrap_or(Some(50)),
+            when_full: when_full.unwrap_or_default(),
             builds: section.number("builds").unwrap_or(2),
             checkout_bytes: section.size("checkout_bytes").unwrap_or(1_000_000_000),
             checkout_files: section.number("checkout_files").unwrap_or(50_000),
             memory: section.size("memory").unwrap_or(2 << 30),
             cpus: section.decimal("cpus").unwrap_or(2.0),
             pids: section.number("pids").unwrap_or(1024),
+            environment_memory: section.size("environment_memory"),
+            environment_cpus: section.decimal("environment_cpus"),
         };
         section.finish();
         read

@@ -35,9 +35,39 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
+/// As people write it, in its two largest units: `45s`, `30m`, `23h15m`, `14d`.
+pub fn spoken(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    let units = [("d", 86_400, u64::MAX), ("h", 3_600, 24), ("m", 60, 60), ("s", 1, 60)];
+    let parts: Vec<String> = units
+        .into_iter()
+        .skip_while(|(_, seconds, _)| whole < *seconds)
+        .take(2)
+        .map(|(unit, seconds, wrap)| (unit, whole / seconds % wrap))
+        .filter(|(_, number)| *number > 0)
+        .map(|(unit, number)| format!("{number}{unit}"))
+        .collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.concat() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn speaks_as_people_write() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (45, "45s"),
+            (60, "1m"),
+            (90, "1m30s"),
+            (83_700, "23h15m"),
+            (1_209_600, "14d"),
+            (86_401, "1d"),
+        ] {
+            assert_eq!(spoken(Duration::from_secs(seconds)), text);
+        }
+    }
 
     #[test]
     fn reads_what_people_write() {

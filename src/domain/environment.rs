@@ -127,6 +127,17 @@ impl Intent {
     pub const fn ends(&self) -> bool {
         matches!(self, Self::End { .. })
     }
+
+    /// What is being done for it, in a word for who asked.
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "deploying",
+            Self::Wake => "waking",
+            Self::Repair => "repairing",
+            Self::Sleep { .. } => "sleeping",
+            Self::End { .. } => "ending",
+        }
+    }
 }
 
 /// An end that comes when its grace is over, unless the branch moves before.
@@ -218,6 +229,11 @@ impl Environment {
         needing.map(|restored| restored.archive.as_str())
     }
 
+    /// When somebody last visited it, pushed, or asked for it.
+    pub fn last_wanted_at(&self) -> Timestamp {
+        self.last_visited_at.map_or(self.active_at, |visited| visited.max(self.active_at))
+    }
+
     pub fn has_work(&self) -> bool {
         self.settled_generation < self.generation
     }
@@ -247,6 +263,8 @@ pub enum DeploymentState {
     Failed,
     /// A newer generation took its place, or the daemon ended.
     Superseded,
+    /// Something outside was away; it is tried again when that is back.
+    Deferred,
 }
 
 impl DeploymentState {
@@ -256,6 +274,7 @@ impl DeploymentState {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Superseded => "superseded",
+            Self::Deferred => "deferred",
         }
     }
 }
@@ -308,5 +327,41 @@ impl RemovalReason {
             Self::Expired => "it is older than [archive] keep",
             Self::OverBudget => "archives were larger than [archive] max_size, and it was the oldest",
         }
+    }
+}
+
+/// An environment that ran once, for tests.
+#[cfg(test)]
+pub(crate) fn sample(branch: &str) -> Environment {
+    use super::names::InstanceId;
+
+    let parsed = "a name of the tests parses";
+    let slug = Slug::parse("a").ok().unwrap_or_else(|| unreachable!("{parsed}"));
+    let commit = CommitSha::parse(&"a".repeat(40)).ok();
+    let origin = Timestamp::from_millis(0);
+    Environment {
+        id: EnvironmentId(1),
+        repo: RepoName::parse("shop").ok().unwrap_or_else(|| unreachable!("{parsed}")),
+        branch: BranchName::parse(branch).ok().unwrap_or_else(|| unreachable!("{parsed}")),
+        project: ProjectName::new(&InstanceId("abc234".into()), EnvironmentId(1), &slug),
+        slug,
+        intent: Intent::Run { commit: commit.clone(), rebuild: false, pull: false },
+        generation: Generation(1),
+        run_generation: Generation(1),
+        settled_generation: Generation(1),
+        phase: Phase::Ready,
+        reason: None,
+        serving: true,
+        commit: commit.clone(),
+        running_commit: commit,
+        had_own_commit: true,
+        ending: None,
+        restored: None,
+        pinned: false,
+        created_at: origin,
+        updated_at: origin,
+        last_visited_at: None,
+        active_at: origin,
+        version: 1,
     }
 }

@@ -27,6 +27,8 @@ pub enum EventSource {
     Engine,
     /// A remote was asked for its branches, and nobody had told of what it said.
     Poll,
+    /// Somebody opened an address.
+    Visit,
 }
 
 /// What happened, or what is asked for.

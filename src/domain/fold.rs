@@ -213,11 +213,9 @@ fn nothing(reason: &str) -> Consequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::environment::{Ending, Restored};
+    use crate::domain::environment::{Ending, Restored, sample};
     use crate::domain::event::{EventId, EventSource, EventState};
-    use crate::domain::names::{
-        BranchName, EnvironmentId, Generation, InstanceId, ProjectName, RepoName, Slug,
-    };
+    use crate::domain::names::{BranchName, Generation, RepoName};
 
     fn sha(digit: char) -> CommitSha {
         CommitSha::parse(&digit.to_string().repeat(40)).unwrap()
@@ -242,32 +240,12 @@ mod tests {
     }
 
     fn ready(commit: CommitSha) -> Environment {
-        let slug = Slug::parse("feature-x").unwrap();
-        Environment {
-            id: EnvironmentId(1),
-            repo: RepoName::parse("shop").unwrap(),
-            branch: branch(),
-            project: ProjectName::new(&InstanceId("abc234".into()), EnvironmentId(1), &slug),
-            slug,
-            intent: Intent::Run { commit: Some(commit.clone()), rebuild: false, pull: false },
-            generation: Generation(1),
-            run_generation: Generation(1),
-            settled_generation: Generation(1),
-            phase: Phase::Ready,
-            reason: None,
-            serving: true,
-            commit: Some(commit.clone()),
-            running_commit: Some(commit),
-            had_own_commit: true,
-            ending: None,
-            restored: None,
-            pinned: false,
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            last_visited_at: None,
-            active_at: Timestamp::from_millis(0),
-            version: 1,
-        }
+        Environment { commit: Some(commit.clone()), running_commit: Some(commit.clone()), ..at(commit) }
+    }
+
+    fn at(commit: CommitSha) -> Environment {
+        let intent = Intent::Run { commit: Some(commit), rebuild: false, pull: false };
+        Environment { intent, ..sample("feature/x") }
     }
 
     fn situation(environment: Option<&Environment>) -> Situation<'_> {
@@ -368,6 +346,42 @@ mod tests {
         }
         let destroy = Intent::End { outcome: Outcome::Merged, archive: false };
         assert_eq!(asked(true, false), Change::Intend { intent: destroy, commit: Some(sha('a')) });
+    }
+
+    #[test]
+    fn what_stands_still_sleeps_and_wakes_and_what_is_touched_is_repaired() {
+        let there = ready(sha('a'));
+        let change =
+            |kind, environment: &Environment| fold(&event(kind), situation(Some(environment))).change;
+        let sleep = || EventKind::SleepRequested { branch: branch(), why: "quiet".to_owned() };
+        let wake = || EventKind::WakeRequested { branch: branch() };
+        let drifted = || EventKind::Drifted { branch: branch() };
+        let intent = |intent| Change::Intend { intent, commit: Some(sha('a')) };
+        assert_eq!(change(sleep(), &there), intent(Intent::Sleep { why: "quiet".to_owned() }));
+        assert_eq!(change(drifted(), &there), intent(Intent::Repair));
+        assert!(matches!(change(wake(), &there), Change::Nothing { .. }));
+        let intent_of = |intent, phase| Environment { intent, phase, serving: false, ..ready(sha('a')) };
+        let asleep = intent_of(Intent::Sleep { why: "quiet".to_owned() }, Phase::Asleep);
+        assert_eq!(change(wake(), &asleep), intent(Intent::Wake));
+        assert!(matches!(change(sleep(), &asleep), Change::Nothing { .. }));
+        assert!(matches!(change(drifted(), &asleep), Change::Nothing { .. }));
+        let same = fold(&push(sha('a')), situation(Some(&asleep))).change;
+        assert!(matches!(same, Change::Nothing { .. }), "a doubled push wakes nobody");
+        let next = fold(&push(sha('b')), situation(Some(&asleep))).change;
+        assert!(matches!(next, Change::Intend { intent: Intent::Run { .. }, .. }));
+        let lay = intent_of(Intent::Wake, Phase::Failed);
+        assert_eq!(change(wake(), &lay), intent(Intent::Wake), "who did not wake may be woken again");
+        let ending = intent_of(Intent::End { outcome: Outcome::Merged, archive: true }, Phase::Failed);
+        for kind in [sleep(), wake(), drifted()] {
+            assert!(matches!(change(kind, &ending), Change::Nothing { .. }));
+        }
+        let busy = Environment { generation: Generation(2), ..ready(sha('a')) };
+        for kind in [sleep(), drifted()] {
+            assert!(matches!(change(kind, &busy), Change::Nothing { .. }));
+        }
+        let expired = EventKind::Expired { branch: branch(), why: "old".to_owned() };
+        let end = Intent::End { outcome: Outcome::Expired, archive: true };
+        assert_eq!(change(expired, &asleep), intent(end));
     }
 
     #[test]

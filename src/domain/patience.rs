@@ -1,4 +1,4 @@
-//! When an end that failed is tried again: from what is written of the tries before, so a restart forgets nothing.
+//! When something that failed is tried again: from what is written of the tries before, so a restart forgets nothing.
 
 use std::time::Duration;
 
@@ -10,6 +10,32 @@ use super::time::Timestamp;
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
 /// Longest pause: whoever made room does not wait longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// So many tries of one generation, then it rests until somebody asks: what breaks each time holds up nobody.
+pub const MOST_TRIES: u32 = 5;
+/// What is written of a run that the daemon's sudden end cut.
+pub const CUT: &str = "the daemon was killed, or died";
+
+/// How often the work on this generation was begun in vain: it failed, or the daemon died over it. What was cut by
+/// something newer, by an orderly end or because the outside was away counts for nothing.
+pub fn tries(history: &[Deployment], generation: Generation) -> u32 {
+    let of_it = history.iter().take_while(|deployment| deployment.generation == generation);
+    let in_vain = of_it.filter(|deployment| match deployment.state {
+        DeploymentState::Failed => true,
+        DeploymentState::Superseded => deployment.reason.as_deref() == Some(CUT),
+        DeploymentState::Running | DeploymentState::Succeeded | DeploymentState::Deferred => false,
+    });
+    u32::try_from(in_vain.count()).unwrap_or(u32::MAX)
+}
+
+/// The pause, up to a fifth longer or shorter, so that those who failed together do not come back together. `salt` is
+/// anything that tells them apart.
+pub fn spread(pause: Duration, salt: u64) -> Duration {
+    // A multiplier that scatters neighbouring numbers (Knuth, The Art of Computer Programming 3, 6.4).
+    let scattered = salt.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+    let share = u32::try_from(scattered % 401).unwrap_or_default();
+    pause.saturating_mul(800 + share) / 1000
+}
 
 /// Pause after so many failures in a row.
 pub fn pause(failures: u32) -> Duration {
@@ -27,6 +53,13 @@ pub fn failures(history: &[Deployment], run: Generation) -> u32 {
 pub fn next_try(history: &[Deployment], run: Generation) -> Option<Timestamp> {
     let ended = failed(history, run).next()?.finished_at?;
     Some(ended.plus(pause(failures(history, run))))
+}
+
+/// Whether the end is to be tried now. A failure in the future is one from before the clock was set back: nobody waits
+/// for that time to come.
+pub fn is_due(history: &[Deployment], run: Generation, now: Timestamp) -> bool {
+    let ended = failed(history, run).next().and_then(|deployment| deployment.finished_at);
+    ended.is_some_and(|ended| ended > now) || next_try(history, run).is_none_or(|next| next <= now)
 }
 
 fn failed(history: &[Deployment], run: Generation) -> impl Iterator<Item = &Deployment> {
@@ -61,11 +94,34 @@ mod tests {
     }
 
     #[test]
+    fn failures_and_crashes_of_a_generation_count_and_orderly_ends_do_not() {
+        use DeploymentState::{Deferred, Failed, Superseded};
+
+        let cut = Deployment { reason: Some(CUT.to_owned()), ..deployment(3, Superseded, 5) };
+        let mut history = vec![cut, deployment(3, Failed, 4), deployment(3, Deferred, 3)];
+        history.extend([deployment(3, Superseded, 2), deployment(2, Failed, 1)]);
+        assert_eq!(tries(&history, Generation(3)), 2);
+        assert_eq!(tries(&history, Generation(4)), 0);
+    }
+
+    #[test]
+    fn pauses_are_spread_by_a_fifth() {
+        let pause = Duration::from_secs(100);
+        let spreads: Vec<Duration> = (0..50).map(|salt| spread(pause, salt)).collect();
+        assert!(spreads.iter().all(|it| (80..=120).contains(&it.as_secs())));
+        let different: std::collections::BTreeSet<_> = spreads.iter().collect();
+        assert!(different.len() > 40, "{different:?}");
+    }
+
+    #[test]
     fn only_failures_since_the_branch_was_last_wanted_count() {
         use DeploymentState::{Failed, Succeeded, Superseded};
 
         let mut history = vec![deployment(2, Failed, 40), deployment(1, Succeeded, 10)];
         assert_eq!(next_try(&history, Generation(1)), Some(Timestamp::from_millis(55_000)));
+        let at = |second: i64| Timestamp::from_millis(second * 1000);
+        let due_at = |second: i64| is_due(&history, Generation(1), at(second));
+        assert!(!due_at(54) && due_at(55) && due_at(39), "set back, it is not waited for");
         history.insert(0, deployment(3, Failed, 60));
         history.insert(0, deployment(4, Superseded, 70));
         assert_eq!(next_try(&history, Generation(1)), Some(Timestamp::from_millis(90_000)));

@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 
 use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
-use crate::domain::retention;
+use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::{places, rest, retention};
 use crate::ports::{
     Archives, Builder, Clock, Engine, EngineWatch, Git, Jobs, KeptCommits, Logs, PortError, PortResult,
     Prober, Remote, RoutePublisher, Stacks, TreeLimits, Workspace,
@@ -115,6 +116,8 @@ pub struct Settings {
     /// CIDR from which each network gets its subnet.
     pub subnets: String,
     pub limits: Limits,
+    /// How many environments may be awake.
+    pub places: places::Rules,
     pub retention: retention::Rules,
     /// The images that drey built go into archives.
     pub archive_images: bool,
@@ -162,6 +165,8 @@ pub struct Limits {
     pub cpus: f64,
     /// Of one service.
     pub pids: u64,
+    /// Of all services of an environment together.
+    pub environment: EnvironmentLimits,
 }
 
 /// A configured repository.
@@ -178,6 +183,8 @@ pub struct Repository {
     pub merge_grace: Duration,
     /// How often the remote is asked for its branches; zero: never.
     pub poll_every: Duration,
+    /// Zero: never.
+    pub rest: rest::Rules,
     pub permissions: Permissions,
     pub branches: Arc<dyn BranchRules>,
 }

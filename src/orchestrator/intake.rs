@@ -15,7 +15,7 @@ pub struct Submitted {
     pub event: Event,
     /// The environment of the event's branch, if it has one now.
     pub environment: Option<Environment>,
-    /// `deploying`, `ending`, `checking`, `removing`, `ignored` or `unchanged`.
+    /// As `Intent::action` has it, or `checking`, `removing`, `ignored` or `unchanged`.
     pub action: &'static str,
     pub message: Option<String>,
 }
@@ -52,11 +52,7 @@ impl Orchestrator {
         if let Some(environment) = changed {
             self.board.refresh(&environment).await;
             self.dispatch.wake(environment.id, environment.generation);
-            let action = if matches!(environment.intent, crate::domain::environment::Intent::End { .. }) {
-                "ending"
-            } else {
-                "deploying"
-            };
+            let action = environment.intent.action();
             if !consequence.judge {
                 return self.settle(event, Some(environment), action, "").await;
             }

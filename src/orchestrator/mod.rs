@@ -18,18 +18,23 @@ mod jobs;
 mod judge;
 mod keep;
 mod last_words;
+mod outside;
+mod places;
 mod poll;
 mod prepare;
 mod recipe;
 mod remotes;
 mod removal;
+mod rest;
 mod restore;
 mod resume;
 mod retention;
 mod run;
+mod settle;
 mod sleep;
 mod stack;
 mod start;
+mod steadiness;
 mod teardown;
 mod timers;
 
@@ -45,11 +50,14 @@ pub use restore::RestoreRefused;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
+use crate::domain::patience;
 use crate::store::{NewDelivery, StoreError};
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
 use removal::Removals;
+use rest::StackRules;
+use steadiness::Steadiness;
 
 /// The whole core. Clones share it.
 #[derive(Clone)]
@@ -61,6 +69,8 @@ pub struct Orchestrator {
     shop: Arc<ImageShop>,
     removals: Arc<Removals>,
     folding: Arc<tokio::sync::Mutex<()>>,
+    stack_rules: Arc<StackRules>,
+    steadiness: Arc<Steadiness>,
 }
 
 impl Orchestrator {
@@ -70,7 +80,9 @@ impl Orchestrator {
         let shop = Arc::new(ImageShop::new(house.clone()));
         let dispatch = Arc::new(Dispatch::new(house.clone(), board.clone(), shop.clone()));
         let judges = Arc::new(Judges::default());
-        Self { house, board, dispatch, judges, shop, removals: Arc::default(), folding: Arc::default() }
+        let (removals, folding) = (Arc::default(), Arc::default());
+        let (stack_rules, steadiness) = (Arc::default(), Arc::default());
+        Self { house, board, dispatch, judges, shop, removals, folding, stack_rules, steadiness }
     }
 
     /// Takes up where the former life ended: routes, unfinished work, unsettled events, one look at every repository.
@@ -79,7 +91,7 @@ impl Orchestrator {
     /// When the database does not answer. Git and the engine may be away: that is retried later.
     pub async fn start(&self) -> Result<(), StoreError> {
         let now = self.house.ports.clock.now();
-        self.house.store.supersede_running(now).await?;
+        self.house.store.supersede_running(patience::CUT, now).await?;
         self.board.rebuild().await?;
         for environment in self.house.store.environments(false).await? {
             if environment.has_work() {

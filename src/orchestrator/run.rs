@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::environment::{DeploymentState, Environment, Intent, Phase};
-use crate::domain::event::{EventKind, EventSource};
+use crate::domain::environment::{Environment, Intent, Phase};
 use crate::domain::names::EnvironmentId;
 use crate::domain::patience;
 use crate::domain::plan::Plan;
@@ -36,6 +35,15 @@ pub(super) struct Run<'a> {
     pub(super) job: tokio::sync::Mutex<()>,
 }
 
+/// What a worker does after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There is nothing left to do for this generation.
+    Rest,
+    /// The same once more after a pause, as soon as what it needs from outside is there.
+    Again(Duration),
+}
+
 /// Brings the environment to its newest intent, or says why not. Cancelling `newer` gives the run up, unless it
 /// tears down: that is never cut, nor is a job that runs.
 pub(super) async fn one_generation(
@@ -44,31 +52,22 @@ pub(super) async fn one_generation(
     shop: &Arc<ImageShop>,
     id: EnvironmentId,
     newer: &CancellationToken,
-) {
-    let begun = begin(house, board, shop, id).await;
-    let run = match begun {
+) -> Next {
+    let run = match begin(house, board, shop, id).await {
         Ok(Some(run)) => run,
-        Ok(None) => return,
+        Ok(None) => return Next::Rest,
         Err(error) => {
-            tracing::error!(%error, environment.id = id.0, "the environment cannot be read");
-            return;
+            tracing::error!(%error, environment.id = id.0, "a run cannot begin: the database does not answer");
+            return Next::Again(patience::pause(1));
         }
     };
-    let result = match run.environment.intent.clone() {
-        Intent::Run { .. } | Intent::Wake | Intent::Repair => tokio::select! {
-            biased;
-            () = run.given_up(newer) => Err(Failure::Superseded),
-            result = run.with_retries(|| run.bring_up()) => result,
-        },
-        Intent::Sleep { why } => tokio::select! {
-            biased;
-            () = newer.cancelled() => Err(Failure::Superseded),
-            result = run.with_retries(|| run.sleep(&why)) => result,
-        },
-        Intent::End { outcome, archive } => run.with_retries(|| run.end(outcome, archive)).await,
-    };
-    if let Err(error) = run.conclude(result, newer).await {
-        tracing::error!(%error, environment.id = id.0, "the end of a run cannot be written down");
+    let result = run.work(newer).await;
+    match run.conclude(result, newer).await {
+        Ok(next) => next,
+        Err(error) => {
+            tracing::error!(%error, environment.id = id.0, "the end of a run cannot be written down");
+            Next::Again(patience::pause(1))
+        }
     }
 }
 
@@ -95,13 +94,24 @@ async fn begin<'a>(
 }
 
 impl Run<'_> {
-    async fn conclude(&self, result: Result<(), Failure>, newer: &CancellationToken) -> Result<(), Failure> {
-        let is_ready = result.is_ok() && self.environment.intent.runs();
-        self.settle(result).await?;
-        if is_ready && let Err(failure) = self.watch_over(newer).await {
-            tracing::debug!(%failure, environment.slug = %self.environment.slug, "the start is not watched any more");
+    async fn work(&self, newer: &CancellationToken) -> Result<(), Failure> {
+        if self.tries().await? >= patience::MOST_TRIES && !self.environment.intent.ends() {
+            let reason = "the daemon died over it, or broke down, each time".to_owned();
+            return Err(Failure::Transient(reason));
         }
-        Ok(())
+        match self.environment.intent.clone() {
+            Intent::Run { .. } | Intent::Wake | Intent::Repair => tokio::select! {
+                biased;
+                () = self.given_up(newer) => Err(Failure::Superseded),
+                result = self.with_retries(|| self.bring_up()) => result,
+            },
+            Intent::Sleep { why } => tokio::select! {
+                biased;
+                () = newer.cancelled() => Err(Failure::Superseded),
+                result = self.with_retries(|| self.sleep(&why)) => result,
+            },
+            Intent::End { outcome, archive } => self.with_retries(|| self.end(outcome, archive)).await,
+        }
     }
 
     async fn bring_up(&self) -> Result<(), Failure> {
@@ -153,69 +163,5 @@ impl Run<'_> {
             }
         }
         work().await
-    }
-
-    async fn settle(&self, result: Result<(), Failure>) -> Result<(), Failure> {
-        let now = self.house.ports.clock.now();
-        let store = &self.house.store;
-        let (state, reason) = match &result {
-            Ok(()) => (DeploymentState::Succeeded, None),
-            Err(Failure::Superseded) => (DeploymentState::Superseded, None),
-            Err(failure) => (DeploymentState::Failed, Some(failure.to_string())),
-        };
-        self.say(reason.clone().unwrap_or_else(|| state.word().to_owned()));
-        store.finish_deployment(self.deployment, state, reason.as_deref(), now).await?;
-        let phase = match &result {
-            // The run itself wrote its last phase.
-            Ok(()) | Err(Failure::Superseded) => return Ok(()),
-            Err(Failure::Blocked(_)) => Phase::Blocked,
-            Err(Failure::Failed(_) | Failure::Job(_) | Failure::Transient(_) | Failure::Gone) => {
-                Phase::Failed
-            }
-        };
-        if matches!(self.environment.intent, Intent::Run { .. })
-            && self.environment.running_commit.is_none()
-            && let Err(failure) = self.clear().await
-        {
-            self.say(format!("what was started could not be removed yet: {failure}"));
-        }
-        self.board.release(self.environment.id);
-        let reason = self.with_next_try(reason).await?;
-        let change = StateChange { phase, reason, serving: None, running_commit: None, settled: true };
-        match self.change(change).await {
-            Ok(environment) => self.board.refresh(&environment).await,
-            Err(Failure::Superseded) => return Ok(()),
-            Err(failure) => return Err(failure),
-        }
-        if matches!(result, Err(Failure::Gone)) {
-            self.ask_for_a_look().await?;
-        }
-        Ok(())
-    }
-
-    /// What becomes of an end that failed.
-    async fn with_next_try(&self, reason: Option<String>) -> Result<Option<String>, Failure> {
-        let (Some(reason), Intent::End { .. }) = (&reason, &self.environment.intent) else {
-            return Ok(reason);
-        };
-        let history = self.house.store.deployments(self.environment.id).await?;
-        let pause = patience::pause(patience::failures(&history, self.environment.run_generation));
-        // The last lines of a job stand for themselves.
-        let joint = if reason.contains('\n') { "\n\n" } else { "; " };
-        let seconds = pause.as_secs();
-        Ok(Some(format!("{reason}{joint}the environment stays, and its end is tried again in {seconds} s")))
-    }
-
-    /// The branch vanished between the push and the fetch: a deletion whose message was lost or is on its way.
-    async fn ask_for_a_look(&self) -> Result<(), Failure> {
-        let look = crate::domain::event::NewEvent {
-            source: EventSource::Timer,
-            repo: self.environment.repo.clone(),
-            kind: EventKind::Look,
-            delivery_id: None,
-            skip: false,
-        };
-        self.house.store.accept(None, &[look], self.house.ports.clock.now()).await?;
-        Ok(())
     }
 }

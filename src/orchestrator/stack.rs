@@ -70,10 +70,12 @@ impl Run<'_> {
         let variables = self.container_variables(&discovered);
         let contents = self.contents(document, checkout, &prepared.commit).await?;
         let limits = &self.settings.limits;
-        let limits =
+        let of_service =
             ServiceLimits { memory_bytes: limits.memory_bytes, cpus: limits.cpus, pids: limits.pids };
-        let overlay =
-            self.house.ports.stacks.overlay(&rewrite::overlay_values(&prepared.rendered, limits))?;
+        let share =
+            rewrite::fit(&prepared.rendered, of_service, limits.environment).map_err(Failure::Blocked)?;
+        let values = rewrite::overlay_values(&prepared.rendered, of_service, share);
+        let overlay = self.house.ports.stacks.overlay(&values)?;
         let subnets = self.subnets(&rewrite::network_keys(document)).await?;
         let context = RewriteContext {
             project: &environment.project,

@@ -18,6 +18,8 @@ const DUE_EVERY: Duration = Duration::from_secs(1);
 const PENDING_EVERY: Duration = Duration::from_secs(15);
 /// How often it is looked whether an end that failed is to be tried again; `domain::patience` says when.
 const STUCK_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether an environment is to sleep or to expire.
+const REST_EVERY: Duration = Duration::from_secs(5);
 /// How often archives are looked through for what is too old or too much.
 const RETAIN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Pause before the engine's event stream is opened again after it ended.
@@ -38,6 +40,12 @@ impl Orchestrator {
                 .await;
         });
         let this = self.clone();
+        self.house.supervisor.spawn("places", async move { this.keep_places().await });
+        let this = self.clone();
+        self.house.supervisor.spawn("rest", async move {
+            this.every(REST_EVERY, |orchestrator| async move { orchestrator.rest_if_sure().await }).await;
+        });
+        let this = self.clone();
         self.house.supervisor.spawn("stuck", async move {
             // At the start at once: somebody may have restarted drey because the way is free now.
             if let Err(error) = this.try_ends_again(|_, _| true).await {
@@ -45,9 +53,7 @@ impl Orchestrator {
             }
             this.every(STUCK_EVERY, |orchestrator| async move {
                 let now = orchestrator.house.ports.clock.now();
-                let is_due = |history: &[Deployment], run| {
-                    patience::next_try(history, run).is_none_or(|next| next <= now)
-                };
+                let is_due = |history: &[Deployment], run| patience::is_due(history, run, now);
                 orchestrator.try_ends_again(is_due).await
             })
             .await;
@@ -79,10 +85,18 @@ impl Orchestrator {
     }
 
     async fn submit_what_is_due(&self) -> Result<(), StoreError> {
-        for environment in self.house.store.due_endings(self.house.ports.clock.now()).await? {
+        let Some(now) = self.steadiness.look(&*self.house.ports.clock) else { return Ok(()) };
+        for environment in self.house.store.due_endings(now).await? {
             self.submit_due(&environment).await?;
         }
         Ok(())
+    }
+
+    async fn rest_if_sure(&self) -> Result<(), StoreError> {
+        match self.steadiness.look(&*self.house.ports.clock) {
+            Some(now) => self.submit_rest(now).await,
+            None => Ok(()),
+        }
     }
 
     /// Nothing is removed before it is archived, so an end has to get through.

@@ -14,6 +14,11 @@ use crate::domain::time::Timestamp;
 /// The only reader of the clock.
 pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
+    /// Time since some fixed moment, which no step of the wall clock changes. A clock that is never stepped need not
+    /// tell the two apart.
+    fn steady(&self) -> Duration {
+        self.now().since(Timestamp::from_millis(0))
+    }
 }
 
 /// One line of a deployment's log.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +14,11 @@ use super::connection::ConnectionInfo;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
 use super::limits::Limits;
-use super::pages::Pages;
+use super::pages::{self, Pages};
 use super::pool::Pool;
 use super::table::{Entry, Table, Target};
+use crate::domain::environment::Phase;
+use crate::domain::names::EnvironmentId;
 use crate::ports::Clock;
 use crate::supervisor::Supervisor;
 
@@ -28,6 +30,8 @@ pub(super) struct Gate {
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
     pub(super) limits: Limits,
+    /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
+    pub(super) knocks: mpsc::Sender<EnvironmentId>,
 }
 
 /// A request that found its environment.
@@ -85,7 +89,13 @@ impl Gate {
         };
         entry.visit.mark(self.clock.now());
         if let Target::Page(page) = &entry.target {
-            return Err(self.pages.phase(&entry.route, page, request.headers()));
+            let wakes = page.phase == Phase::Asleep && is_visit(&request);
+            if wakes && self.knocks.try_send(entry.route.environment).is_err() {
+                tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
+            }
+            if !(wakes || page.phase == Phase::Waking) || pages::wants_html(request.headers()) {
+                return Err(self.pages.phase(&entry.route, page, request.headers()));
+            }
         }
         let Ok(value) = HeaderValue::from_str(authority) else {
             return Err(answer::refusal(version, host::HostError::Invalid));
@@ -117,7 +127,7 @@ impl Gate {
                     match &mut waiting {
                         Some(waiting) => {
                             if !self.wait(waiting).await {
-                                return Err(self.pages.updating(&entry.route, &visitor.accept));
+                                return Err(self.too_late(&entry, &visitor.accept));
                             }
                         }
                         // The table may have changed before anybody watched: look once more, then wait.
@@ -144,6 +154,7 @@ impl Gate {
         looked_again: bool,
     ) -> Result<Next, Response<AnswerBody>> {
         let pool = match &entry.target {
+            Target::Page(page) if is_coming(page.phase) => return Ok(Next::Hold(entry, outgoing)),
             Target::Page(page) => return Err(self.pages.phase(&entry.route, page, &visitor.accept)),
             Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
             Target::Proxy(pool) | Target::Replacing(Some(pool)) => pool.clone(),
@@ -189,6 +200,13 @@ impl Gate {
         outgoing.send(pool, connect_by, &house).await
     }
 
+    fn too_late(&self, entry: &Entry, accept: &HeaderMap) -> Response<AnswerBody> {
+        match &entry.target {
+            Target::Page(page) => self.pages.phase(&entry.route, page, accept),
+            Target::Proxy(_) | Target::Replacing(_) => self.pages.updating(&entry.route, accept),
+        }
+    }
+
     /// Waits for the daemon's first table; returns whether it is there.
     async fn first_table(&self, deadline: Instant) -> bool {
         let mut waiting = Waiting { changes: self.table.changes(), deadline };
@@ -213,6 +231,16 @@ impl Gate {
 struct Waiting {
     changes: watch::Receiver<()>,
     deadline: Instant,
+}
+
+/// Somebody wants to see the environment: neither a look whether it is there, nor a certificate's challenge.
+fn is_visit(request: &Request<Incoming>) -> bool {
+    request.method() != Method::HEAD && !request.uri().path().starts_with("/.well-known/acme-challenge")
+}
+
+/// Will be there soon: whoever does not read pages is held.
+fn is_coming(phase: Phase) -> bool {
+    matches!(phase, Phase::Asleep | Phase::Waking)
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

@@ -216,9 +216,9 @@ fn words(page: &Page) -> (StatusCode, bool, &'static str, &'static str) {
         }
         Phase::Asleep => (
             SOON,
-            false,
-            "Asleep",
-            "Nobody has been here for a while, so the branch was stopped. Its data is kept. A push or `drey env wake` starts it again.",
+            true,
+            "Asleep, and waking",
+            "The branch was stopped and its data kept. Your visit wakes it: it will be here in a moment.",
         ),
         Phase::Failed => (
             SOON,
@@ -277,7 +277,7 @@ fn plain_text(note: &Note<'_>) -> String {
 }
 
 /// A browser asks for HTML by name; `*/*` alone is a program.
-fn wants_html(request: &HeaderMap) -> bool {
+pub(super) fn wants_html(request: &HeaderMap) -> bool {
     request.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")))
 }
 

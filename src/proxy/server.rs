@@ -1,11 +1,11 @@
 //! The proxy as a whole: listeners, table, upkeep.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 use super::gate::Gate;
@@ -27,9 +27,13 @@ use crate::supervisor::Supervisor;
 /// How often idle connections to containers are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
+/// Knocks that wait for whoever wakes; each visitor's page knocks again by itself.
+const KNOCK_BUFFER: usize = 64;
+
 /// A running proxy.
 pub struct Proxy {
     gate: Arc<Gate>,
+    heard: Mutex<Option<mpsc::Receiver<EnvironmentId>>>,
     https: Option<SocketAddr>,
     http: Option<SocketAddr>,
 }
@@ -58,9 +62,11 @@ impl Proxy {
         }
         let provider = Arc::new(ring::default_provider());
         let now = clock.now();
-        let gate = Arc::new(gate(&settings, limits, supervisor, clock, &provider)?);
+        let (knocks, heard) = mpsc::channel(KNOCK_BUFFER);
+        let gate = Arc::new(gate(&settings, limits, supervisor, clock, &provider, knocks)?);
         let places = Arc::new(Semaphore::new(limits.connections));
-        let mut proxy = Self { gate: gate.clone(), https: None, http: None };
+        let heard = Mutex::new(Some(heard));
+        let mut proxy = Self { gate: gate.clone(), heard, https: None, http: None };
         let mut authority = None;
         if let Some(address) = settings.https {
             let tls = Tls::new(&settings, &provider, now)?;
@@ -95,6 +101,11 @@ impl Proxy {
         self.http
     }
 
+    /// Environments that sleep and somebody stands at their door, as they knock. Given once.
+    pub fn knocks(&self) -> Option<mpsc::Receiver<EnvironmentId>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// The last visit of each environment that had one since this was last asked.
     pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
         self.gate.table.take_visits()
@@ -113,6 +124,7 @@ fn gate(
     supervisor: &Supervisor,
     clock: Arc<dyn Clock>,
     provider: &Arc<CryptoProvider>,
+    knocks: mpsc::Sender<EnvironmentId>,
 ) -> Result<Gate, ProxyError> {
     let tls = upstream_tls::unverified(provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
     Ok(Gate {
@@ -122,6 +134,7 @@ fn gate(
         supervisor: supervisor.clone(),
         draining: supervisor.draining(),
         limits,
+        knocks,
     })
 }
 

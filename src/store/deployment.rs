@@ -88,19 +88,41 @@ impl Store {
         rows.into_iter().map(Deployment::try_from).collect()
     }
 
-    /// At the start: no run of the daemon's life before is running any more. Says how many there were.
-    pub async fn supersede_running(&self, now: Timestamp) -> StoreResult<u64> {
+    /// No run that began is running any more, for this reason. Says how many there were.
+    pub async fn supersede_running(&self, reason: &str, now: Timestamp) -> StoreResult<u64> {
         let now = now.as_millis();
         let mut transaction = self.write().await?;
         let done = sqlx::query!(
-            "UPDATE deployment SET state = 'superseded', reason = 'the daemon ended', finished_at = ?
-             WHERE state = 'running'",
+            "UPDATE deployment SET state = 'superseded', reason = ?, finished_at = ? WHERE state = 'running'",
+            reason,
             now
         )
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
         Ok(done.rows_affected())
+    }
+
+    /// Whatever run of the environment still counts as running has failed, for this reason.
+    pub async fn fail_running(
+        &self,
+        environment: EnvironmentId,
+        reason: &str,
+        now: Timestamp,
+    ) -> StoreResult<()> {
+        let now = now.as_millis();
+        let mut transaction = self.write().await?;
+        sqlx::query!(
+            "UPDATE deployment SET state = 'failed', reason = ?, finished_at = ?
+             WHERE environment = ? AND state = 'running'",
+            reason,
+            now,
+            environment.0
+        )
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
     }
 }
 
@@ -157,8 +179,8 @@ mod tests {
         store.append_plan(first.id, "up (new)\n").await.unwrap();
         store.append_plan(first.id, "route (ready)\n").await.unwrap();
         store.finish_deployment(first.id, DeploymentState::Failed, Some("why"), moment(4)).await.unwrap();
-        assert_eq!(store.supersede_running(moment(5)).await.unwrap(), 1);
-        assert_eq!(store.supersede_running(moment(6)).await.unwrap(), 0);
+        assert_eq!(store.supersede_running("the daemon ended", moment(5)).await.unwrap(), 1);
+        assert_eq!(store.supersede_running("x", moment(6)).await.unwrap(), 0);
 
         let failed = Deployment {
             state: DeploymentState::Failed,
@@ -184,6 +206,7 @@ mod tests {
             DeploymentState::Succeeded,
             DeploymentState::Failed,
             DeploymentState::Superseded,
+            DeploymentState::Deferred,
         ] {
             assert_eq!(word(&state).unwrap(), state.word());
         }

@@ -136,6 +136,35 @@ impl Store {
         Ok(changed)
     }
 
+    /// Says why it stands where it does, and changes nothing else; `None`, and nothing is written, when it has moved on
+    /// since it was read.
+    pub async fn tell(
+        &self,
+        environment: &Environment,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> StoreResult<Option<Environment>> {
+        let now = now.as_millis();
+        let mut transaction = self.write().await?;
+        let done = sqlx::query!(
+            "UPDATE environment SET reason = ?, updated_at = ?, version = version + 1
+             WHERE id = ? AND generation = ? AND settled_generation = ?",
+            reason,
+            now,
+            environment.id.0,
+            environment.generation.0,
+            environment.settled_generation.0
+        )
+        .execute(&mut *transaction)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let told = environment::require(&mut transaction, environment.id).await?;
+        transaction.commit().await?;
+        Ok(Some(told))
+    }
+
     /// Says how far the work on a generation came; `None`, and nothing is written, when a newer generation is
     /// there or the environment is over. A phase that is over settles the generation, ends serving, and gives
     /// back slug (held for [`super::SLUG_HOLD`]), subnets and images.

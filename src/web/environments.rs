@@ -28,10 +28,10 @@ pub(super) async fn list(
     State(web): State<Web>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<EnvironmentView>>, ApiError> {
-    let house = web.inner.orchestrator.house();
+    let orchestrator = &web.inner.orchestrator;
     let mut items = Vec::new();
-    for environment in house.store.environments(query.all).await? {
-        items.push(EnvironmentView::of(house, environment).await?);
+    for environment in orchestrator.house().store.environments(query.all).await? {
+        items.push(EnvironmentView::of(orchestrator, environment).await?);
     }
     items.sort_by(|one, other| (&one.repo, &one.branch).cmp(&(&other.repo, &other.branch)));
     Ok(Json(List { items, next: None }))
@@ -39,7 +39,7 @@ pub(super) async fn list(
 
 pub(super) async fn show(State(web): State<Web>, named: Named) -> Result<Json<EnvironmentView>, ApiError> {
     let environment = find(&web, named).await?;
-    Ok(Json(EnvironmentView::of(web.inner.orchestrator.house(), environment).await?))
+    Ok(Json(EnvironmentView::of(&web.inner.orchestrator, environment).await?))
 }
 
 pub(super) async fn deployments(State(web): State<Web>, named: Named) -> Result<Json<Value>, ApiError> {
@@ -75,6 +75,17 @@ pub(super) async fn destroy(State(web): State<Web>, named: Named) -> Result<Json
     end(&web, named, false).await
 }
 
+pub(super) async fn sleep(State(web): State<Web>, named: Named) -> Result<Json<Value>, ApiError> {
+    let environment = find_live(&web, named).await?;
+    let why = "somebody asked for it; a visit wakes it".to_owned();
+    ask(&web, environment.repo, EventKind::SleepRequested { branch: environment.branch, why }).await
+}
+
+pub(super) async fn wake(State(web): State<Web>, named: Named) -> Result<Json<Value>, ApiError> {
+    let environment = find_live(&web, named).await?;
+    ask(&web, environment.repo, EventKind::WakeRequested { branch: environment.branch }).await
+}
+
 pub(super) async fn pin(State(web): State<Web>, named: Named) -> Result<Json<EnvironmentView>, ApiError> {
     set_pinned(&web, named, true).await
 }
@@ -90,9 +101,10 @@ async fn end(web: &Web, named: Named, archive: bool) -> Result<Json<Value>, ApiE
 
 async fn set_pinned(web: &Web, named: Named, pinned: bool) -> Result<Json<EnvironmentView>, ApiError> {
     let environment = find_live(web, named).await?;
-    let house = web.inner.orchestrator.house();
+    let orchestrator = &web.inner.orchestrator;
+    let house = orchestrator.house();
     house.store.set_pinned(environment.id, pinned, house.ports.clock.now()).await?;
-    Ok(Json(EnvironmentView::of(house, Environment { pinned, ..environment }).await?))
+    Ok(Json(EnvironmentView::of(orchestrator, Environment { pinned, ..environment }).await?))
 }
 
 /// Submits the wish as an event, like everybody else.

@@ -94,6 +94,8 @@ fn api(web: Web) -> Router {
         .route("/api/v1/environments/{repo}/{branch}/deploy", post(environments::deploy))
         .route("/api/v1/environments/{repo}/{branch}/archive", post(environments::archive))
         .route("/api/v1/environments/{repo}/{branch}/destroy", post(environments::destroy))
+        .route("/api/v1/environments/{repo}/{branch}/sleep", post(environments::sleep))
+        .route("/api/v1/environments/{repo}/{branch}/wake", post(environments::wake))
         .route("/api/v1/environments/{repo}/{branch}/pin", post(environments::pin))
         .route("/api/v1/environments/{repo}/{branch}/unpin", post(environments::unpin))
         .route("/api/v1/archives", get(archives::list))

@@ -26,6 +26,7 @@ mod tests {
         ArchiveRecord, Deployment, DeploymentState, Ending, Outcome, Phase, RemovalReason,
     };
     use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState};
+    use crate::domain::fate::{Fate, Upcoming, What};
     use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, RepoName, Slug};
     use crate::domain::time::Timestamp;
 
@@ -122,6 +123,10 @@ mod tests {
             running_commit: commit,
             pinned: false,
             ending,
+            fate: Fate {
+                because: "x".to_owned(),
+                upcoming: vec![Upcoming { what: What::Sleep, at: NOW, why: "x".to_owned() }],
+            },
             created_at: NOW,
             updated_at: NOW,
             last_visited_at: None,

@@ -30,7 +30,7 @@ pub(super) async fn restore(State(web): State<Web>, Path(id): Path<String>) -> R
         return Err(ApiError::conflict(submitted.message.unwrap_or_default()));
     };
     let generation = environment.generation;
-    let view = EnvironmentView::of(web.inner.orchestrator.house(), environment).await?;
+    let view = EnvironmentView::of(&web.inner.orchestrator, environment).await?;
     let mut answer = json!({
         "action": submitted.action, "message": submitted.message, "generation": generation,
     });

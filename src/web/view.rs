@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use crate::domain::environment::{Ending, Environment, Phase};
 use crate::domain::event::{Event, EventSource, EventState};
+use crate::domain::fate::{self, Fate};
 use crate::domain::names::{BranchName, CommitSha, Generation, RepoName, Slug};
+use crate::domain::rest;
 use crate::domain::time::Timestamp;
-use crate::orchestrator::House;
+use crate::orchestrator::Orchestrator;
 use crate::store::StoreError;
 
 /// An environment.
@@ -29,6 +31,8 @@ pub struct EnvironmentView {
     pub pinned: bool,
     /// When and why it will end, if that is known.
     pub ending: Option<Ending>,
+    /// Why it is alive, waiting or gone, and what will end that, and when.
+    pub fate: Fate,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub last_visited_at: Option<Timestamp>,
@@ -37,7 +41,15 @@ pub struct EnvironmentView {
 }
 
 impl EnvironmentView {
-    pub(super) async fn of(house: &House, environment: Environment) -> Result<Self, StoreError> {
+    pub(super) async fn of(
+        orchestrator: &Orchestrator,
+        environment: Environment,
+    ) -> Result<Self, StoreError> {
+        let house = orchestrator.house();
+        let rules = orchestrator.rest_rules(&environment).await?;
+        let fate = fate::tell(&environment, rules);
+        let now = house.ports.clock.now();
+        let reason = environment.reason.clone().or_else(|| rest::warning(&environment, rules, now));
         let settings = house.settings();
         let address = &settings.address;
         let routes = house.store.routes(environment.id).await?;
@@ -50,7 +62,8 @@ impl EnvironmentView {
             phase: environment.phase,
             commit: environment.commit,
             generation: environment.generation,
-            reason: environment.reason,
+            reason,
+            fate,
             serving: environment.serving,
             running_commit: environment.running_commit,
             pinned: environment.pinned,

@@ -15,6 +15,7 @@ use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
 use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
+use drey::domain::{places, rest};
 use drey::ports::{
     ArchiveParts, Archives, BuildRequest, Builder, Clock, Engine, EngineWatch, Git, JobEnd, KeptCommits,
     LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Remote,
@@ -55,10 +56,16 @@ pub(crate) struct Inside {
     pub kept_commits: BTreeMap<String, CommitSha>,
     pub archive_fails: bool,
     pub retention: Rules,
+    pub rest: rest::Rules,
+    pub places: places::Rules,
+    /// The engine does not answer.
+    pub is_away: bool,
     /// How many lines each container wrote.
     pub log_lines: usize,
     pub table: RouteTable,
     pub now: i64,
+    /// How much of that is a step of the clock, not time that passed.
+    pub stepped: i64,
     /// Jobs that ran, `<service>: <command>`.
     pub jobs: Vec<String>,
     /// What a job that holds this text ends with, instead of exit code 0; it says so on its output.
@@ -88,9 +95,13 @@ impl Default for Inside {
             kept_commits: BTreeMap::new(),
             archive_fails: false,
             retention: Rules { keep: None, max_bytes: None, image_bytes: 0 },
+            rest: rest::Rules::default(),
+            places: places::Rules::default(),
+            is_away: false,
             log_lines: 0,
             table: RouteTable::default(),
             now: 1_700_000_000_000,
+            stepped: 0,
             jobs: Vec::new(),
             job_ends: BTreeMap::new(),
             job_gate: Arc::new(Semaphore::new(100)),
@@ -137,6 +148,10 @@ impl Clock for World {
             Timestamp::from_millis(inside.now)
         })
     }
+
+    fn steady(&self) -> Duration {
+        Duration::from_millis(self.with(|inside| inside.now - inside.stepped).unsigned_abs())
+    }
 }
 
 impl RoutePublisher for World {
@@ -156,10 +171,13 @@ impl Prober for World {
 #[async_trait]
 impl Engine for World {
     async fn ping(&self) -> PortResult<String> {
-        Ok("fake".into())
+        if self.with(|inside| inside.is_away) { Err(gone()) } else { Ok("fake".into()) }
     }
 
     async fn observe(&self, project: &ProjectName) -> PortResult<Observed> {
+        if self.with(|inside| inside.is_away) {
+            return Err(gone());
+        }
         Ok(self.with(|inside| inside.projects.get(project).cloned().unwrap_or_default()))
     }
 
@@ -307,6 +325,10 @@ impl Stacks for World {
     fn starter(&self, name: &str, _: &Path) -> PortResult<Vec<PathBuf>> {
         Err(PortError::NotFound(name.to_owned()))
     }
+}
+
+fn gone() -> PortError {
+    PortError::Transient("connection refused".to_owned())
 }
 
 fn container(project: &ProjectName, service: &str, image: &str, network: &str, up: usize) -> Container {

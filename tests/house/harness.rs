@@ -10,6 +10,7 @@ use drey::adapters::workspace::DiskWorkspace;
 use drey::domain::environment::{Environment, Phase};
 use drey::domain::event::{EventKind, EventSource, NewEvent};
 use drey::domain::names::{BranchName, CommitSha, RepoName};
+use drey::domain::rewrite::EnvironmentLimits;
 use drey::domain::route::Answer;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
@@ -195,6 +196,7 @@ fn settings(world: &World) -> Settings {
         variables: BTreeMap::new(),
         merge_grace: Duration::ZERO,
         poll_every: world.with(|inside| inside.poll_every),
+        rest: world.with(|inside| inside.rest),
         permissions: Default::default(),
         branches: Arc::new(Rules),
     };
@@ -207,7 +209,9 @@ fn settings(world: &World) -> Settings {
             memory_bytes: 1 << 30,
             cpus: 1.0,
             pids: 100,
+            environment: EnvironmentLimits::default(),
         },
+        places: world.with(|inside| inside.places.clone()),
         retention: world.with(|inside| inside.retention),
         archive_images: false,
         repositories: BTreeMap::from([(repo(), Arc::new(repository))]),

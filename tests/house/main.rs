@@ -6,6 +6,7 @@ mod fakes;
 mod git;
 mod harness;
 mod jobs;
+mod rest;
 
 use drey::domain::environment::{Outcome, Phase};
 use drey::domain::event::EventKind;

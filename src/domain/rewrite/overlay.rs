@@ -2,28 +2,21 @@
 
 use serde_json::{Value, json};
 
+use super::fit::{ServiceLimits, Share};
 use super::{may_complete, restart_policy, services_of};
 use crate::domain::duration::parse_duration;
 use crate::domain::policy::requested_limits;
 
-/// What one service may use at most; a service that asks for less gets less.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ServiceLimits {
-    pub memory_bytes: u64,
-    pub cpus: f64,
-    pub pids: u64,
-}
-
 /// Values for the overlay template: `{services: [{name, memory, cpus, pids, job, restart, stop_grace}]}`. `rendered` is the
-/// document as Compose resolved it, before limits and restart policies were dropped.
-pub fn overlay_values(rendered: &Value, limits: ServiceLimits) -> Value {
+/// document as Compose resolved it, before limits and restart policies were dropped; `share` is for who asks for nothing.
+pub fn overlay_values(rendered: &Value, limits: ServiceLimits, share: Share) -> Value {
     let services: Vec<Value> = services_of(rendered)
         .map(|(name, service)| {
             let asked = requested_limits(service);
-            let cpus = asked.cpus.filter(|cpus| *cpus > 0.0).map_or(limits.cpus, |cpus| cpus.min(limits.cpus));
+            let cpus = asked.cpus.filter(|cpus| *cpus > 0.0).map_or(share.cpus, |cpus| cpus.min(limits.cpus));
             json!({
                 "name": name,
-                "memory": asked.memory_bytes.filter(|it| *it > 0).map_or(limits.memory_bytes, |it| it.min(limits.memory_bytes)),
+                "memory": asked.memory_bytes.filter(|it| *it > 0).map_or(share.memory_bytes, |it| it.min(limits.memory_bytes)),
                 "cpus": cpus,
                 "pids": asked.pids.filter(|it| *it > 0).map_or(limits.pids, |it| it.min(limits.pids)),
                 "job": may_complete(rendered, name),
