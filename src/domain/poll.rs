@@ -147,8 +147,7 @@ pub fn place(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::environment::{Ending, Phase, Restored};
-    use crate::domain::names::{EnvironmentId, Generation, InstanceId, ProjectName, RepoName, Slug};
+    use crate::domain::environment::{Ending, Phase, Restored, sample};
     use crate::domain::time::Timestamp;
 
     fn sha(digit: char) -> CommitSha {
@@ -168,32 +167,9 @@ mod tests {
     }
 
     fn environment(name: &str, commit: char) -> Environment {
-        let slug = Slug::parse("slug").unwrap();
-        Environment {
-            id: EnvironmentId(1),
-            repo: RepoName::parse("shop").unwrap(),
-            branch: branch(name),
-            project: ProjectName::new(&InstanceId("abc234".into()), EnvironmentId(1), &slug),
-            slug,
-            intent: run(commit),
-            generation: Generation(1),
-            run_generation: Generation(1),
-            settled_generation: Generation(1),
-            phase: Phase::Ready,
-            reason: None,
-            serving: true,
-            commit: Some(sha(commit)),
-            running_commit: Some(sha(commit)),
-            had_own_commit: true,
-            ending: None,
-            restored: None,
-            pinned: false,
-            created_at: Timestamp::from_millis(0),
-            updated_at: Timestamp::from_millis(0),
-            last_visited_at: None,
-            active_at: Timestamp::from_millis(0),
-            version: 1,
-        }
+        let commit = Some(sha(commit));
+        let intent = Intent::Run { commit: commit.clone(), rebuild: false, pull: false };
+        Environment { intent, commit: commit.clone(), running_commit: commit, ..sample(name) }
     }
 
     fn ending(outcome: Outcome, name: &str, commit: char) -> Environment {

@@ -54,9 +54,15 @@ fn a_remote_that_is_away_is_told_and_a_damaged_mirror_is_fetched_anew() {
     });
     assert!(world.drey(&["repo", "list"]).unwrap().contains("there is no repository"));
     world.serves("away-branch", "before");
+    world.drey(&["env", "deploy", "world/away-branch"]).unwrap();
+    world.eventually("the environment tells it too", 60, || {
+        let environment = world.environment("away-branch").unwrap();
+        environment["reason"].as_str().is_some_and(|reason| reason.contains("there is no repository"))
+    });
     fs::remove_file(format!("{elsewhere}/hooks/post-receive")).unwrap();
     fs::rename(&elsewhere, &here).unwrap();
-    world.eventually("it answers again", 30, || repository(&world)["poll_error"].is_null());
+    world.eventually("it answers again", 60, || repository(&world)["poll_error"].is_null());
+    world.reaches("away-branch", "ready");
 
     // Every object of the mirror is cut off, as a machine that lost its power may leave them.
     let mut folders = vec![world.path("data/mirrors/world.git/objects")];
