@@ -267,7 +267,7 @@ mod tests {
         let found = || {
             let mut findings = Findings::default();
             leftovers(&settings, &mut findings);
-            findings.0.into_iter().map(|it| (it.level, it.message)).collect::<Vec<_>>()
+            findings.into_vec().into_iter().map(|it| (it.level, it.message)).collect::<Vec<_>>()
         };
         assert_eq!(found(), []);
         let seen_at = crate::domain::time::Timestamp::from_millis(0);

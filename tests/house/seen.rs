@@ -101,6 +101,8 @@ fn with_another(settings: &Settings, name: &RepoName) -> Settings {
         profiles: shop.profiles.clone(),
         variables: BTreeMap::from([("NEW".to_owned(), "yes".to_owned())]),
         merge_grace: shop.merge_grace,
+        poll_every: shop.poll_every,
+        superseded: shop.superseded,
         rest: shop.rest,
         permissions: shop.permissions.clone(),
         branches: shop.branches.clone(),

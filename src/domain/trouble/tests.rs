@@ -33,7 +33,7 @@ fn what_is_broken_is_repaired_once_it_is_sure_and_then_with_pauses() {
             }
             Verdict::Broken { told: Some(trouble), .. } => told.push(trouble.text()),
             Verdict::Broken { told: None, .. } => {}
-            other => panic!("{other:?}"),
+            other @ (Verdict::Whole { .. } | Verdict::Crashing { .. }) => panic!("{other:?}"),
         }
     }
     let pauses: Vec<u64> = repairs.windows(2).map(|pair| pair[1] - pair[0]).collect();
