@@ -125,10 +125,6 @@ impl World {
         true
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
-        run("kill", &[&format!("-{signal}"), &self.id().to_string()], Path::new("/"));
-    }
-
     /// The daemon's process.
     pub(crate) fn id(&self) -> u32 {
         self.daemon.as_ref().unwrap().id()
@@ -143,8 +139,7 @@ impl World {
 
     /// Sends the daemon a signal by its short name.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.daemon.as_ref().unwrap().id().to_string();
-        run("kill", &["-s", name, &id], Path::new("/"));
+        run("kill", &["-s", name, &self.id().to_string()], Path::new("/"));
     }
 
     /// Waits for the daemon's end; its exit code.
