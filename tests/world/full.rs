@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::checker;
 use crate::harness::{REPO, World, docker, run};
 
 const COMPOSE: &str = r#"
@@ -106,5 +107,6 @@ fn a_full_disk_keeps_the_environment_until_there_is_room() {
     world.drey(&["archive", "extract", id, "volumes/data/blob", &blob]).unwrap();
     let after = run("sha256sum", &[&blob], Path::new("/"));
     assert_eq!(before.split(' ').next(), after.split(' ').next());
+    checker::is_whole(&world, "with room again", 20);
     world.kill();
 }

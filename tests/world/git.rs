@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::checker;
 use crate::harness::World;
 use crate::shop;
 
@@ -40,6 +41,7 @@ fn without_a_single_delivery_the_branches_end_where_git_says() {
     world.git(&["push", "-q", "origin", "unheard-gone"]);
     world.reaches("unheard-gone", "ready");
     world.serves("unheard-gone", "unheard-gone");
+    checker::is_whole(&world, "without a delivery", 20);
 }
 
 #[test]
@@ -80,4 +82,5 @@ fn a_remote_that_is_away_is_told_and_a_damaged_mirror_is_fetched_anew() {
     world.push("away-branch", &[("web/index.html", "after")]);
     world.reaches("away-branch", "ready");
     world.serves("away-branch", "after");
+    checker::is_whole(&world, "with a new mirror", 20);
 }

@@ -254,6 +254,7 @@ fn killed_in_the_middle_it_still_reaches_what_was_wanted() {
     world.eventually("nothing is left", 60, || world.things("feature/killed").is_empty());
     let archives = world.drey(&["archive", "list", "--json"]).unwrap();
     assert_eq!(archives.matches("\"feature/killed\"").count(), 1, "{archives}");
+    checker::is_whole(&world, "after two kills", 20);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn soak_of_pushes_kills_and_restarts_leaves_no_difference() {
         ("web/Dockerfile", "FROM drey-demo/tiny:1\nCOPY page /www/index.html\n"),
         (PAGE, "main\n"),
     ];
-    let world = World::new("soak", &files);
+    let world = World::configured("soak", &files, "poll_every = \"15s\"\n");
     let branches =
         (0..BRANCHES).map(|number| Branch { name: format!("soak-{number}"), state: State::Gone }).collect();
     let mut soak =
