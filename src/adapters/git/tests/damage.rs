@@ -60,7 +60,7 @@ async fn recovers(world: &World) -> bool {
 async fn whatever_is_damaged_it_recovers_by_itself() {
     let loose: [(&str, Damage); 8] = [
         ("a ref is empty", |mirror| {
-            files(&mirror.join("refs/branches")).iter().for_each(|it| fs::write(it, "").unwrap())
+            files(&mirror.join("refs/branches")).iter().for_each(|it| fs::write(it, "").unwrap());
         }),
         ("objects are empty", |mirror| {
             for path in files(&mirror.join("objects")) {
