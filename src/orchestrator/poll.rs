@@ -35,7 +35,7 @@ impl Orchestrator {
     fn ask_those_due(&self) {
         let settings = self.house.settings();
         let repositories =
-            settings.repositories.iter().map(|(repo, it)| (repo, poll::place(&it.remote.url), it.poll_every));
+            settings.repositories.iter().map(|(repo, it)| (repo, it.remote.url.as_str(), it.poll_every));
         for (place, repos) in self.house.remotes.due(repositories) {
             let (this, house) = (self.clone(), Arc::clone(&self.house));
             self.house.supervisor.spawn("poll", async move {

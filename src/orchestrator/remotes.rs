@@ -40,6 +40,7 @@ pub struct Remotes {
 
 #[derive(Default)]
 struct Known {
+    url: String,
     state: RemoteState,
     is_away: bool,
     failures: u32,
@@ -139,7 +140,7 @@ impl Remotes {
         !known.told.is_empty()
     }
 
-    /// Takes what is due of these repositories (name, place, how often), by place; each place is taken until its
+    /// Takes what is due of these repositories (name, URL, how often), by place; each place is taken until its
     /// [`Occupied`] goes. A repository that was not seen before is due within its time.
     pub(super) fn due<'a>(
         &self,
@@ -149,15 +150,17 @@ impl Remotes {
         let now = Instant::now();
         let mut present = BTreeSet::new();
         let mut due = BTreeMap::<String, Vec<RepoName>>::new();
-        for (repo, place, every) in repositories {
+        for (repo, url, every) in repositories {
             present.insert(repo.clone());
             let known = all.entry(repo.clone()).or_default();
+            known.meet(url, now);
             if known.next.is_none() && (known.state.last_polled_at.is_none() || !every.is_zero()) {
                 known.next = (!every.is_zero()).then(|| now + every.mul_f64(chance()));
             }
             // Switched off, or made shorter, since the time was set.
             let latest = poll::next_in(every, known.failures, 1.0).map(|pause| now + pause);
             known.next = known.next.and_then(|next| latest.map(|latest| next.min(latest)));
+            let place = poll::place(url);
             if known.next.is_some_and(|next| next <= now) && !busy.contains(place) {
                 due.entry(place.to_owned()).or_default().push(repo.clone());
             }
@@ -194,6 +197,20 @@ impl Remotes {
     }
 }
 
+impl Known {
+    /// One that was away and has another address, or another login, now is asked at once.
+    fn meet(&mut self, url: &str, now: Instant) {
+        if self.url == url {
+            return;
+        }
+        let had_another = !self.url.is_empty();
+        url.clone_into(&mut self.url);
+        if had_another && self.is_away {
+            self.next = Some(now);
+        }
+    }
+}
+
 /// A place that is being asked.
 pub(super) struct Occupied<'a> {
     remotes: &'a Remotes,
@@ -217,7 +234,7 @@ fn chance() -> f64 {
 mod tests {
     use super::*;
 
-    const EVERY: Duration = Duration::from_millis(50);
+    const EVERY: Duration = Duration::from_millis(300);
 
     fn repo(name: &str) -> RepoName {
         RepoName::parse(name).unwrap()
@@ -229,7 +246,8 @@ mod tests {
 
     fn due(remotes: &Remotes, every: Duration) -> Vec<String> {
         let (shop, blog, other) = (repo("shop"), repo("blog"), repo("other"));
-        let all = [(&shop, "git.example", every), (&blog, "git.example", every), (&other, "/srv/x", every)];
+        let (one, two) = ("https://git.example/shop.git", "https://git.example/blog.git");
+        let all = [(&shop, one, every), (&blog, two, every), (&other, "/srv/x", every)];
         let due: Vec<String> = remotes.due(all.into_iter()).into_keys().collect();
         due.iter().for_each(|place| drop(remotes.occupied(place.clone())));
         due
@@ -254,13 +272,16 @@ mod tests {
     #[tokio::test]
     async fn who_is_away_is_asked_again_also_where_polling_is_off_and_whoever_waits_is_told() {
         let remotes = Remotes::default();
-        let at = Timestamp::from_millis(1);
-        assert!(!remotes.answered(&repo("other"), Err(&away()), Duration::ZERO, at));
-        assert_eq!(remotes.is_away(&repo("other")).as_deref(), Some("no route to host"));
+        let (at, other) = (Timestamp::from_millis(1), repo("other"));
+        assert!(!remotes.answered(&other, Err(&away()), Duration::ZERO, at));
+        assert_eq!(remotes.is_away(&other).as_deref(), Some("no route to host"));
         assert_eq!(due(&remotes, Duration::ZERO), [] as [String; 0]);
+        // With another address, or login, at once.
+        let moved = [(&other, "/srv/y", Duration::ZERO)];
+        assert_eq!(remotes.due(moved.into_iter()).into_keys().collect::<Vec<_>>(), ["/srv/y"]);
+        remotes.answered(&other, Err(&away()), Duration::ZERO, at);
         let pause = remotes.pause(Duration::from_secs(3600));
-        assert!((3..7).contains(&pause.as_secs()), "{pause:?}");
-        let other = repo("other");
+        assert!((7..12).contains(&pause.as_secs()), "{pause:?}");
         let (is_back, ()) = tokio::join!(
             async { remotes.answered(&other, Ok(()), Duration::ZERO, at) },
             remotes.answers(&other)
