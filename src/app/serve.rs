@@ -37,10 +37,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     Folders::new(data_dir).create()?;
     let supervisor = Supervisor::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::open(&data_dir.join("drey.db")).await?;
-    if let Err(error) = store.reserve().await {
-        tracing::warn!(%error, "no room is kept for a full disk");
-    }
+    let store = open_store(data_dir).await?;
     let listener = TcpListener::bind(settings.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
@@ -68,6 +65,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<bool> {
     store.close().await;
     // What was cut is taken up by the next start, and a visitor may stay as long as they like: neither is a fault.
     Ok(supervisor.panics() == 0)
+}
+
+async fn open_store(data_dir: &Path) -> anyhow::Result<Store> {
+    let store = Store::open(&data_dir.join("drey.db")).await?;
+    if let Err(error) = store.reserve().await {
+        tracing::warn!(%error, "the database keeps no room for the time when its disk is full");
+    }
+    Ok(store)
 }
 
 fn make_private(data_dir: &Path) -> anyhow::Result<()> {
