@@ -85,10 +85,7 @@ async fn start(
 ) -> anyhow::Result<Running> {
     let data_dir = &settings.data_dir;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::open(&data_dir.join("drey.db")).await?;
-    if let Err(error) = store.reserve().await {
-        tracing::warn!(%error, "no room is kept for a full disk");
-    }
+    let store = open_store(data_dir).await?;
     let listener = TcpListener::bind(settings.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
@@ -112,6 +109,14 @@ async fn start(
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
     Ok(Running { settings, orchestrator, web, proxy, log })
+}
+
+async fn open_store(data_dir: &Path) -> anyhow::Result<Store> {
+    let store = Store::open(&data_dir.join("drey.db")).await?;
+    if let Err(error) = store.reserve().await {
+        tracing::warn!(%error, "the database keeps no room for the time when its disk is full");
+    }
+    Ok(store)
 }
 
 fn make_private(data_dir: &Path) -> anyhow::Result<()> {

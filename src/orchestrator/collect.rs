@@ -69,28 +69,27 @@ impl Orchestrator {
 
     /// Of environments that are over nothing is left on the disk; of the others no half of a checkout.
     async fn collect_folders(&self) -> Result<(), Failure> {
-        let ports = &self.house.ports;
-        for id in ports.folders.environments().await? {
+        let folders = &self.house.ports.folders;
+        for id in folders.environments().await? {
             self.collect_folder(id).await?;
         }
-        let idle = self.idle().await?;
-        for path in ports.folders.remove_half_made(&idle, HALF_MADE_FOR).await? {
+        for path in folders.remove_half_made(&self.idle().await?, HALF_MADE_FOR).await? {
             tracing::info!(path, "what a former life left half made is removed");
         }
         Ok(())
     }
 
     async fn collect_folder(&self, id: EnvironmentId) -> Result<(), Failure> {
-        let Some(environment) = self.house.store.environment(id).await? else {
-            tracing::warn!(
+        match self.house.store.environment(id).await? {
+            Some(environment) if environment.phase.is_over() => {
+                self.house.ports.workspace.remove(id).await?;
+                tracing::info!(environment.id = id.0, "the folder of an environment that is over is removed");
+            }
+            Some(_) => {}
+            None => tracing::warn!(
                 environment.id = id.0,
                 "a folder is of no environment that is known: it is left alone"
-            );
-            return Ok(());
-        };
-        if environment.phase.is_over() {
-            self.house.ports.workspace.remove(id).await?;
-            tracing::info!(environment.id = id.0, "the folder of an environment that is over is removed");
+            ),
         }
         Ok(())
     }
