@@ -27,14 +27,12 @@ impl Run<'_> {
         result: Result<(), Failure>,
         newer: &CancellationToken,
     ) -> Result<Next, Failure> {
-        let is_ready = result.is_ok() && self.environment.intent.runs();
+        let came_up = result.is_ok() && self.environment.intent.runs();
         if !matches!(result, Err(Failure::Superseded)) {
             self.discard_checkout().await;
         }
         let next = self.settle(result).await?;
-        if is_ready {
-            self.settle_ready().await?;
-        }
+        let is_ready = came_up && self.settle_ready().await?;
         self.failpoint("settled");
         if is_ready && let Err(failure) = self.watch_over(newer).await {
             tracing::debug!(%failure, environment.slug = %self.environment.slug, "the start is not watched any more");
@@ -54,16 +52,20 @@ impl Run<'_> {
     }
 
     /// It is ready since it was published, and at rest only now: whoever is killed in between comes by here again.
-    async fn settle_ready(&self) -> Result<(), Failure> {
+    /// Says whether it was: a run may come to a good end without anything to publish.
+    async fn settle_ready(&self) -> Result<bool, Failure> {
+        let row = self.house.store.environment(self.environment.id).await?;
+        let Some(row) = row.filter(|row| row.phase == Phase::Ready && row.has_work()) else {
+            return Ok(false);
+        };
         // What was told when it was published stays told.
-        let reason = self.house.store.environment(self.environment.id).await?.and_then(|row| row.reason);
-        let change = StateChange { settled: true, reason, ..StateChange::to(Phase::Ready) };
+        let change = StateChange { settled: true, reason: row.reason, ..StateChange::to(Phase::Ready) };
         match self.change(change).await {
             Ok(_) | Err(Failure::Superseded) => {}
             Err(failure) => return Err(failure),
         }
         self.board.tell(self.environment.id);
-        Ok(())
+        Ok(true)
     }
 
     /// How often this generation was tried in vain.
@@ -75,8 +77,6 @@ impl Run<'_> {
     async fn settle(&self, result: Result<(), Failure>) -> Result<Next, Failure> {
         let is_gone = matches!(result, Err(Failure::Gone));
         let end = self.end_of(result).await?;
-        let is_blocked = end.phase == Some(Phase::Blocked);
-        self.tell_end(if is_blocked { "blocked" } else { end.state.word() }, end.reason.as_deref());
         let is_blocked = end.phase == Some(Phase::Blocked);
         self.tell_end(if is_blocked { "blocked" } else { end.state.word() }, end.reason.as_deref());
         self.say(end.reason.clone().unwrap_or_else(|| end.state.word().to_owned()));
