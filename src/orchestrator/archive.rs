@@ -60,7 +60,13 @@ impl Run<'_> {
         let files = self.house.ports.logs.files(environment.id).await?;
         let project = environment.project.clone();
         let parts = ArchiveParts { record, manifest, files, documents, project, volumes, images };
-        let written = self.house.ports.archives.write(parts).await?;
+        let written = match self.house.ports.archives.write(parts).await {
+            Ok(written) => written,
+            Err(error) => {
+                self.let_commit_go(id).await;
+                return Err(error.into());
+            }
+        };
         failpoint("archive.renamed");
         self.say(format!("archive {id}: {} bytes, verified", written.size_bytes));
         store.add_archive(&written).await?;

@@ -7,6 +7,15 @@ use super::failure::Failure;
 use super::run::Run;
 
 impl Run<'_> {
+    /// Nothing was archived, and maybe nothing will be: the next try keeps the commit anew.
+    pub(super) async fn let_commit_go(&self, archive: &str) {
+        let repo = &self.environment.repo;
+        if let Err(error) = self.house.ports.commits.release_commit(repo, archive).await {
+            // Looking through the archives finds it.
+            tracing::warn!(%error, archive.id = archive, "the archive's commit stays in the mirror for now");
+        }
+    }
+
     /// Keeps the archive's commit in the mirror. An end needs no repository: where the mirror or the commit is gone, the
     /// archive is written all the same.
     pub(super) async fn keep_commit(&self, archive: &str, commit: Option<&CommitSha>) -> Result<(), Failure> {

@@ -29,6 +29,7 @@ impl Orchestrator {
 
     async fn look_through_archives(&self) -> Result<Verdict, Failure> {
         self.sweep_archives().await?;
+        self.sweep_commits().await?;
         let verdict = self.judge_archives().await?;
         if verdict.excess_bytes > 0 {
             tracing::warn!(
@@ -104,10 +105,37 @@ impl Orchestrator {
         Ok(())
     }
 
+    /// A commit that is kept for an archive which never came to be.
+    async fn sweep_commits(&self) -> Result<(), Failure> {
+        let commits = &self.house.ports.commits;
+        for repo in self.house.settings().repositories.keys() {
+            for id in commits.kept_commits(repo).await? {
+                if self.house.store.archive(&id).await?.is_none() && self.fate_of(&id).await? == Orphan::Goes
+                {
+                    commits.release_commit(repo, &id).await?;
+                    tracing::info!(archive.id = id, "the commit of an archive that was given up is let go");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_orphan(&self, id: &str) -> Result<(), Failure> {
+        match self.fate_of(id).await? {
+            Orphan::Goes => self.remove_leftover(id).await,
+            Orphan::Stays => {}
+            Orphan::Unknown => tracing::warn!(
+                archive.id = id,
+                "a file in the folder of archives is in no list; it counts for nothing and is left alone"
+            ),
+        }
+        Ok(())
+    }
+
     /// Ours, and wanted by nobody, is what belongs to an environment that ended without keeping anything, or that was
     /// wanted again: its end was cut between file and row, and nothing is removed before the row. One that still ends
     /// comes back for its own.
-    async fn sweep_orphan(&self, id: &str) -> Result<(), Failure> {
+    async fn fate_of(&self, id: &str) -> Result<Orphan, StoreError> {
         let environment = match named_by(id) {
             Some((environment, _)) => self.house.store.environment(environment).await?,
             None => None,
@@ -115,17 +143,21 @@ impl Orchestrator {
         let environment = environment.filter(|it| id.starts_with(&format!("{}-{}-", it.slug, it.id)));
         let newest = environment.as_ref().map(|it| it.run_generation);
         let was_given_up = named_by(id).map(|(_, generation)| generation) < newest;
-        match environment.map(|environment| environment.phase) {
-            Some(Phase::Destroyed) => self.remove_leftover(id).await,
-            Some(_) if was_given_up => self.remove_leftover(id).await,
-            Some(phase) if !phase.is_over() => {}
-            Some(_) | None => tracing::warn!(
-                archive.id = id,
-                "a file in the folder of archives is in no list; it counts for nothing and is left alone"
-            ),
-        }
-        Ok(())
+        Ok(match environment.map(|environment| environment.phase) {
+            Some(Phase::Destroyed) => Orphan::Goes,
+            Some(_) if was_given_up => Orphan::Goes,
+            Some(phase) if !phase.is_over() => Orphan::Stays,
+            Some(_) | None => Orphan::Unknown,
+        })
     }
+}
+
+/// What becomes of something that has the id of an archive which no row knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Orphan {
+    Goes,
+    Stays,
+    Unknown,
 }
 
 /// Those without a file.

@@ -71,6 +71,8 @@ pub trait KeptCommits: Send + Sync {
     async fn keep_commit(&self, repo: &RepoName, archive: &str, commit: &CommitSha) -> PortResult<()>;
     /// Keeps it no longer for this archive; gone already is success.
     async fn release_commit(&self, repo: &RepoName, archive: &str) -> PortResult<()>;
+    /// The archives for which commits are kept; none where there is no mirror.
+    async fn kept_commits(&self, repo: &RepoName) -> PortResult<Vec<String>>;
     /// Whether the mirror has the commit, kept or not.
     async fn has_commit(&self, repo: &RepoName, commit: &CommitSha) -> PortResult<bool>;
 }

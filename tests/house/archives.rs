@@ -302,13 +302,17 @@ async fn the_file_of_an_end_that_was_given_up_goes_and_one_that_is_younger_than_
         house.world.with(|inside| inside.archive_fails = false);
         house.push("feature/x").await;
         let present = house.reaches("feature/x", Phase::Ready).await;
+        assert!(house.world.with(|inside| inside.kept_commits.is_empty()), "nothing is kept for no archive");
         let younger = format!("{}-{}-{}", present.slug, present.id, present.run_generation.0 + 5);
         house.world.with(|inside| {
             inside.archives.extend([&given_up, &younger].map(|id| (id.clone(), json!({}))));
+            inside.kept_commits.extend([&given_up, &younger].map(|id| (id.clone(), sha('b'))));
         });
         let house = house.restart().await;
         eventually("the leftover is removed", || async { !house.files().0.contains(&given_up) }).await;
         assert!(house.files().0.contains(&younger));
+        let kept = || house.world.with(|inside| inside.kept_commits.keys().cloned().collect::<Vec<_>>());
+        eventually("and its commit", || async { kept() == [younger.clone()] }).await;
         house.reaches("feature/x", Phase::Ready).await;
     })
     .await;

@@ -518,6 +518,10 @@ impl KeptCommits for World {
         Ok(())
     }
 
+    async fn kept_commits(&self, _: &RepoName) -> PortResult<Vec<String>> {
+        Ok(self.with(|inside| inside.kept_commits.keys().cloned().collect()))
+    }
+
     async fn has_commit(&self, _: &RepoName, commit: &CommitSha) -> PortResult<bool> {
         Ok(self.with(|inside| inside.commits.contains_key(commit)))
     }

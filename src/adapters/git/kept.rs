@@ -35,6 +35,13 @@ impl KeptCommits for GitAdapter {
         self.ask(repo, move |repository| unlocked(repository, || release(repository, &name))).await
     }
 
+    async fn kept_commits(&self, repo: &RepoName) -> PortResult<Vec<String>> {
+        if !mirror::path(&self.settings.mirrors, repo).exists() {
+            return Ok(Vec::new());
+        }
+        self.ask(repo, |repository| kept(repository).map_err(|error| local(NAMESPACE, &error))).await
+    }
+
     async fn has_commit(&self, repo: &RepoName, commit: &CommitSha) -> PortResult<bool> {
         let commit = commit.clone();
         let found = self.ask(repo, move |repository| mirror::tree(repository, &commit).map(|_| ())).await;
@@ -69,6 +76,14 @@ fn keep(repository: &Repository, name: &str, commit: &CommitSha) -> PortResult<(
         sync(path)?;
     }
     Ok(())
+}
+
+fn kept(repository: &Repository) -> Result<Vec<String>, git2::Error> {
+    let mut ids = Vec::new();
+    for reference in repository.references_glob(&format!("{NAMESPACE}*"))? {
+        ids.extend(reference?.name().ok().and_then(|name| name.strip_prefix(NAMESPACE)).map(str::to_owned));
+    }
+    Ok(ids)
 }
 
 fn release(repository: &Repository, name: &str) -> PortResult<()> {

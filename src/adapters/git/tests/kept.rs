@@ -76,6 +76,7 @@ async fn a_kept_commit_outlives_its_branch_cleaning_and_fetches_that_prune() {
     world.git.release_commit(repo, "work-1-1").await.unwrap();
     world.clean_mirror().await;
     assert!(world.has(&commit).await, "the other archive keeps it");
+    assert_eq!(world.git.kept_commits(repo).await.unwrap(), ["work-2-1"]);
     for _ in 0..2 {
         world.git.release_commit(repo, "work-2-1").await.unwrap();
     }
