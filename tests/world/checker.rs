@@ -307,6 +307,7 @@ impl Look<'_> {
             "drey.db-shm",
             "drey.lock",
             "drey.sock",
+            "leftovers.json",
             "environments",
             "mirrors",
             "archives",

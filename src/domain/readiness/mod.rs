@@ -128,11 +128,16 @@ pub fn suspect(stack: &Stack, observed: &Observed, reason: &str) -> Option<Strin
             .is_some_and(|service| !matches!(judge_container(service, container), Verdict::Good))
     };
     let named = |container: &&Container| reason.contains(&container.name);
+    // It may run again by now, as if nothing had been.
+    let blamed = |container: &&Container| {
+        reason.strip_prefix(container.service.as_str()).is_some_and(|rest| rest.starts_with(": "))
+    };
     let primary = || stack.routes.first().and_then(|route| containers_of(observed, &route.service).next());
     observed
         .containers
         .iter()
         .find(named)
+        .or_else(|| observed.containers.iter().find(blamed))
         .or_else(|| observed.containers.iter().find(unsound))
         .or_else(primary)
         .map(|container| container.id.clone())
