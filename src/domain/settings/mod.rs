@@ -27,10 +27,10 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StackSettings {
-    /// Read and kept, not acted on yet.
+    /// From the last visit or deployment to sleep; zero: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sleep_after: Option<Duration>,
-    /// Read and kept, not acted on yet.
+    /// From the last visit or push to the archive; zero: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expire_after: Option<Duration>,
     /// From merge or deletion to the end.
