@@ -243,7 +243,9 @@ impl Soak {
                 self.world.environment(&branch.name).map(|it| it["phase"].as_str().unwrap().to_owned());
             let is_right = match branch.state {
                 State::There => phase.as_deref() == Some("ready"),
-                State::Merged | State::Gone => phase.as_deref().is_none_or(|phase| phase == "archived"),
+                State::Merged => phase.as_deref().is_none_or(|phase| phase == "archived"),
+                // One that was gone before anything of it was made has nothing to keep.
+                State::Gone => phase.as_deref().is_none_or(|phase| matches!(phase, "archived" | "destroyed")),
             };
             if !is_right {
                 differences.push(format!("{} is {:?} in git, and {phase:?}", branch.name, branch.state));
