@@ -1,8 +1,10 @@
 //! Conversations with the outside, one folder for each.
 
 pub mod archive;
+pub mod cgroups;
 pub mod compose;
 pub mod docker;
+pub mod firewall;
 pub mod git;
 pub mod logs;
 pub mod process;

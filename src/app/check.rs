@@ -4,11 +4,11 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::check_daemon;
 use super::finding::Findings;
 use super::leftovers::Leftovers;
 use super::scratch::Scratch;
 use super::wiring;
+use super::{check_daemon, check_walls};
 use crate::adapters::process::{Command, jail};
 use crate::adapters::room::LocalDisks;
 use crate::config::{Fault, Settings, TlsMode};
@@ -38,6 +38,8 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
     }
     if !faulty("engine") {
         subnets(settings, &mut findings).await;
+        check_walls::firewall(settings, &mut findings).await;
+        check_walls::cgroups(settings, &mut findings).await;
     }
     jail_status(&mut findings);
     if !settings.proxy.domain.is_empty() {
@@ -78,7 +80,11 @@ async fn programs(settings: &Settings, folder: &Path, findings: &mut Findings) {
         Ok(compose) => findings.result("compose", compose.version().await, ""),
         Err(error) => findings.add(Level::Fail, "compose", error.to_string()),
     }
-    findings.result("buildx", wiring::builder(settings).version().await, "");
+    findings.result(
+        "buildx",
+        wiring::builder(settings, Arc::new(wiring::engine(settings))).version().await,
+        "",
+    );
     let git = Command::new("git").arg("--version").run().await;
     let git = git.map(|output| output.text().trim().trim_start_matches("git version ").to_owned());
     findings.result("git", git, "install git");
@@ -251,6 +257,7 @@ mod tests {
         assert_eq!(level("configuration"), [Level::Fail, Level::Fail]);
         assert_eq!(level("engine"), [Level::Fail]);
         assert_eq!(level("subnets"), [Level::Warn]);
+        assert_eq!(level("cgroups"), [Level::Warn]);
         assert_eq!(level("git"), [Level::Ok]);
         assert_eq!(level("dns"), [Level::Ok]);
         assert_eq!(level("tls"), []);

@@ -1,6 +1,7 @@
 //! From the configuration to parts that work together.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,11 +9,13 @@ use anyhow::Context;
 
 use super::rules::ConfiguredRules;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
+use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
 use crate::adapters::docker::{
     BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
     RegistryCredential,
 };
+use crate::adapters::firewall::{Nftables, NoFirewall};
 use crate::adapters::git::{GitAdapter, GitSettings};
 use crate::adapters::logs::FileLogs;
 use crate::adapters::process::Children;
@@ -22,9 +25,9 @@ use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
-use crate::domain::{leftovers, places, rest, retention};
+use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
-use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits, Volumes};
+use crate::ports::{Clock, Firewall, Prober, Remote, RoutePublisher, TreeLimits, Volumes};
 use crate::proxy::{ProxySettings, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
@@ -94,7 +97,7 @@ pub(super) fn ports(
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
-        builder: Arc::new(builder(settings)),
+        builder: Arc::new(builder(settings, engine.clone())),
         commits: git.clone(),
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
@@ -104,12 +107,21 @@ pub(super) fn ports(
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
         folders: Arc::new(EnvironmentFolders::new(folders.environments.clone(), clock.clone())),
-        engine,
         programs: Arc::new(Children),
+        firewall: firewall(settings, instance),
+        cgroups: Arc::new(EngineCgroups::new(engine.clone(), instance.clone(), &settings.engine.host)),
+        engine,
         logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
         clock,
     };
     Ok(Wired { ports, volumes })
+}
+
+fn firewall(settings: &Settings, instance: &InstanceId) -> Arc<dyn Firewall> {
+    match settings.engine.host.starts_with("unix://") {
+        true => Arc::new(Nftables::new(instance)),
+        false => Arc::new(NoFirewall),
+    }
 }
 
 pub(super) fn engine(settings: &Settings) -> DockerEngine {
@@ -129,13 +141,14 @@ pub(super) fn compose(settings: &Settings) -> anyhow::Result<ComposeCli> {
     }))
 }
 
-pub(super) fn builder(settings: &Settings) -> BuildxBuilder {
-    BuildxBuilder::new(BuildxSettings {
+pub(super) fn builder(settings: &Settings, engine: Arc<DockerEngine>) -> BuildxBuilder {
+    let settings = BuildxSettings {
         engine_host: settings.engine.host.clone(),
         home: home(),
         registries: credentials(settings),
         work_folder: Folders::new(&settings.data_dir).builder,
-    })
+    };
+    BuildxBuilder::new(settings, engine)
 }
 
 pub(super) fn git(settings: &Settings) -> anyhow::Result<GitAdapter> {
@@ -198,8 +211,21 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
     Ok(orchestrator::Settings {
         address: address(settings),
         subnets: settings.engine.subnets.clone(),
+        walls: walls::Rules {
+            mode: settings.engine.firewall,
+            denied: settings.engine.deny.clone(),
+            walled_in: settings.engine.wall_in.clone(),
+            proxy_ports: [settings.proxy.https, settings.proxy.http]
+                .iter()
+                .flatten()
+                .map(SocketAddr::port)
+                .collect(),
+            host_ports: settings.engine.host_ports.clone(),
+        },
         limits: Limits {
             builds: usize::try_from(limits.builds).unwrap_or(usize::MAX),
+            build_memory: limits.build_memory.unwrap_or_else(half_of_the_memory),
+            build_time: limits.build_time,
             checkout: TreeLimits { bytes: limits.checkout_bytes, files: limits.checkout_files },
             memory_bytes: limits.memory,
             cpus: limits.cpus,
@@ -228,6 +254,15 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
         archive_images: settings.archive.images,
         repositories: repositories.collect::<anyhow::Result<BTreeMap<RepoName, _>>>()?,
     })
+}
+
+/// In bytes; 2 GiB where the machine does not tell.
+fn half_of_the_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = told
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok());
+    total.map_or(2 << 30, |kib: u64| kib * 1024 / 2)
 }
 
 fn places(settings: &Settings) -> places::Rules {
@@ -273,6 +308,7 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
         poll_every: repository.defaults.poll_every,
         superseded: repository.defaults.superseded,
         permissions,
+        builder: repository.builder.clone(),
         branches: Arc::new(ConfiguredRules(repository.clone())),
     }
 }

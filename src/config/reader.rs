@@ -130,6 +130,18 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Ports, each 1 to 65535.
+    pub(super) fn ports(&mut self, key: &'static str) -> Option<Vec<u16>> {
+        let port = |value: &Value| {
+            let port = whole(value).and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
+            port.ok_or_else(|| "must be a list of ports, each 1 to 65535".to_owned())
+        };
+        self.read(key, |value| match value.as_array() {
+            Some(items) => items.iter().map(port).collect(),
+            None => Err("must be a list of ports, for instance [53]".to_owned()),
+        })
+    }
+
     pub(super) fn decimal(&mut self, key: &'static str) -> Option<f64> {
         self.read(key, |value| {
             let as_whole = || whole(value).and_then(|number| u32::try_from(number).ok()).map(f64::from);

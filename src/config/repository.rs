@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use figment::value::Value;
+
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
@@ -87,9 +89,21 @@ pub struct Repository {
     pub env: BTreeMap<String, String>,
     /// Single permissions that the policy would refuse.
     pub allow: Vec<String>,
+    /// A builder that the operator made for it (`docker buildx create`); none: the engine's own.
+    pub builder: Option<String>,
     /// Most environments of it that are awake at once.
     pub environments: Option<u64>,
     pub defaults: Defaults,
+}
+
+/// A name as `docker buildx create --name` takes it.
+fn builder(value: &Value) -> Result<String, String> {
+    let name = value.as_str().unwrap_or_default();
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    is_name
+        .then(|| name.to_owned())
+        .ok_or_else(|| "must be the name of a builder, as `docker buildx ls` shows it".to_owned())
 }
 
 impl Repository {
@@ -133,6 +147,7 @@ impl Repository {
             profiles: section.texts("profiles").unwrap_or_default(),
             env,
             allow: section.texts("allow").unwrap_or_default(),
+            builder: section.read("builder", builder),
             environments: section.read("environments", at_least_one),
             defaults: Defaults::read_keys(section, Some(defaults)),
         };

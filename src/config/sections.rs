@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::places::WhenFull;
 use crate::domain::subnet::Subnet;
+use crate::domain::walls;
 
 /// `[http]`: webhooks, health, metrics.
 #[derive(Clone, Debug)]
@@ -116,6 +118,14 @@ pub struct Engine {
     pub subnets: String,
     /// Globs of registries that images may come from.
     pub registries: Vec<String>,
+    /// Walls around environments.
+    pub firewall: walls::Mode,
+    /// Networks that no branch reaches.
+    pub deny: Vec<Subnet>,
+    /// Networks of the engine that are walled in besides those of environments.
+    pub wall_in: Vec<Subnet>,
+    /// Ports of this machine that branches reach besides the proxy's.
+    pub host_ports: Vec<u16>,
 }
 
 impl Engine {
@@ -128,14 +138,33 @@ impl Engine {
             let text = value.as_str().unwrap_or_default();
             Subnet::parse_pool(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
         });
+        let firewall = section.read("firewall", |value| match value.as_str() {
+            Some("on") => Ok(walls::Mode::On),
+            Some("required") => Ok(walls::Mode::Required),
+            Some("off") => Ok(walls::Mode::Off),
+            Some(_) | None => Err("must be \"on\", \"required\" or \"off\"".to_owned()),
+        });
         let read = Self {
             host: host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
             subnets: subnets.unwrap_or_else(|| "10.213.0.0/16".to_owned()),
             registries: section.texts("registries").unwrap_or_else(|| vec!["*".to_owned()]),
+            firewall: firewall.unwrap_or_default(),
+            deny: subnets_of(section, "deny"),
+            wall_in: subnets_of(section, "wall_in"),
+            host_ports: section.ports("host_ports").unwrap_or_default(),
         };
         section.finish();
         read
     }
+}
+
+fn subnets_of(section: &mut Section<'_>, key: &'static str) -> Vec<Subnet> {
+    let texts = section.texts(key).unwrap_or_default();
+    let parsed: Result<Vec<Subnet>, _> = texts.iter().map(|text| Subnet::parse(text)).collect();
+    parsed.unwrap_or_else(|error| {
+        section.fault(key, error.to_string());
+        Vec::new()
+    })
 }
 
 /// `[[registry]]`: credentials for pulls and builds.
@@ -171,6 +200,10 @@ pub struct Limits {
     pub when_full: WhenFull,
     /// Builds at once.
     pub builds: u64,
+    /// Memory of all builds together, in bytes; `None`: half of the machine's.
+    pub build_memory: Option<u64>,
+    /// Longest build.
+    pub build_time: Duration,
     /// Bytes of a checkout.
     pub checkout_bytes: u64,
     pub checkout_files: u64,
@@ -200,6 +233,8 @@ impl Limits {
             environments: environments.unwrap_or(Some(50)),
             when_full: when_full.unwrap_or_default(),
             builds: section.number("builds").unwrap_or(2),
+            build_memory: section.size("build_memory"),
+            build_time: section.duration("build_time").unwrap_or(Duration::from_secs(30 * 60)),
             checkout_bytes: section.size("checkout_bytes").unwrap_or(1_000_000_000),
             checkout_files: section.number("checkout_files").unwrap_or(50_000),
             memory: section.size("memory").unwrap_or(2 << 30),

@@ -37,3 +37,4 @@ pub mod subnet;
 pub mod time;
 pub mod trouble;
 pub mod verdict;
+pub mod walls;

@@ -149,6 +149,8 @@ impl Run<'_> {
             labels,
             pull: force.pull,
             no_cache: force.rebuild,
+            builder: self.repository()?.builder.clone(),
+            time_limit: self.settings.limits.build_time,
             ..build.request
         })
     }

@@ -11,7 +11,7 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::reconcile::{self, Force, RunFacts};
 use crate::domain::stack::Stack;
-use crate::ports::{Expectation, NetworkRequest, Resource, UpRequest, VolumeRequest, meters};
+use crate::ports::{NetworkRequest, Resource, UpRequest, VolumeRequest, meters};
 use crate::store::{StateChange, StoredRoute};
 
 use super::failure::Failure;
@@ -41,12 +41,9 @@ impl Run<'_> {
     async fn deploy_stack(&self, force: Force) -> Result<(), Failure> {
         let ports = &self.house.ports;
         // The tools start while there is still something to wait for; what is not used ends with these two names.
-        let _build = match self.house.store.images_of(self.environment.id).await?.as_slice() {
-            [] => Expectation::none(),
-            [_, ..] => ports.builder.expect_build(),
-        };
-        let Some(prepared) = self.prepare().await? else { return Ok(()) };
         let directory = ports.workspace.directory(self.environment.id);
+        let _build = ports.builder.expect_build(&directory);
+        let Some(prepared) = self.prepare().await? else { return Ok(()) };
         let _up = ports.stacks.expect_up(&self.environment.project, &directory);
         let images = self.make_images(&prepared, force).await?;
         let stack = self.make_stack(&prepared, &images).await?;
@@ -177,6 +174,7 @@ impl Run<'_> {
     }
 
     async fn up(&self, stack: &Stack, recreate: bool, deadline: Instant) -> Result<(), Failure> {
+        self.house.enclose().await?;
         if !self.environment.serving {
             self.board.refresh(&self.enter(Phase::Starting).await?).await;
         }

@@ -14,15 +14,17 @@ use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::verdict::Superseded;
-use crate::domain::{places, rest, retention};
+use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, PortError,
-    PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace, meters,
+    Archives, Builder, Cgroups, Clock, Disks, Engine, EngineWatch, Firewall, Folders, Git, Jobs, KeptCommits,
+    Logs, PortError, PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits,
+    Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
 
 use super::absence::Absence;
+use super::enclosure::Enclosure;
 use super::gauge::Room;
 use super::remotes::Remotes;
 
@@ -48,6 +50,8 @@ pub struct Ports {
     pub stock: Arc<dyn Stock>,
     pub folders: Arc<dyn Folders>,
     pub programs: Arc<dyn Programs>,
+    pub firewall: Arc<dyn Firewall>,
+    pub cgroups: Arc<dyn Cgroups>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -60,13 +64,22 @@ pub struct House {
     pub remotes: Remotes,
     pub room: Room,
     pub(super) absence: Absence,
+    pub(super) enclosure: Enclosure,
     settings: ArcSwap<Settings>,
 }
 
 impl House {
     pub fn new(store: Store, ports: Ports, settings: Settings, supervisor: Supervisor) -> Self {
-        let (remotes, room, absence) = (Remotes::default(), Room::default(), Absence::default());
-        Self { store, ports, supervisor, remotes, room, absence, settings: ArcSwap::from_pointee(settings) }
+        Self {
+            store,
+            ports,
+            supervisor,
+            remotes: Remotes::default(),
+            room: Room::default(),
+            absence: Absence::default(),
+            enclosure: Enclosure::default(),
+            settings: ArcSwap::from_pointee(settings),
+        }
     }
 
     /// Why the engine is taken to be away; none while it answers.
@@ -149,6 +162,7 @@ pub struct Settings {
     pub address: AddressSettings,
     /// CIDR from which each network gets its subnet.
     pub subnets: String,
+    pub walls: walls::Rules,
     pub limits: Limits,
     /// How many environments may be awake.
     pub places: places::Rules,
@@ -196,6 +210,10 @@ impl AddressSettings {
 pub struct Limits {
     /// Builds at once.
     pub builds: usize,
+    /// Of all builds together.
+    pub build_memory: u64,
+    /// Of one build.
+    pub build_time: Duration,
     pub checkout: TreeLimits,
     /// Of one service.
     pub memory_bytes: u64,
@@ -225,6 +243,8 @@ pub struct Repository {
     pub poll_every: Duration,
     pub superseded: Superseded,
     pub permissions: Permissions,
+    /// A builder that the operator made for it; none: the engine's own.
+    pub builder: Option<String>,
     pub branches: Arc<dyn BranchRules>,
 }
 

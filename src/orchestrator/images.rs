@@ -11,12 +11,17 @@ use super::build_slots::BuildSlots;
 use super::failure::Failure;
 use super::house::House;
 
+/// A build that fills the disk is tried so often: it may have been another one's doing.
+const MOST_FILLINGS: u32 = 3;
+
 /// Where images come from.
 pub(super) struct ImageShop {
     pub(super) house: Arc<House>,
     builds: BuildSlots,
     /// One lock per image reference that is being made.
     making: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Builds by their tag that were ended because a disk filled up, and how often.
+    fillers: Mutex<BTreeMap<String, u32>>,
     /// Held while what is used is written down, and from the look at who uses an image to its removal.
     pub(super) shelf: tokio::sync::Mutex<()>,
 }
@@ -24,7 +29,13 @@ pub(super) struct ImageShop {
 impl ImageShop {
     pub(super) fn new(house: Arc<House>) -> Self {
         let builds = BuildSlots::new(house.settings().limits.builds);
-        Self { house, builds, making: Mutex::default(), shelf: tokio::sync::Mutex::default() }
+        Self {
+            house,
+            builds,
+            making: Mutex::default(),
+            fillers: Mutex::default(),
+            shelf: tokio::sync::Mutex::default(),
+        }
     }
 
     /// From now on so many builds at once.
@@ -77,9 +88,34 @@ impl ImageShop {
         }
         let _place = self.builds.take().await;
         log.line(LogLine { source: "build".into(), text: format!("{}: {}", request.service, request.tag) });
-        self.house.ports.builder.build(request, log).await.map_err(|error| {
-            with_context(Failure::from(error), &format!("services.{}.build", request.service))
-        })
+        let memory = self.house.settings().limits.build_memory;
+        let group = match &request.builder {
+            // It has limits of its own.
+            Some(_) => None,
+            None => Some(self.house.ports.cgroups.builds(memory).await?),
+        };
+        let parent = group.as_ref().and_then(|group| group.parent.clone());
+        let request = BuildRequest { cgroup_parent: parent, ..request.clone() };
+        let built = tokio::select! {
+            built = self.house.ports.builder.build(&request, log) => built.map_err(Failure::from),
+            why = self.house.disk_fills() => Err(self.filled(&request, &why)),
+        };
+        built.map_err(|failure| with_context(failure, &format!("services.{}.build", request.service)))
+    }
+
+    /// One that fills the disk each time is not tried for ever.
+    fn filled(&self, request: &BuildRequest, why: &str) -> Failure {
+        let mut fillers = self.fillers.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = fillers.entry(request.tag.clone()).or_insert(0);
+        *times += 1;
+        let reason = format!("the build was ended while a disk filled up: {why}");
+        if *times < MOST_FILLINGS {
+            return Failure::NoRoom(reason);
+        }
+        fillers.remove(&request.tag);
+        Failure::Failed(format!(
+            "{reason}; that was so {MOST_FILLINGS} times in a row, so it is not tried again"
+        ))
     }
 
     pub(super) async fn pull(&self, image: &str, force: bool, log: &dyn LogSink) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ mod collect;
 mod cut;
 mod deploy;
 mod dispatch;
+mod enclosure;
 mod evict;
 mod failpoints;
 mod failure;
@@ -124,6 +125,8 @@ impl Orchestrator {
         self.house.store.supersede_running(patience::CUT, now).await?;
         self.board.rebuild().await?;
         self.spawn_measuring().await;
+        // What still runs from a former life has been without walls since the machine was started.
+        self.house.renew_walls().await?;
         for environment in self.house.store.environments(false).await? {
             if environment.has_work() {
                 self.dispatch.wake(environment.id, environment.generation);

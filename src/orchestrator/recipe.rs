@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -69,6 +70,9 @@ impl Build {
             labels: BTreeMap::new(),
             pull: false,
             no_cache: false,
+            builder: None,
+            cgroup_parent: None,
+            time_limit: Duration::ZERO,
             context,
         };
         Ok(Self { request, sources })

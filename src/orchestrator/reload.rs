@@ -17,6 +17,7 @@ impl Orchestrator {
         self.shop.resize(settings.limits.builds);
         self.house.replace_settings(settings);
         self.dispatch.places.look_again();
+        self.house.renew_walls().await?;
         for repo in changed {
             self.look(repo, EventSource::Start).await?;
         }

@@ -15,10 +15,24 @@ use super::house::House;
 use super::run::Run;
 
 /// How often the disks are measured: two calls of the system.
-const MEASURE_EVERY: Duration = Duration::from_secs(15);
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// Longest pause before what had no room is tried again: a quota or another machine's disk is not measured.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// And while something is built, which can write a gigabyte in that time.
+const MEASURE_BUILDS_EVERY: Duration = Duration::from_secs(2);
+
 impl House {
+    /// Returns when a disk is too full to go on building, and says which.
+    pub(super) async fn disk_fills(&self) -> String {
+        loop {
+            sleep(MEASURE_BUILDS_EVERY).await;
+            self.measure_disks().await;
+            if let Some(why) = self.room.disks().why_wait() {
+                return why;
+            }
+        }
+    }
+
     /// Measures, and says what is new.
     async fn measure_disks(&self) {
         let disks = self.ports.disks.measure().await;

@@ -77,6 +77,7 @@ impl Run<'_> {
         let values = rewrite::overlay_values(&prepared.rendered, of_service, share);
         let overlay = self.house.ports.stacks.overlay(&values)?;
         let subnets = self.subnets(&rewrite::network_keys(document)).await?;
+        let cgroup_parent = self.house.ports.cgroups.parent(environment.id).await?;
         let context = RewriteContext {
             project: &environment.project,
             labels: &self.labels(),
@@ -89,6 +90,7 @@ impl Run<'_> {
             variables: &variables,
             overlay: &overlay,
             names: &container_names(&prepared.rendered),
+            cgroup_parent: cgroup_parent.as_deref(),
             completing: &completing(&prepared.rendered),
         };
         rewrite::rewrite(document, &context).map_err(failed)

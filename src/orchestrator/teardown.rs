@@ -85,7 +85,10 @@ impl Run<'_> {
             Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
             Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
             Step::RemoveImage { tag } => self.shop.remove(id, std::slice::from_ref(tag)).await?,
-            Step::RemoveFiles => self.house.ports.workspace.remove(id).await?,
+            Step::RemoveFiles => {
+                self.house.ports.cgroups.remove(id).await?;
+                self.house.ports.workspace.remove(id).await?;
+            }
             Step::Release => self.release(outcome, archive).await?,
             Step::Build { .. }
             | Step::Pull { .. }
@@ -143,6 +146,7 @@ impl Run<'_> {
             .await?;
         self.board.show(&environment, None).await;
         self.house.ports.logs.close(environment.id);
+        self.house.renew_walls().await?;
         tracing::info!(environment.slug = %environment.slug, repo = %environment.repo, phase = phase.word(), "the environment is over");
         Ok(())
     }

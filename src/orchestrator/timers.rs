@@ -23,6 +23,9 @@ const REST_EVERY: Duration = Duration::from_secs(5);
 /// How often archives are looked through for what is too old or too much.
 const RETAIN_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often the walls are put up anew: whoever loads the machine's own firewall may sweep them away.
+const WALLS_EVERY: Duration = Duration::from_secs(30);
+
 impl Orchestrator {
     pub(super) fn spawn_timers(&self) {
         let this = self.clone();
@@ -59,6 +62,11 @@ impl Orchestrator {
             this.every(RETAIN_EVERY, |orchestrator| async move { orchestrator.retain().await }).await;
         });
         self.spawn_collecting();
+        let this = self.clone();
+        self.house.supervisor.spawn("walls", async move {
+            this.every(WALLS_EVERY, |orchestrator| async move { orchestrator.house.renew_walls().await })
+                .await;
+        });
         let this = self.clone();
         self.house.supervisor.spawn("waiting", async move { this.follow_ends().await });
         self.house.supervisor.spawn("polls", self.clone().poll_remotes());

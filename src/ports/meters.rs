@@ -42,6 +42,7 @@ const DESCRIBED: &[(&str, Kind, &str)] = &[
         Kind::Gauge,
         "Time since the last change of the environment with work that changed longest ago; 0 without one.",
     ),
+    ("drey_firewall_up", Kind::Gauge, "1 while the walls around environments stand as they should."),
     ("drey_deployments_running", Kind::Gauge, "Runs of a plan that have begun and not ended."),
     (
         "drey_deployments_total",

@@ -9,6 +9,7 @@ mod error;
 mod failpoint;
 mod git;
 mod images;
+mod isolation;
 mod jobs;
 pub mod meters;
 mod outside;
@@ -22,6 +23,7 @@ pub use error::{PortError, PortResult, is_no_room};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_after, failpoint_in};
 pub use git::{Git, KeptCommits, Remote, TreeLimits};
 pub use images::{ByteStream, ImageStore};
+pub use isolation::{BuildGroup, Cgroups, Firewall};
 pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -90,8 +91,8 @@ pub struct UpRequest {
 /// The engine's builder.
 #[async_trait]
 pub trait Builder: Send + Sync {
-    /// A build will be asked for soon: what can be done ahead for it is done. Never fails.
-    fn expect_build(&self) -> Expectation {
+    /// A build of something below this folder will be asked for soon: what can be done ahead for it is done. Never fails.
+    fn expect_build(&self, _folder: &Path) -> Expectation {
         Expectation::none()
     }
     /// Builds and tags. Dropping the future ends the build.
@@ -121,4 +122,10 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     pub pull: bool,
     pub no_cache: bool,
+    /// A builder that the operator made; none: the engine's own.
+    pub builder: Option<String>,
+    /// Where the engine's own builder puts what the build runs among the machine's control groups.
+    pub cgroup_parent: Option<String>,
+    /// What still builds after this is ended, for good.
+    pub time_limit: Duration,
 }

@@ -11,7 +11,7 @@ use drey::domain::disk::Disk;
 use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
 use drey::domain::leftovers::BuiltImage;
-use drey::domain::names::{BranchName, CommitSha, InstanceId, ProjectName, RepoName};
+use drey::domain::names::{BranchName, CommitSha, EnvironmentId, InstanceId, ProjectName, RepoName};
 use drey::domain::observed::{
     Container, ContainerState, Glance, Health, ImageFacts, Network, Observed, Volume,
 };
@@ -20,12 +20,13 @@ use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
 use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
+use drey::domain::walls::{self, Walls};
 use drey::domain::{places, rest};
 use drey::ports::{
-    ArchiveParts, Archives, BuildRequest, Builder, Clock, Disks, Engine, EngineWatch, Git, JobEnd,
-    KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
-    Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock,
-    TreeLimits, UpRequest, VolumeRequest,
+    ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Disks, Engine, EngineWatch,
+    Firewall, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError,
+    PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring,
+    RoutePublisher, Stacks, Stock, TreeLimits, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -88,6 +89,11 @@ pub(crate) struct Inside {
     pub claims: Vec<Claim>,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
     pub gate: Arc<Semaphore>,
+    pub walls: Walls,
+    pub walls_mode: walls::Mode,
+    pub firewall_fails: Option<String>,
+    /// Environments whose control group was removed.
+    pub groups_removed: Vec<EnvironmentId>,
 }
 
 impl Default for Inside {
@@ -125,6 +131,10 @@ impl Default for Inside {
             claims: Vec::new(),
             job_gate: Arc::new(Semaphore::new(100)),
             gate: Arc::new(Semaphore::new(100)),
+            walls: Walls::default(),
+            walls_mode: walls::Mode::On,
+            firewall_fails: None,
+            groups_removed: Vec::new(),
         }
     }
 }
@@ -570,5 +580,34 @@ impl Archives for World {
 
     async fn ids(&self) -> PortResult<Vec<String>> {
         Ok(self.with(|inside| inside.archives.keys().cloned().collect()))
+    }
+}
+
+#[async_trait]
+impl Firewall for World {
+    async fn apply(&self, walls: &Walls) -> PortResult<()> {
+        self.with(|inside| match inside.firewall_fails.clone() {
+            Some(reason) => Err(PortError::Permanent(reason)),
+            None => {
+                inside.walls = walls.clone();
+                Ok(())
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Cgroups for World {
+    async fn parent(&self, id: EnvironmentId) -> PortResult<Option<String>> {
+        Ok(Some(format!("/drey-test-{id}")))
+    }
+
+    async fn builds(&self, _: u64) -> PortResult<BuildGroup> {
+        Ok(BuildGroup { parent: Some("/drey-test-builds".to_owned()), held: None })
+    }
+
+    async fn remove(&self, id: EnvironmentId) -> PortResult<()> {
+        self.with(|inside| inside.groups_removed.push(id));
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ use drey::domain::names::{BranchName, CommitSha, RepoName};
 use drey::domain::rewrite::EnvironmentLimits;
 use drey::domain::route::Answer;
 use drey::domain::verdict::Superseded;
+use drey::domain::walls;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
 };
@@ -97,6 +98,8 @@ impl TestHouse {
             folders: Arc::new(EnvironmentFolders::new(environments.clone(), shared.clone())),
             logs: Arc::new(FileLogs::new(environments, shared.clone())),
             programs: shared.clone(),
+            firewall: shared.clone(),
+            cgroups: shared.clone(),
             clock: shared,
         };
         let house = House::new(store, ports, settings(&world, Superseded::Replace), supervisor.clone());
@@ -216,13 +219,17 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         poll_every: world.with(|inside| inside.poll_every),
         superseded,
         permissions: Default::default(),
+        builder: None,
         branches: Arc::new(Rules),
     };
     Settings {
         address: AddressSettings { domain: "qa.example".into(), proto: "https".into(), port: None },
         subnets: "10.213.0.0/16".into(),
+        walls: walls::Rules { mode: world.with(|inside| inside.walls_mode), ..walls::Rules::default() },
         limits: Limits {
             builds: 2,
+            build_memory: 1 << 30,
+            build_time: Duration::from_secs(60),
             checkout: TreeLimits { bytes: 1 << 20, files: 100 },
             memory_bytes: 1 << 30,
             cpus: 1.0,

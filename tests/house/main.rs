@@ -11,6 +11,7 @@ mod intake;
 mod jobs;
 mod rest;
 mod seen;
+mod walls;
 
 use drey::domain::environment::{Outcome, Phase};
 use drey::domain::event::EventKind;

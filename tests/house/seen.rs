@@ -105,6 +105,7 @@ fn with_another(settings: &Settings, name: &RepoName) -> Settings {
         superseded: shop.superseded,
         rest: shop.rest,
         permissions: shop.permissions.clone(),
+        builder: None,
         branches: shop.branches.clone(),
     };
     let mut settings = settings.clone();

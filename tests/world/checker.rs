@@ -70,10 +70,20 @@ pub(crate) fn differences(world: &World) -> Vec<String> {
         look.git();
         look.archives();
         look.processes();
+        look.machine();
         // Last: whoever asks an environment that sleeps wakes it.
         look.routes();
     }
     look.found
+}
+
+/// Names of all control groups at the top of this machine's trees.
+pub(crate) fn groups() -> BTreeSet<String> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut trees = vec![root.to_owned()];
+    trees.extend(std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path()));
+    let entries = trees.iter().filter_map(|tree| std::fs::read_dir(tree).ok()).flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 struct Registry {
@@ -297,6 +307,25 @@ impl Look<'_> {
         let wanted = self.registry.column("subnets", "cidr");
         for subnet in there.difference(&wanted) {
             self.tell(format!("subnet: {subnet} is on the engine, and not written down"));
+        }
+    }
+
+    /// What the machine has around environments, besides what the engine has.
+    fn machine(&mut self) {
+        let prefix = format!("drey-{}-", self.registry.instance);
+        let groups: BTreeSet<String> =
+            groups().iter().filter_map(|group| Some(group.strip_prefix(&prefix)?.to_owned())).collect();
+        let live: BTreeSet<String> = self.registry.live_ids().iter().map(u64::to_string).collect();
+        // One that sleeps since the machine was started has none yet; a build that was cut leaves the group of builds
+        // to the next one.
+        let known =
+            groups.iter().filter(|group| live.contains(*group) || *group == "builds" && !live.is_empty());
+        let known = known.cloned().collect();
+        self.compare("control group", &groups, &known);
+        let table = format!("drey_{}", self.registry.instance);
+        let walled = self.world.tables().lines().any(|line| line.split_whitespace().last() == Some(&table));
+        if walled == self.registry.tables["subnets"].as_array().is_none_or(Vec::is_empty) {
+            self.found.push(format!("walls: table {table} there: {walled}"));
         }
     }
 

@@ -87,6 +87,16 @@ impl World {
         self.eventually("the daemon answers", 30, || self.answers());
     }
 
+    /// Starts the daemon anew with a proxy that is open to everybody; its ports for https and http.
+    pub(crate) fn open_proxy(&mut self) -> (u16, u16) {
+        self.kill();
+        let everywhere = |port: u16| format!("0.0.0.0:{port}");
+        let (https, http) = (everywhere(self.https), everywhere(self.plain));
+        self.spawn(&[("DREY__PROXY__HTTPS", &https), ("DREY__PROXY__HTTP", &http)]);
+        self.eventually("the daemon answers", 30, || self.answers());
+        (self.https, self.plain)
+    }
+
     /// Starts a daemon that ends itself at the place (`drey::ports::FAILPOINTS`), maybe before it answers.
     pub(crate) fn start_to_die_at(&mut self, place: &str) {
         self.spawn(&[("DREY_FAILPOINT", place)]);

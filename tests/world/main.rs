@@ -23,6 +23,7 @@ mod seen;
 mod soak;
 mod storm;
 mod strays;
+mod walls;
 
 use harness::{World, docker};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as EngineError;
 use bollard::models::{CreateImageInfo, ImageInspect};
-use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptions};
+use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder};
 use futures_util::StreamExt as _;
 
 use super::credentials::{RegistryCredential, for_reference, registry_of};
@@ -51,6 +51,19 @@ pub(super) async fn pull(
             last = text;
         }
     }
+}
+
+/// Gives the image its second name and takes the first away.
+pub(super) async fn rename(client: &Docker, from: &str, to: &str) -> PortResult<()> {
+    let (from, to) = (checked_name("image", from)?, with_tag(checked_name("image", to)?));
+    let (repository, tag) = to.rsplit_once(':').unwrap_or((&to, "latest"));
+    let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+    match call(&format!("image {from}"), CALL_LIMIT, client.tag_image(from, Some(options))).await {
+        // Somebody tidied up between the two: built once more, from the cache.
+        Err(PortError::NotFound(text)) => return Err(PortError::Transient(text)),
+        other => other?,
+    }
+    remove(client, from).await
 }
 
 /// Untags; the layers go with the last tag. 409 is the engine's "somebody uses it".

@@ -34,6 +34,7 @@ pub use build::{BuildxBuilder, BuildxSettings};
 pub use credentials::{CredentialsFolder, RegistryCredential};
 pub use events::EngineEvent;
 pub use plugin::{find_plugin, plugin_folders};
+pub use stock::EngineFacts;
 pub use volumes::DockerVolumes;
 pub use watch::DockerWatch;
 
@@ -105,6 +106,16 @@ impl DockerEngine {
 
     fn named<T>(&self, result: PortResult<T>) -> PortResult<T> {
         result.map_err(|error| self.name_absence(error))
+    }
+}
+
+impl DockerEngine {
+    /// Gives an image that was just built its proper name.
+    ///
+    /// # Errors
+    /// As every call of the engine; transient where the image is gone already.
+    async fn rename_image(&self, from: &str, to: &str) -> PortResult<()> {
+        self.named(images::rename(&self.client()?, from, to).await)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
+use bollard::models::SystemInfoCgroupDriverEnum;
 use bollard::query_parameters::{ListImagesOptionsBuilder, PruneBuildOptionsBuilder};
 
 use super::{CALL_LIMIT, DockerEngine, call};
@@ -50,7 +51,28 @@ impl Stock for DockerEngine {
     }
 }
 
+/// What an engine says of itself.
+#[derive(Clone, Debug)]
+pub struct EngineFacts {
+    pub cgroup_driver: Option<SystemInfoCgroupDriverEnum>,
+    /// For instance `name=rootless`.
+    pub security_options: Vec<String>,
+}
+
 impl DockerEngine {
+    /// How it confines what it runs.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn facts(&self) -> PortResult<EngineFacts> {
+        let client = self.client()?;
+        let info = call("engine", CALL_LIMIT, client.info()).await?;
+        Ok(EngineFacts {
+            cgroup_driver: info.cgroup_driver,
+            security_options: info.security_options.unwrap_or_default(),
+        })
+    }
+
     /// Folders where the engine keeps what it has, as it names them: they need not be on this machine.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub struct RewriteContext<'a> {
     pub overlay: &'a Value,
     /// Service → its `container_name` in the file.
     pub names: &'a BTreeMap<String, String>,
+    /// Where the engine puts the containers among the machine's control groups; none: as it does by itself.
+    pub cgroup_parent: Option<&'a str>,
     /// Services whose proper end is exit code 0.
     pub completing: &'a [String],
 }

@@ -34,6 +34,9 @@ pub(super) fn rewrite(document: &mut Value, context: &RewriteContext<'_>) {
         if replicas != 1 {
             service.insert("scale".to_owned(), json!(replicas));
         }
+        if let Some(parent) = context.cgroup_parent {
+            service.insert("cgroup_parent".to_owned(), json!(parent));
+        }
         service.insert("pull_policy".to_owned(), json!("never"));
         let environment = service.entry("environment").or_insert_with(|| json!({}));
         set_environment(environment, context.variables);

@@ -48,6 +48,7 @@ impl Given {
             variables: &self.variables,
             overlay: &self.overlay,
             names: &BTreeMap::from([("web".to_owned(), "only".to_owned())]),
+            cgroup_parent: None,
             completing: &[],
         };
         rewrite(document, &context)

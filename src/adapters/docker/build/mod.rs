@@ -1,24 +1,33 @@
 //! Builds with the engine's own builder, by the buildx plugin.
 
-mod definition;
+mod arguments;
 mod output;
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::credentials::{CredentialsFolder, RegistryCredential};
-use super::{find_plugin, plugin_folders};
+use super::{DockerEngine, find_plugin, plugin_folders};
 use crate::adapters::process::{Ahead, Command, GARBAGE_COLLECTION, Started};
+use crate::domain::duration::spoken;
 use crate::ports::{BuildRequest, Builder, Expectation, LogSink, PortError, PortResult, meters};
+use arguments::{Dockerfile, arguments};
 use output::Follower;
 
 /// The plugin's name in the folders of the docker command.
 const PLUGIN: &str = "docker-buildx";
-/// Longest build; more is a build that hangs.
-const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// More than any build may take; the request has the limit that counts.
+const NEVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Repository of images that are being made: no service ever uses one.
+const UNFINISHED: &str = "drey/unfinished";
+/// How many contexts are remembered with how they were built.
+const REMEMBERED: usize = 256;
 /// The builder's own folder inside the work folder. It names this client: with another name each time, the engine would
 /// ask for the whole context at every build instead of what changed.
 const STATE: &str = "state";
@@ -36,32 +45,44 @@ pub struct BuildxSettings {
     pub work_folder: PathBuf,
 }
 
-/// `docker buildx bake`, run as the plugin binary itself: it reads what to build from its standard input, so it can be
-/// started before that is known.
+/// `docker buildx build`, run as the plugin binary itself. It reads the Dockerfile from its standard input, so that it can be
+/// started before the context is there: whoever pushes twice mostly builds the same again.
 pub struct BuildxBuilder {
     settings: BuildxSettings,
-    /// Counts runs, for the names of their folders.
+    engine: Arc<DockerEngine>,
+    /// Counts runs, for the names of their folders and of what they make.
     runs: AtomicU64,
     /// Builds that run now.
     running: AtomicUsize,
-    waiting: Ahead<(), Waiting>,
+    /// What was built last, the newest first: context and arguments.
+    last: Mutex<VecDeque<(PathBuf, Vec<OsString>)>>,
+    waiting: Ahead<Vec<OsString>, Waiting>,
 }
 
-/// A builder that waits for its document, and the folder it lives in.
+/// A builder that runs, and the folder it lives in.
 struct Waiting {
     started: Started,
     folder: CredentialsFolder,
+    /// What it calls the image it makes.
+    tag: String,
 }
 
 impl BuildxBuilder {
     /// Removes what builds of an earlier daemon left in the work folder: credentials above all.
-    pub fn new(settings: BuildxSettings) -> Self {
+    pub fn new(settings: BuildxSettings, engine: Arc<DockerEngine>) -> Self {
         if let Err(error) = remove_old_runs(&settings.work_folder)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(path = %settings.work_folder.display(), %error, "old build folders could not be removed");
         }
-        Self { settings, runs: AtomicU64::new(0), running: AtomicUsize::new(0), waiting: Ahead::default() }
+        Self {
+            settings,
+            engine,
+            runs: AtomicU64::new(0),
+            running: AtomicUsize::new(0),
+            last: Mutex::default(),
+            waiting: Ahead::default(),
+        }
     }
 
     /// The version line; an error when the plugin is missing.
@@ -85,8 +106,6 @@ impl BuildxBuilder {
             .env("BUILDX_CONFIG", self.settings.work_folder.join(STATE))
             .env("BUILDX_GIT_INFO", "false")
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
-            // The document is ours, and what it names was checked.
-            .env("BUILDX_BAKE_ENTITLEMENTS_FS", "0")
             .env("GOGC", GARBAGE_COLLECTION)
             .current_dir(folder);
         for registry in &self.settings.registries {
@@ -95,12 +114,23 @@ impl BuildxBuilder {
         Ok(command)
     }
 
-    fn start(&self) -> PortResult<Waiting> {
+    fn start(&self, arguments: &[OsString]) -> PortResult<Waiting> {
         let folder = self.folder(&self.settings.registries)?;
-        let arguments = ["bake", "--builder=default", "--progress=plain", "--file", "-"];
+        // The number makes it this run's own, the process that of this life.
+        let run = folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let tag = format!("{UNFINISHED}:{}-{run}", std::process::id());
+        let mut command = self.command(folder.path())?;
+        // Builders that the operator made are known by his own client's folder.
+        if !arguments.contains(&OsString::from("--builder=default"))
+            && let Some(home) = &self.settings.home
+        {
+            command = command.env("BUILDX_CONFIG", home.join(".docker/buildx"));
+        }
+        let (first, rest) =
+            arguments.split_first().map_or((None, arguments), |(first, rest)| (Some(first), rest));
+        let command = command.args(first).arg(format!("--tag={tag}")).args(rest);
         // The command's own limit would be taken for a slow machine and tried again.
-        let command = self.command(folder.path())?.args(arguments).time_limit(BUILD_LIMIT * 2);
-        Ok(Waiting { started: command.start()?, folder })
+        Ok(Waiting { started: command.time_limit(NEVER).start()?, folder, tag })
     }
 
     fn binary(&self) -> PortResult<PathBuf> {
@@ -111,33 +141,58 @@ impl BuildxBuilder {
             ))
         })
     }
+
+    fn remember(&self, request: &BuildRequest, arguments: Vec<OsString>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|(context, _)| *context != request.context);
+        last.push_front((request.context.clone(), arguments));
+        last.truncate(REMEMBERED);
+    }
+
+    /// The image gets its name last: one that was not made to its end never has it.
+    async fn run(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()> {
+        let dockerfile = Dockerfile::of(request)?;
+        let arguments = arguments(request, &dockerfile);
+        let Waiting { started, folder, tag } =
+            self.waiting.take(&arguments).map_or_else(|| self.start(&arguments), Ok)?;
+        let follower = Follower::new(&request.service, log);
+        let text = match dockerfile {
+            Dockerfile::Text(text) => text,
+            Dockerfile::File(_) => Vec::new(),
+        };
+        let built = tokio::time::timeout(request.time_limit, started.stream(text, "build", &follower)).await;
+        drop(folder);
+        match built {
+            Ok(Ok(output)) if output.succeeded() => {
+                self.remember(request, arguments);
+                self.engine.rename_image(&tag, &request.tag).await
+            }
+            Ok(Ok(_)) => Err(follower.failure()),
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => Err(PortError::Permanent(format!(
+                "build of {} did not end within {} and was stopped ([limits] build_time)",
+                request.service,
+                spoken(request.time_limit)
+            ))),
+        }
+    }
 }
 
 #[async_trait]
 impl Builder for BuildxBuilder {
-    fn expect_build(&self) -> Expectation {
+    fn expect_build(&self, folder: &Path) -> Expectation {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = last.iter().find(|(context, _)| context.starts_with(folder)).cloned();
+        drop(last);
+        let Some((_, arguments)) = newest else { return Expectation::none() };
         // What is wrong with the tool will be told by the build itself.
-        self.start().map_or_else(|_| Expectation::none(), |waiting| self.waiting.put((), waiting))
+        self.start(&arguments)
+            .map_or_else(|_| Expectation::none(), |waiting| self.waiting.put(arguments, waiting))
     }
 
     async fn build(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()> {
-        let Waiting { started, folder } = self.waiting.take(&()).map_or_else(|| self.start(), Ok)?;
         let _running = Running::begin(self);
-        let dockerfile = definition::dockerfile(request, folder.path())?;
-        let document = definition::definition(request, &dockerfile).to_string().into_bytes();
-        let follower = Follower::new(&request.service, log);
-        let built =
-            match tokio::time::timeout(BUILD_LIMIT, started.stream(document, "build", &follower)).await {
-                Ok(Ok(output)) if output.succeeded() => Ok(()),
-                Ok(Ok(_)) => Err(follower.failure()),
-                Ok(Err(error)) => Err(error),
-                Err(_elapsed) => Err(PortError::Permanent(format!(
-                    "build of {} did not end within {} minutes and was stopped",
-                    request.service,
-                    BUILD_LIMIT.as_secs() / 60
-                ))),
-            };
-        meters::engine("build", built)
+        meters::engine("build", self.run(request, log).await)
     }
 }
 

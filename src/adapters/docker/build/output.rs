@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use super::definition::TARGET;
 use crate::ports::{LogLine, LogSink, PortError, failpoint, is_no_room};
 
 /// Lines of output that go into the reason of a failure.
@@ -61,7 +60,7 @@ impl Tail {
         let Some(error) = self.error else {
             return PortError::Permanent(format!("build of {service} failed:\n{lines}"));
         };
-        let reason = ["failed to build: ", &format!("target {TARGET}: "), "failed to solve: "]
+        let reason = ["failed to build: ", "failed to solve: "]
             .iter()
             .fold(error.as_str(), |error, prefix| error.strip_prefix(prefix).unwrap_or(error));
         if is_no_room(&error) {
@@ -105,7 +104,7 @@ mod tests {
     fn a_failing_step_is_told_with_its_output() {
         let error = failure(&[
             "#5 0.123 dial tcp: connection refused",
-            "ERROR: target image: failed to solve: process \"/bin/sh -c x\" did not complete successfully: exit code: 3",
+            "ERROR: failed to solve: process \"/bin/sh -c x\" did not complete successfully: exit code: 3",
         ]);
         let text = error.to_string();
         assert!(!error.is_transient());
