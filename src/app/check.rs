@@ -95,9 +95,8 @@ async fn programs(settings: &Settings, folder: &Path, findings: &mut Findings) {
 async fn subnets(settings: &Settings, findings: &mut Findings) {
     use crate::domain::subnet::Subnet;
     let pool = &settings.engine.subnets;
-    let nobody = crate::domain::names::InstanceId(String::new());
     let Ok(wanted) = Subnet::parse_pool(pool) else { return };
-    let taken = match wiring::engine(settings).host_subnets(&nobody).await {
+    let taken = match wiring::engine(settings).host_subnets().await {
         Ok(taken) => taken,
         Err(error) => {
             let message = format!("{pool}: whether other networks are in it cannot be told: {error}");

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod event;
 pub mod eviction;
 pub mod fate;
+pub mod filler;
 pub mod fold;
 pub mod hook_body;
 pub mod images;

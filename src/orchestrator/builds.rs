@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::domain::environment::Phase;
-use crate::domain::images::{self, BuildRecipe};
+use crate::domain::images::{self, BuildRecipe, Interim};
 use crate::domain::observed::ImageFacts;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::policy;
@@ -46,7 +46,9 @@ impl Run<'_> {
             requests.insert(name.clone(), request);
         }
         let needs = needs(&prepared.document, &requests);
-        let tags: Vec<String> = requests.values().map(|request| request.tag.clone()).collect();
+        // With the interim ones: a run that is cut leaves them to the next.
+        let tags = requests.values().flat_map(|request| [&request.tag, &request.interim]);
+        let tags: Vec<String> = tags.cloned().collect();
         // Before anybody looks what is there: from here on no other environment's end removes them.
         self.shop.claim(self.environment.id, &tags).await?;
         self.failpoint("images_claimed");
@@ -106,6 +108,11 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What this run calls images while it makes them.
+    pub(super) fn interim(&self) -> Interim {
+        Interim::new(self.house.store.instance(), self.deployment)
+    }
+
     /// What is built for a service, under a tag that names its content.
     async fn build_request(
         &self,
@@ -146,6 +153,7 @@ impl Run<'_> {
         Ok(BuildRequest {
             service: name.to_owned(),
             tag: images::tag(&self.environment.repo, name, &digest),
+            interim: self.interim().tag(name),
             labels,
             pull: force.pull,
             no_cache: force.rebuild,

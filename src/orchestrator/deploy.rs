@@ -42,7 +42,7 @@ impl Run<'_> {
         let ports = &self.house.ports;
         // The tools start while there is still something to wait for; what is not used ends with these two names.
         let directory = ports.workspace.directory(self.environment.id);
-        let _build = ports.builder.expect_build(&directory);
+        let _build = ports.builder.expect_build(&directory, &self.interim());
         let Some(prepared) = self.prepare().await? else { return Ok(()) };
         let _up = ports.stacks.expect_up(&self.environment.project, &directory);
         let images = self.make_images(&prepared, force).await?;

@@ -17,6 +17,7 @@ mod enclosure;
 mod evict;
 mod failpoints;
 mod failure;
+mod filler;
 mod gauge;
 mod held_images;
 mod house;
@@ -89,6 +90,7 @@ pub struct Orchestrator {
     removals: Arc<Removals>,
     collecting: Arc<tokio::sync::Mutex<()>>,
     evictions: Arc<evict::Evictions>,
+    fillers: Arc<filler::Fillers>,
     stack_rules: Arc<StackRules>,
     steadiness: Arc<Steadiness>,
     queue: Arc<Queue>,
@@ -110,6 +112,7 @@ impl Orchestrator {
             removals: Arc::default(),
             collecting: Arc::default(),
             evictions: Arc::default(),
+            fillers: Arc::default(),
             stack_rules: Arc::default(),
             steadiness: Arc::default(),
             queue: Arc::default(),

@@ -54,6 +54,7 @@ impl Build {
         let request = BuildRequest {
             service: service.to_owned(),
             tag: String::new(),
+            interim: String::new(),
             dockerfile: inline.is_none().then_some(dockerfile),
             dockerfile_inline: inline,
             target: text("target"),

@@ -70,6 +70,14 @@ impl Orchestrator {
         let was_needed = self.house.room.disks().level() == Level::Evict;
         self.house.measure_disks().await;
         let disks = self.house.room.disks();
+        match disks.why_wait() {
+            None => self.fillers.forget(),
+            Some(why) => {
+                if let Err(error) = self.stop_filler(&why).await {
+                    self.house.room.complain(&error);
+                }
+            }
+        }
         let Some(disk) = disks.to_evict_from() else { return self.evictions.forget() };
         if !was_needed {
             return self.need_room();

@@ -97,7 +97,7 @@ impl Run<'_> {
     }
 
     async fn subnets(&self, keys: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-        let taken = self.house.ports.watch.foreign_subnets().await?;
+        let taken = self.house.ports.watch.subnets().await?;
         let pool = &self.settings.subnets;
         Ok(self.house.store.allocate_subnets(self.environment.id, keys, pool, &taken).await?)
     }

@@ -1,5 +1,6 @@
 //! Room: how much there is, and what can be removed to make some.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +23,8 @@ pub trait Disks: Send + Sync {
 pub trait Stock: Send + Sync {
     /// Images with all of drey's labels of this instance, also those without a tag.
     async fn built_images(&self, instance: &InstanceId) -> PortResult<Vec<BuiltImage>>;
+    /// Bytes that each environment of this instance has written into its containers and volumes. Costly.
+    async fn written(&self, instance: &InstanceId) -> PortResult<BTreeMap<EnvironmentId, u64>>;
     /// Removes from the build cache what nobody used for so long, until so many bytes are left. The bytes that came free.
     async fn prune_build_cache(&self, unused: Duration, keep_bytes: u64) -> PortResult<u64>;
 }

@@ -34,8 +34,9 @@ pub trait Engine: Send + Sync {
 /// What happens on the engine outside of drey's own doing.
 #[async_trait]
 pub trait EngineWatch: Send + Sync {
-    /// IPv4 subnets (CIDR) of networks on the engine that are not this daemon's.
-    async fn foreign_subnets(&self) -> PortResult<Vec<String>>;
+    /// IPv4 subnets (CIDR) of all networks on the engine. Of this daemon's own too: an engine that was killed may bring back
+    /// one that was removed.
+    async fn subnets(&self) -> PortResult<Vec<String>>;
     /// Sends the project's name for each container of this daemon's that started, died or changed its health,
     /// until the engine's stream ends or the receiver is gone. Lines may be lost: look again from time to time.
     async fn drifts(&self, project_prefix: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()>;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{LogSink, PortResult};
+use crate::domain::images::Interim;
 use crate::domain::names::ProjectName;
 use crate::domain::policy::{CheckoutFacts, Finding, Sources};
 use crate::domain::stack::Stack;
@@ -91,8 +92,9 @@ pub struct UpRequest {
 /// The engine's builder.
 #[async_trait]
 pub trait Builder: Send + Sync {
-    /// A build of something below this folder will be asked for soon: what can be done ahead for it is done. Never fails.
-    fn expect_build(&self, _folder: &Path) -> Expectation {
+    /// A build of something below this folder will be asked for soon, under such an interim name: what can be done ahead for
+    /// it is done. Never fails.
+    fn expect_build(&self, _folder: &Path, _interim: &Interim) -> Expectation {
         Expectation::none()
     }
     /// Builds and tags. Dropping the future ends the build.
@@ -103,7 +105,10 @@ pub trait Builder: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRequest {
     pub service: String,
+    /// The image's name, which it gets when it is whole.
     pub tag: String,
+    /// Its name until then.
+    pub interim: String,
     pub context: PathBuf,
     /// Relative to the context, as in the compose file.
     pub dockerfile: Option<String>,

@@ -155,3 +155,32 @@ async fn a_disk_that_is_nearly_full_is_cleared_and_then_the_oldest_environment_m
     })
     .await;
 }
+
+#[tokio::test]
+async fn whoever_fills_the_disk_is_put_to_sleep() {
+    in_house(|house| async move {
+        house.begin().await;
+        house.commit('c', "feature/y", &['a'], document());
+        house.push("feature/y").await;
+        let other = house.reaches("feature/y", Phase::Ready).await;
+        let filler = house.environment("feature/x").await.unwrap();
+        let writes = |mib: u64| {
+            house.world.with(|inside| inside.written = [(filler.id, mib << 20), (other.id, 5 << 30)].into());
+        };
+        writes(10);
+        house.disk_is(91).await;
+        writes(300);
+        house.disk_is(92).await;
+        let asleep = house.reaches("feature/x", Phase::Asleep).await;
+        let why = asleep.reason.unwrap_or_default();
+        assert!(why.contains("it wrote 290 MB") && why.contains("92 % full"), "{why}");
+        house.disk_is(50).await;
+        assert_eq!(house.environment("feature/y").await.unwrap().phase, Phase::Ready);
+        // What was written before there was room is not held against anybody.
+        house.world.with(|inside| inside.written = [(other.id, 9 << 30)].into());
+        house.disk_is(91).await;
+        assert_eq!(house.environment("feature/y").await.unwrap().phase, Phase::Ready);
+        house.disk_is(50).await;
+    })
+    .await;
+}

@@ -89,6 +89,8 @@ pub(crate) struct Inside {
     pub claims: Vec<Claim>,
     /// A place in it is needed for each `up`: a test that takes them all stops the world there.
     pub gate: Arc<Semaphore>,
+    /// What environments have written.
+    pub written: BTreeMap<EnvironmentId, u64>,
     pub walls: Walls,
     pub walls_mode: walls::Mode,
     pub firewall_fails: Option<String>,
@@ -131,6 +133,7 @@ impl Default for Inside {
             claims: Vec::new(),
             job_gate: Arc::new(Semaphore::new(100)),
             gate: Arc::new(Semaphore::new(100)),
+            written: BTreeMap::new(),
             walls: Walls::default(),
             walls_mode: walls::Mode::On,
             firewall_fails: None,
@@ -320,6 +323,10 @@ impl Stock for World {
         Ok(self.with(|inside| inside.images.iter().map(image).collect()))
     }
 
+    async fn written(&self, _: &InstanceId) -> PortResult<BTreeMap<EnvironmentId, u64>> {
+        Ok(self.with(|inside| inside.written.clone()))
+    }
+
     async fn prune_build_cache(&self, unused: Duration, keep_bytes: u64) -> PortResult<u64> {
         self.with(|inside| inside.cache_pruned.push((unused.as_secs(), keep_bytes)));
         Ok(0)
@@ -328,7 +335,7 @@ impl Stock for World {
 
 #[async_trait]
 impl EngineWatch for World {
-    async fn foreign_subnets(&self) -> PortResult<Vec<String>> {
+    async fn subnets(&self) -> PortResult<Vec<String>> {
         Ok(Vec::new())
     }
 

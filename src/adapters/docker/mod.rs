@@ -20,6 +20,7 @@ mod resources;
 mod stock;
 mod volumes;
 mod watch;
+mod written;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -8,21 +8,16 @@ use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkDisconnectR
 use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptions};
 
 use super::{CALL_LIMIT, DockerEngine, REMOVE_LIMIT, call, checked_name, error};
-use crate::domain::names::InstanceId;
 use crate::ports::{NetworkRequest, PortError, PortResult};
 
-const MANAGED_LABEL: &str = "drey.managed";
-
 impl DockerEngine {
-    /// IPv4 subnets (CIDR) of every network of the engine that drey did not make, sorted: not to be given out.
-    /// Networks of other drey instances count as foreign when their `drey.instance` is not `instance`.
-    pub async fn host_subnets(&self, instance: &InstanceId) -> PortResult<Vec<String>> {
+    /// IPv4 subnets (CIDR) of every network of the engine, sorted: not to be given out.
+    pub async fn host_subnets(&self) -> PortResult<Vec<String>> {
         let client = self.client()?;
         let networks =
             call("networks", CALL_LIMIT, client.list_networks(None::<ListNetworksOptions>)).await?;
         let mut subnets: Vec<String> = networks
             .into_iter()
-            .filter(|network| !is_ours(network.labels.as_ref(), instance))
             .filter_map(|network| network.ipam?.config)
             .flatten()
             .filter_map(|config| config.subnet)
@@ -146,13 +141,6 @@ fn creation_error(request: &NetworkRequest, failure: EngineError) -> PortError {
 
 fn has_endpoints(failure: &EngineError) -> bool {
     failure.to_string().contains("active endpoints")
-}
-
-fn is_ours(labels: Option<&HashMap<String, String>>, instance: &InstanceId) -> bool {
-    labels.is_some_and(|labels| {
-        labels.get(MANAGED_LABEL).is_some_and(|value| value == "true")
-            && labels.get("drey.instance").is_some_and(|value| *value == instance.0)
-    })
 }
 
 #[cfg(test)]

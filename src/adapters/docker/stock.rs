@@ -1,6 +1,6 @@
 //! What drey built on the engine, and the engine's build cache.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,9 +8,9 @@ use bollard::Docker;
 use bollard::models::SystemInfoCgroupDriverEnum;
 use bollard::query_parameters::{ListImagesOptionsBuilder, PruneBuildOptionsBuilder};
 
-use super::{CALL_LIMIT, DockerEngine, call};
+use super::{CALL_LIMIT, DockerEngine, call, written};
 use crate::domain::leftovers::BuiltImage;
-use crate::domain::names::InstanceId;
+use crate::domain::names::{EnvironmentId, InstanceId};
 use crate::domain::time::Timestamp;
 use crate::ports::{PortResult, Stock};
 
@@ -36,6 +36,10 @@ impl Stock for DockerEngine {
             size_bytes: u64::try_from(image.size).unwrap_or(0),
         };
         Ok(images.into_iter().map(image).collect())
+    }
+
+    async fn written(&self, instance: &InstanceId) -> PortResult<BTreeMap<EnvironmentId, u64>> {
+        written::written(self, instance).await
     }
 
     async fn prune_build_cache(&self, unused: Duration, keep_bytes: u64) -> PortResult<u64> {

@@ -27,8 +27,8 @@ impl DockerWatch {
 
 #[async_trait]
 impl EngineWatch for DockerWatch {
-    async fn foreign_subnets(&self) -> PortResult<Vec<String>> {
-        meters::engine("foreign_subnets", self.engine.host_subnets(&self.instance).await)
+    async fn subnets(&self) -> PortResult<Vec<String>> {
+        meters::engine("subnets", self.engine.host_subnets().await)
     }
 
     async fn drifts(&self, project_prefix: &str, told: mpsc::Sender<ProjectName>) -> PortResult<()> {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::dockerignore::Ignore;
 use super::{BuildInputs, ContextEntry};
-use crate::domain::names::RepoName;
+use crate::domain::names::{InstanceId, RepoName};
 
 /// Digits of the digest that are used: 128 bits.
 const DIGEST_DIGITS: usize = 32;
@@ -76,6 +76,23 @@ pub fn identity(
 /// `drey/<repo>/<service>:<digest>`; names that are no legal parts of an image name are changed, with a hash.
 pub fn tag(repo: &RepoName, service: &str, digest: &str) -> String {
     format!("drey/{}/{}:{digest}", image_part(repo.as_str()), image_part(service))
+}
+
+/// What images are called while they are made, by one run of a plan: no service ever uses one of that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interim(String);
+
+impl Interim {
+    /// `deployment` is the run's number.
+    pub fn new(instance: &InstanceId, deployment: i64) -> Self {
+        Self(format!("drey/unfinished:{instance}-{deployment}"))
+    }
+
+    /// `drey/unfinished:<instance>-<deployment>-<part of a digest>`, the same for the same service.
+    pub fn tag(&self, service: &str) -> String {
+        let digest = hex::encode(Sha256::digest(service.as_bytes()));
+        format!("{}-{}", self.0, digest.get(..12).unwrap_or(&digest))
+    }
 }
 
 /// Lower-case letters and digits, separated by one `.`, one or two `_`, or dashes.

@@ -84,6 +84,7 @@ mod tests {
         BuildRequest {
             service: "web".to_owned(),
             tag: "drey/shop/web:00".to_owned(),
+            interim: "drey/unfinished:ab12-5-00".to_owned(),
             context: context.to_owned(),
             dockerfile: Some("docker/Dockerfile".to_owned()),
             dockerfile_inline: None,

@@ -16,6 +16,7 @@ use super::credentials::{CredentialsFolder, RegistryCredential};
 use super::{DockerEngine, find_plugin, plugin_folders};
 use crate::adapters::process::{Ahead, Command, GARBAGE_COLLECTION, Started};
 use crate::domain::duration::spoken;
+use crate::domain::images::Interim;
 use crate::ports::{BuildRequest, Builder, Expectation, LogSink, PortError, PortResult, meters};
 use arguments::{Dockerfile, arguments};
 use output::Follower;
@@ -24,8 +25,6 @@ use output::Follower;
 const PLUGIN: &str = "docker-buildx";
 /// More than any build may take; the request has the limit that counts.
 const NEVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Repository of images that are being made: no service ever uses one.
-const UNFINISHED: &str = "drey/unfinished";
 /// How many contexts are remembered with how they were built.
 const REMEMBERED: usize = 256;
 /// The builder's own folder inside the work folder. It names this client: with another name each time, the engine would
@@ -50,12 +49,13 @@ pub struct BuildxSettings {
 pub struct BuildxBuilder {
     settings: BuildxSettings,
     engine: Arc<DockerEngine>,
-    /// Counts runs, for the names of their folders and of what they make.
+    /// Counts runs, for the names of their folders.
     runs: AtomicU64,
     /// Builds that run now.
     running: AtomicUsize,
-    /// What was built last, the newest first: context and arguments.
-    last: Mutex<VecDeque<(PathBuf, Vec<OsString>)>>,
+    /// What was built last, the newest first.
+    last: Mutex<VecDeque<Built>>,
+    /// By arguments, the interim name among them.
     waiting: Ahead<Vec<OsString>, Waiting>,
 }
 
@@ -63,8 +63,15 @@ pub struct BuildxBuilder {
 struct Waiting {
     started: Started,
     folder: CredentialsFolder,
-    /// What it calls the image it makes.
-    tag: String,
+}
+
+/// How something was built.
+#[derive(Clone)]
+struct Built {
+    context: PathBuf,
+    service: String,
+    /// But for the interim name.
+    arguments: Vec<OsString>,
 }
 
 impl BuildxBuilder {
@@ -116,9 +123,6 @@ impl BuildxBuilder {
 
     fn start(&self, arguments: &[OsString]) -> PortResult<Waiting> {
         let folder = self.folder(&self.settings.registries)?;
-        // The number makes it this run's own, the process that of this life.
-        let run = folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let tag = format!("{UNFINISHED}:{}-{run}", std::process::id());
         let mut command = self.command(folder.path())?;
         // Builders that the operator made are known by his own client's folder.
         if !arguments.contains(&OsString::from("--builder=default"))
@@ -126,11 +130,9 @@ impl BuildxBuilder {
         {
             command = command.env("BUILDX_CONFIG", home.join(".docker/buildx"));
         }
-        let (first, rest) =
-            arguments.split_first().map_or((None, arguments), |(first, rest)| (Some(first), rest));
-        let command = command.args(first).arg(format!("--tag={tag}")).args(rest);
+        let command = command.args(arguments);
         // The command's own limit would be taken for a slow machine and tried again.
-        Ok(Waiting { started: command.time_limit(NEVER).start()?, folder, tag })
+        Ok(Waiting { started: command.time_limit(NEVER).start()?, folder })
     }
 
     fn binary(&self) -> PortResult<PathBuf> {
@@ -144,8 +146,9 @@ impl BuildxBuilder {
 
     fn remember(&self, request: &BuildRequest, arguments: Vec<OsString>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.retain(|(context, _)| *context != request.context);
-        last.push_front((request.context.clone(), arguments));
+        last.retain(|built| built.context != request.context);
+        let (context, service) = (request.context.clone(), request.service.clone());
+        last.push_front(Built { context, service, arguments });
         last.truncate(REMEMBERED);
     }
 
@@ -153,8 +156,8 @@ impl BuildxBuilder {
     async fn run(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()> {
         let dockerfile = Dockerfile::of(request)?;
         let arguments = arguments(request, &dockerfile);
-        let Waiting { started, folder, tag } =
-            self.waiting.take(&arguments).map_or_else(|| self.start(&arguments), Ok)?;
+        let named = named(&arguments, &request.interim);
+        let Waiting { started, folder } = self.waiting.take(&named).map_or_else(|| self.start(&named), Ok)?;
         let follower = Follower::new(&request.service, log);
         let text = match dockerfile {
             Dockerfile::Text(text) => text,
@@ -165,7 +168,7 @@ impl BuildxBuilder {
         match built {
             Ok(Ok(output)) if output.succeeded() => {
                 self.remember(request, arguments);
-                self.engine.rename_image(&tag, &request.tag).await
+                self.engine.rename_image(&request.interim, &request.tag).await
             }
             Ok(Ok(_)) => Err(follower.failure()),
             Ok(Err(error)) => Err(error),
@@ -180,11 +183,12 @@ impl BuildxBuilder {
 
 #[async_trait]
 impl Builder for BuildxBuilder {
-    fn expect_build(&self, folder: &Path) -> Expectation {
+    fn expect_build(&self, folder: &Path, interim: &Interim) -> Expectation {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = last.iter().find(|(context, _)| context.starts_with(folder)).cloned();
+        let newest = last.iter().find(|built| built.context.starts_with(folder)).cloned();
         drop(last);
-        let Some((_, arguments)) = newest else { return Expectation::none() };
+        let Some(built) = newest else { return Expectation::none() };
+        let arguments = named(&built.arguments, &interim.tag(&built.service));
         // What is wrong with the tool will be told by the build itself.
         self.start(&arguments)
             .map_or_else(|_| Expectation::none(), |waiting| self.waiting.put(arguments, waiting))
@@ -194,6 +198,13 @@ impl Builder for BuildxBuilder {
         let _running = Running::begin(self);
         meters::engine("build", self.run(request, log).await)
     }
+}
+
+/// The arguments of one run.
+fn named(arguments: &[OsString], tag: &str) -> Vec<OsString> {
+    let tag = OsString::from(format!("--tag={tag}"));
+    let (first, rest) = arguments.split_at(arguments.len().min(1));
+    [first, &[tag], rest].concat()
 }
 
 /// Everything in the work folder but the builder's own state.
