@@ -44,7 +44,12 @@ impl Orchestrator {
         if live.iter().any(|it| it.intent.ends() && it.has_work()) {
             return Ok(());
         }
-        let Some(environment) = eviction::choose(&live) else {
+        // Nobody else's environment goes for what one has filled.
+        let blamed = live.iter().find(|it| Some(it.id) == self.fillers.blamed() && !it.pinned);
+        if blamed.is_some_and(|it| it.has_work()) {
+            return Ok(());
+        }
+        let Some(environment) = blamed.or_else(|| eviction::choose(&live)) else {
             self.evictions.tell_once(&format!("{disk}, and no environment is left that may make room"));
             return Ok(());
         };
@@ -61,7 +66,9 @@ impl Orchestrator {
             ));
             return Ok(());
         }
-        let why = format!("{disk} ([disk] evict), and nobody has visited it for longer than any other");
+        let reason =
+            if blamed.is_some() { "it filled it" } else { "nobody has visited it for longer than any other" };
+        let why = format!("{disk} ([disk] evict), and {reason}");
         tracing::warn!(environment.slug = %environment.slug, why, "an environment is archived to make room");
         let kind = EventKind::Expired { branch: environment.branch.clone(), why };
         let (source, repo) = (EventSource::Timer, environment.repo.clone());

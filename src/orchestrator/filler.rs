@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::domain::duration::spoken;
 use crate::domain::environment::Phase;
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::filler;
@@ -11,35 +15,88 @@ use crate::store::StoreError;
 
 use super::Orchestrator;
 
-/// What environments had written at the last look; none while no disk is too full.
+/// How old what is known may be while there is room: the disk may be full within seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
+/// And while there is none: whoever writes on is found soon.
+const LOOK_WHEN_FULL: Duration = Duration::from_secs(15);
+
+/// What environments had written at the last look, and who was found to fill the disk.
 #[derive(Default)]
-pub(super) struct Fillers(Mutex<Option<BTreeMap<EnvironmentId, u64>>>);
+pub(super) struct Fillers {
+    last: Mutex<Option<Look>>,
+    blamed: Mutex<Option<EnvironmentId>>,
+}
+
+#[derive(Clone)]
+struct Look {
+    at: Instant,
+    sizes: BTreeMap<EnvironmentId, u64>,
+    was_full: bool,
+}
 
 impl Fillers {
-    /// There is room.
-    pub(super) fn forget(&self) {
-        self.replace(None);
+    fn last(&self) -> Option<Look> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn replace(&self, sizes: Option<BTreeMap<EnvironmentId, u64>>) -> Option<BTreeMap<EnvironmentId, u64>> {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), sizes)
+    fn remember(&self, sizes: BTreeMap<EnvironmentId, u64>, was_full: bool) {
+        let look = Look { at: Instant::now(), sizes, was_full };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(look);
+    }
+
+    /// Who filled the disk: the first that has to make room.
+    pub(super) fn blamed(&self) -> Option<EnvironmentId> {
+        *self.blamed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn blame(&self, id: Option<EnvironmentId>) {
+        *self.blamed.lock().unwrap_or_else(PoisonError::into_inner) = id;
     }
 }
 
 impl Orchestrator {
-    /// One look. The first only remembers; an engine that does not tell is asked again with the next.
-    pub(super) async fn stop_filler(&self, why_full: &str) -> Result<(), StoreError> {
-        let instance = self.house.store.instance();
-        let Ok(now) = self.house.ports.stock.written(instance).await else { return Ok(()) };
-        let Some(before) = self.fillers.replace(Some(now.clone())) else { return Ok(()) };
-        let Some((id, grown)) = filler::filler(&before, &now) else { return Ok(()) };
+    /// Looks what environments have written, when it is time; where a disk is too full (`why_full` says so) whoever filled it is
+    /// put to sleep. An engine that does not tell is asked again.
+    pub(super) async fn watch_fillers(&self, why_full: Option<&str>) -> Result<(), StoreError> {
+        let last = self.fillers.last();
+        let is_full = why_full.is_some();
+        if !is_full {
+            self.fillers.blame(None);
+        }
+        let is_due = last.as_ref().is_none_or(|last| match (is_full, last.was_full) {
+            (true, false) => true,
+            (true, true) => last.at.elapsed() >= LOOK_WHEN_FULL,
+            (false, _) => last.at.elapsed() >= LOOK_EVERY,
+        });
+        if !is_due {
+            return Ok(());
+        }
+        let Ok(now) = self.house.ports.stock.written(self.house.store.instance()).await else {
+            return Ok(());
+        };
+        self.fillers.remember(now.clone(), is_full);
+        match (last, why_full) {
+            (Some(last), Some(why_full)) => self.stop_filler(&last, &now, why_full).await,
+            (None, _) | (_, None) => Ok(()),
+        }
+    }
+
+    async fn stop_filler(
+        &self,
+        last: &Look,
+        now: &BTreeMap<EnvironmentId, u64>,
+        why_full: &str,
+    ) -> Result<(), StoreError> {
+        let Some((id, grown)) = filler::filler(&last.sizes, now) else { return Ok(()) };
         let Some(environment) = self.house.store.environment(id).await? else { return Ok(()) };
         if environment.phase != Phase::Ready || environment.has_work() {
             return Ok(());
         }
+        self.fillers.blame(Some(id));
         let why = format!(
-            "it wrote {} MB within seconds while a disk was too full: {why_full}; a visit wakes it",
-            grown >> 20
+            "it wrote {} MB within {}, and {why_full}; a visit wakes it",
+            grown >> 20,
+            spoken(Duration::from_secs(last.at.elapsed().as_secs().max(1)))
         );
         tracing::warn!(environment.slug = %environment.slug, why, "an environment that fills the disk is put to sleep");
         let kind = EventKind::SleepRequested { branch: environment.branch, why };

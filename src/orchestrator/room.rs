@@ -70,13 +70,8 @@ impl Orchestrator {
         let was_needed = self.house.room.disks().level() == Level::Evict;
         self.house.measure_disks().await;
         let disks = self.house.room.disks();
-        match disks.why_wait() {
-            None => self.fillers.forget(),
-            Some(why) => {
-                if let Err(error) = self.stop_filler(&why).await {
-                    self.house.room.complain(&error);
-                }
-            }
+        if let Err(error) = self.watch_fillers(disks.why_wait().as_deref()).await {
+            self.house.room.complain(&error);
         }
         let Some(disk) = disks.to_evict_from() else { return self.evictions.forget() };
         if !was_needed {

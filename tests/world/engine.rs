@@ -20,9 +20,24 @@ const WITHIN: u64 = 60;
 pub(crate) struct Engine {
     folder: PathBuf,
     daemon: Child,
+    has_disk: bool,
 }
 
 impl Engine {
+    /// As [`Self::of`], with a disk of its own, of so many MiB.
+    pub(crate) fn with_disk(test: &str, mib: u32) -> Option<Self> {
+        if let Ok(folder) = std::env::var(FOLDER) {
+            let path = |name: &str| Path::new(&folder).join(name).to_string_lossy().into_owned();
+            run("truncate", &["-s", &format!("{mib}M"), &path("disk")], Path::new("/"));
+            run("mkfs.ext4", &["-q", &path("disk")], Path::new("/"));
+            std::fs::create_dir(path("data")).unwrap();
+            run("mount", &["-o", "loop", &path("disk"), &path("data")], Path::new("/"));
+        }
+        let mut engine = Self::of(test)?;
+        engine.has_disk = true;
+        Some(engine)
+    }
+
     /// Inside: the engine. Outside: nothing, after the test of this name was run inside and passed.
     pub(crate) fn of(test: &str) -> Option<Self> {
         if let Ok(folder) = std::env::var(FOLDER) {
@@ -45,7 +60,7 @@ impl Engine {
 
     fn inside(folder: &Path) -> Self {
         run("ip", &["link", "set", "lo", "up"], Path::new("/"));
-        let mut engine = Self { folder: folder.to_owned(), daemon: spawn(folder) };
+        let mut engine = Self { folder: folder.to_owned(), daemon: spawn(folder), has_disk: false };
         engine.wait();
         docker(&["load", "-q", "-i", &folder.join("tiny.tar").to_string_lossy()]);
         engine
@@ -89,6 +104,9 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.end(Signal::TERM);
+        if self.has_disk {
+            run("umount", &["-l", &self.folder.join("data").to_string_lossy()], Path::new("/"));
+        }
     }
 }
 

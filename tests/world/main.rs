@@ -9,6 +9,7 @@ mod checker;
 mod cycles;
 mod deliveries;
 mod dice;
+mod eaters;
 mod engine;
 mod faults;
 mod full;
