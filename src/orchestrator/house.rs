@@ -16,8 +16,9 @@ use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention};
 use crate::ports::{
-    Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, PortError,
-    PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace, meters,
+    Archives, Builder, Clock, Confinements, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits,
+    Logs, PortError, PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits,
+    Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -34,6 +35,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(90);
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
     pub watch: Arc<dyn EngineWatch>,
+    pub confinements: Arc<dyn Confinements>,
     pub jobs: Arc<dyn Jobs>,
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,

@@ -87,6 +87,7 @@ impl Run<'_> {
             checkout,
             binds: &self.house.ports.workspace.binds_directory(environment.id),
             variables: &variables,
+            shares: &values,
             overlay: &overlay,
             names: &container_names(&prepared.rendered),
             completing: &completing(&prepared.rendered),

@@ -90,6 +90,11 @@ fn privileges_are_refused() {
         refused("CAP", &json!({"cap_add": [name]}));
     }
     accepted(&json!({"cap_add": ["CHOWN", "cap_net_bind_service"], "cap_drop": ["ALL"]}));
+    assert_eq!(accepted(&json!({"cap_add": ["cap_net_raw", "CHOWN", "MKNOD"]}))["cap_add"], json!(["CHOWN"]));
+    let granted = Permissions::new(&["cap:NET_RAW".to_owned()], &["*".to_owned()]).unwrap();
+    let asking = with_service(&json!({"cap_add": ["NET_RAW", "MKNOD"]}));
+    let made = neutralised(&asking, &judge(&asking, &facts(), &granted));
+    assert_eq!(made["services"]["web"]["cap_add"], json!(["NET_RAW"]));
     for option in [
         "seccomp:unconfined",
         "apparmor=unconfined",
