@@ -3,6 +3,7 @@
 pub mod check;
 mod check_daemon;
 mod clock;
+mod complaint;
 mod figures;
 mod finding;
 pub mod hook_install;

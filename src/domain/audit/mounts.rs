@@ -20,7 +20,7 @@ pub(super) fn check(look: &mut Look<'_>) {
             "tmpfs" => look.breach(Rule::Limits, format!("has a tmpfs without a size at {}", mount.target)),
             "image" => {}
             other => {
-                look.breach(Rule::Bind, format!("has a mount of the type {other:?} at {}", mount.target))
+                look.breach(Rule::Bind, format!("has a mount of the type {other:?} at {}", mount.target));
             }
         }
     }
