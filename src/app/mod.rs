@@ -4,6 +4,7 @@ pub mod check;
 mod check_daemon;
 mod check_walls;
 mod clock;
+mod complaint;
 mod figures;
 mod finding;
 pub mod hook_install;

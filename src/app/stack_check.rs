@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::wiring;
+use super::{complaint, wiring};
 use crate::adapters::compose::{ComposeCli, ComposeSettings, scan};
 use crate::config::{Repository, Settings};
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, InstanceId, ProjectName, RepoName, Slug};
@@ -77,16 +77,18 @@ async fn examine(
         Some(_) | None => checkout.as_path(),
     };
     let named = if files.is_empty() { scan::find_files(checkout) } else { files.clone() };
-    if !named.is_empty()
-        && let Err(findings) = scan::scan(checkout, &named)
-    {
-        return Ok((Verdict::from_scan(findings), Vec::new()));
-    }
+    let sources = match scan::scan(checkout, &named) {
+        Ok(scanned) => scanned.sources,
+        Err(findings) => return Ok((Verdict::from_scan(findings), Vec::new())),
+    };
     match render(&compose, checkout, files, repository).await {
         Ok(rendered) => Ok(judge(&rendered, repository, &permissions(configured)?)),
         Err(PortError::Permanent(reason) | PortError::Refused(reason) | PortError::NotFound(reason)) => {
-            let file = (!named.is_empty()).then(|| shown(&named));
-            Ok((Verdict::from_scan(vec![refusal(file, String::new(), reason)]), Vec::new()))
+            let key = complaint::key_in(&reason).unwrap_or_default();
+            let file = sources.of(&key).or_else(|| (!named.is_empty()).then(|| shown(&named)));
+            let line = file.as_ref().and_then(|file| sources.line(file, &key));
+            let finding = Finding { line, ..refusal(file, key, complaint::with_way_out(reason)) };
+            Ok((Verdict::from_scan(vec![finding]), Vec::new()))
         }
         Err(error) => Err(error.into()),
     }
@@ -171,7 +173,9 @@ fn judge(
             let key = error.key();
             let text = error.to_string();
             let reason = text.strip_prefix(&format!("{key}: ")).unwrap_or(&text).to_owned();
-            verdict.findings.push(refusal(rendered.sources.of(&key), key, reason));
+            let file = rendered.sources.of(&key);
+            let line = file.as_ref().and_then(|file| rendered.sources.line(file, &key));
+            verdict.findings.push(Finding { line, ..refusal(file, key, reason) });
             (verdict, Vec::new())
         }
     }
@@ -186,7 +190,7 @@ fn opens_ports(document: &Value) -> bool {
 
 /// Compose itself, or the search for routes, does not take the files.
 fn refusal(file: Option<String>, key: String, message: String) -> Finding {
-    Finding { file, key, rule: Rule::Yaml, action: Action::Reject, message }
+    Finding { file, line: None, key, rule: Rule::Yaml, action: Action::Reject, message }
 }
 
 fn shown(files: &[PathBuf]) -> String {
@@ -239,6 +243,7 @@ mod tests {
             facts: Default::default(),
             remarks: vec![Finding {
                 file: Some(".env".to_owned()),
+                line: None,
                 key: "COMPOSE_FILE".to_owned(),
                 rule: Rule::HostEnvironment,
                 action: Action::Neutralise,

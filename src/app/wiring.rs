@@ -95,6 +95,7 @@ pub(super) fn ports(
     let archives = ArchiveAdapter::open(folders.archives, clock.clone(), (copied, engine.clone()), limit)?;
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
+        confinements: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings, engine.clone())),

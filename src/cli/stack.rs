@@ -20,30 +20,41 @@ pub(super) fn show(report: &Report) {
     print(&summary(report));
 }
 
-/// A line of where and a line of why; what is said of several keys is said once.
+/// Lines of where and a line of why; what is said of several keys is said once.
 fn remarks(findings: &[Finding]) -> Vec<String> {
     let mut lines = Vec::new();
     for (action, word) in ORDER {
-        let mut groups: Vec<(&Finding, Vec<&str>)> = Vec::new();
+        let mut groups: Vec<Vec<&Finding>> = Vec::new();
         for finding in findings.iter().filter(|finding| finding.action == action) {
-            let same = |it: &&mut (&Finding, Vec<&str>)| {
-                (&it.0.file, it.0.rule, &it.0.message) == (&finding.file, finding.rule, &finding.message)
+            let same = |group: &&mut Vec<&Finding>| {
+                group.iter().all(|it| (it.rule, &it.message) == (finding.rule, &finding.message))
             };
             match groups.iter_mut().find(same) {
-                Some((_, keys)) => keys.push(&finding.key),
-                None => groups.push((finding, vec![&finding.key])),
+                Some(group) => group.push(finding),
+                None => groups.push(vec![finding]),
             }
         }
-        for (finding, keys) in groups {
-            let file = finding.file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
-            let place = format!("{file}{}", keys.join(", "));
-            let place = place.trim_end_matches(": ");
-            lines.push(format!("{word:8} {place} ({})", finding.rule));
-            lines.extend(finding.message.lines().map(|line| format!("{:8} {line}", "")));
+        for group in groups {
+            let begins = std::iter::once(word).chain(std::iter::repeat(""));
+            lines.extend(begins.zip(&group).map(|(begin, finding)| format!("{begin:8} {}", place(finding))));
+            let message = group.first().map(|finding| finding.message.as_str()).unwrap_or_default();
+            lines.extend(message.lines().map(|line| format!("{:8}   {line}", "")));
             lines.push(String::new());
         }
     }
     lines
+}
+
+/// `compose.yaml:7: services.web.privileged (PRIV)`: an editor finds the place.
+fn place(finding: &Finding) -> String {
+    let file = match (&finding.file, finding.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        (Some(file), None) => file.clone(),
+        (None, _) => String::new(),
+    };
+    let parts = [file.as_str(), finding.key.as_str()];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    format!("{} ({})", parts.join(": "), finding.rule)
 }
 
 fn routes(report: &Report) -> Vec<Vec<String>> {
@@ -84,6 +95,7 @@ mod tests {
     fn refusals_come_first_and_the_same_is_said_once() {
         let finding = |key: &str, action, rule, message: &str| Finding {
             file: Some("compose.yaml".to_owned()),
+            line: (!key.is_empty()).then_some(key.len()),
             key: key.to_owned(),
             rule,
             action,
@@ -96,15 +108,16 @@ mod tests {
             finding("", Action::Reject, Rule::Yaml, "one\ntwo"),
         ]);
         insta::assert_snapshot!(lines.join("\n"), @r"
-        refused  compose.yaml: services.b.privileged (PRIV)
-                 no; leave it out
+        refused  compose.yaml:21: services.b.privileged (PRIV)
+                   no; leave it out
 
         refused  compose.yaml (YAML)
-                 one
-                 two
+                   one
+                   two
 
-        set      compose.yaml: services.a, services.b (LIMITS)
-                 limits are set
+        set      compose.yaml:10: services.a (LIMITS)
+                 compose.yaml:10: services.b (LIMITS)
+                   limits are set
         ");
     }
 }

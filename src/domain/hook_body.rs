@@ -216,4 +216,22 @@ mod tests {
         }
         assert!(cases > 0);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_is_read_or_refused_with_its_line(
+            body in "([0-9a-f]{40} [0-9a-f]{40} refs/heads/\\PC{0,20}\n|\\PC{0,30}\n| )*",
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        ) {
+            for body in [body.as_bytes(), &bytes] {
+                let count = body.split(|byte| *byte == b'\n').count();
+                match parse(body) {
+                    Ok(lines) => proptest::prop_assert!(lines.len() <= count),
+                    Err(HookBodyError::Line { number, .. }) => proptest::prop_assert!((1..=count).contains(&number)),
+                    Err(HookBodyError::TooManyRefs) => proptest::prop_assert!(count > REF_LIMIT),
+                }
+            }
+            PushOptions::parse(body.lines());
+        }
+    }
 }

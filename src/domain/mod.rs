@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a clock, a file, a socket or a task; time and ids come in as values.
 
+pub mod audit;
 pub mod branches;
 pub mod disk;
 pub mod dollars;

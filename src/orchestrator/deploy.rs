@@ -115,12 +115,18 @@ impl Run<'_> {
                     workspace.write_binds(id, checkout, &stack.binds).await?;
                 }
                 Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
-                Step::Up { recreate } => self.up(stack, *recreate, deadline.get()).await?,
+                Step::Up { recreate } => {
+                    let up = self.up(stack, *recreate, deadline.get()).await;
+                    self.audited(stack, up).await?;
+                }
                 Step::RunJob { job } => {
                     let took = self.run_job(stack, job, deadline.get()).await?;
                     deadline.extend(took);
                 }
-                Step::AwaitReady { .. } => self.await_ready(stack, commit, deadline.get()).await?,
+                Step::AwaitReady { .. } => {
+                    self.audit_unless_up(plan, stack).await?;
+                    self.await_ready(stack, commit, deadline.get()).await?;
+                }
                 // Readiness and publishing are one: `await_ready` publishes what it saw.
                 Step::Publish => {}
                 Step::PruneBinds => workspace.prune_binds(id, &bound(stack)).await?,

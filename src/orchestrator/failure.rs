@@ -17,6 +17,9 @@ pub(super) enum Failure {
     /// A job did not do its work: phase `failed`, and the text has the last of its output.
     #[error("{0}")]
     Job(String),
+    /// What runs is not as confined as it must be, and was stopped: phase `failed`.
+    #[error("{0}")]
+    Breach(String),
     /// The outside was away; worth another try.
     #[error("{0}")]
     Transient(String),

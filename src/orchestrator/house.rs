@@ -16,7 +16,7 @@ use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Archives, Builder, Cgroups, Clock, Disks, Engine, EngineWatch, Firewall, Folders, Git, Jobs, KeptCommits,
+    Archives, Builder, Cgroups, Clock, Disks, Engine, EngineWatch, Firewall, Folders, Git, Jobs, KeptCommits, Confinements,
     Logs, PortError, PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits,
     Workspace, meters,
 };
@@ -36,6 +36,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(90);
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
     pub watch: Arc<dyn EngineWatch>,
+    pub confinements: Arc<dyn Confinements>,
     pub jobs: Arc<dyn Jobs>,
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,

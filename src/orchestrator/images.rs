@@ -144,6 +144,7 @@ fn with_context(failure: Failure, what: &str) -> Failure {
         Failure::Transient(reason) => Failure::Transient(format!("{what}: {reason}")),
         other @ (Failure::Blocked(_)
         | Failure::Job(_)
+        | Failure::Breach(_)
         | Failure::NoRoom(_)
         | Failure::Superseded
         | Failure::Gone) => other,

@@ -5,6 +5,7 @@
 
 mod absence;
 mod archive;
+mod audit;
 mod board;
 mod build_slots;
 mod builds;

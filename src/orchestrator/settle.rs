@@ -76,6 +76,9 @@ impl Run<'_> {
 
     async fn settle(&self, result: Result<(), Failure>) -> Result<Next, Failure> {
         let is_gone = matches!(result, Err(Failure::Gone));
+        // After a breach nothing is left around which the rest could go on.
+        let is_repair =
+            self.environment.intent == Intent::Repair && !matches!(result, Err(Failure::Breach(_)));
         let end = self.end_of(result).await?;
         let is_blocked = end.phase == Some(Phase::Blocked);
         self.tell_end(if is_blocked { "blocked" } else { end.state.word() }, end.reason.as_deref());
@@ -94,9 +97,8 @@ impl Run<'_> {
             self.say(format!("what was started could not be removed yet: {failure}"));
         }
         self.board.release(self.environment.id);
-        let reason = self.with_next_try(end.reason, settled).await?;
+        let reason = self.with_next_try(end.reason, settled && is_repair).await?;
         // Around a repair that failed the rest goes on; who watches the engine comes again, with pauses.
-        let is_repair = self.environment.intent == Intent::Repair;
         let phase = end.phase.map(|phase| if is_repair { Phase::Ready } else { phase });
         let phase = phase.unwrap_or_else(|| self.waiting_phase());
         let change = StateChange { phase, reason, serving: None, running_commit: None, settled };
@@ -167,8 +169,12 @@ impl Run<'_> {
     }
 
     /// What becomes of a repair or an end that failed.
-    async fn with_next_try(&self, reason: Option<String>, settled: bool) -> Result<Option<String>, Failure> {
-        if settled && self.environment.intent == Intent::Repair {
+    async fn with_next_try(
+        &self,
+        reason: Option<String>,
+        repair_failed: bool,
+    ) -> Result<Option<String>, Failure> {
+        if repair_failed {
             return Ok(reason.map(|reason| format!("{DEGRADED}it cannot be put right: {reason}")));
         }
         let (Some(reason), Intent::End { .. }) = (&reason, &self.environment.intent) else {

@@ -88,6 +88,7 @@ impl Run<'_> {
             checkout,
             binds: &self.house.ports.workspace.binds_directory(environment.id),
             variables: &variables,
+            shares: &values,
             overlay: &overlay,
             names: &container_names(&prepared.rendered),
             cgroup_parent: cgroup_parent.as_deref(),

@@ -55,6 +55,11 @@ const DESCRIBED: &[(&str, Kind, &str)] = &[
         "Runs of a plan from begin to end, by intent and outcome.",
     ),
     (
+        "drey_audit_breaches_total",
+        Kind::Counter,
+        "Borders that a container did not have after `up`, by rule.",
+    ),
+    (
         "drey_step_duration_seconds",
         Kind::Histogram,
         "Steps of plans, those that failed too, by plan and step.",
@@ -108,6 +113,11 @@ pub fn deployment_ended(repo: &str, intent: &'static str, outcome: &'static str,
     let repo = repo.to_owned();
     counter!("drey_deployments_total", "repo" => repo, "intent" => intent, "outcome" => outcome).increment(1);
     histogram!("drey_deployment_duration_seconds", "intent" => intent, "outcome" => outcome).record(took);
+}
+
+/// A container was found without a border that it must have.
+pub fn breach(rule: &'static str) {
+    counter!("drey_audit_breaches_total", "rule" => rule).increment(1);
 }
 
 /// Measures a step until what is returned is dropped: also one that fails, and one that is cut.

@@ -3,6 +3,7 @@
 //! An adapter implements one of them; a fake in `tests/house/` another. No method is called while a database
 //! transaction is open.
 
+mod confinements;
 mod disks;
 mod engine;
 mod error;
@@ -17,6 +18,7 @@ mod stacks;
 mod volumes;
 mod workspace;
 
+pub use confinements::Confinements;
 pub use disks::{Disks, Folders, Stock};
 pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult, is_no_room};

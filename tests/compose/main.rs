@@ -1,7 +1,17 @@
 //! The compose tool itself on small checkouts: what is rendered of them, and what is refused before and after. Needs
 //! the plugin, no engine.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![allow(clippy::print_stdout, reason = "a test tells what it passes over")]
 #![allow(clippy::disallowed_methods, reason = "a test starts the program that a user would start")]
+
+mod checked;
+mod checker;
+mod corpora;
+mod dice;
+mod hostile;
+mod mutants;
+mod schema;
+mod variations;
 
 use std::path::PathBuf;
 
@@ -87,7 +97,7 @@ async fn what_the_tool_runs_with_is_refused_by_name() {
 async fn keys_for_a_build_are_refused_in_our_words() {
     let compose = "services: {web: {build: {context: ., ssh: ['default=/root/.ssh/id']}}}";
     let refused = render(&[("compose.yaml", compose)]).await.unwrap_err();
-    assert!(refused.starts_with("compose.yaml: services.web.build.ssh: refused (BUILD): "), "{refused}");
+    assert!(refused.starts_with("compose.yaml:1: services.web.build.ssh: refused (BUILD): "), "{refused}");
     let none = "services: {web: {build: {context: ., ssh: []}}}";
     assert!(render(&[("compose.yaml", none)]).await.is_ok());
 }
@@ -139,7 +149,7 @@ async fn files_that_lead_back_to_themselves_are_told_in_a_word() {
     let refused = render(&[("compose.yaml", &including), ("a/more.yaml", back)]).await.unwrap_err();
     assert_eq!(
         refused,
-        "a/more.yaml: include[0]: refused (YAML): `compose.yaml` includes itself, by way of `a/more.yaml`; take one of \
+        "a/more.yaml:1: include[0]: refused (YAML): `compose.yaml` includes itself, by way of `a/more.yaml`; take one of \
          the two out"
     );
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use drey::domain::audit::{Confinement, LogFact, NameSpaces};
 use drey::domain::disk::Disk;
 use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
@@ -23,10 +24,7 @@ use drey::domain::time::Timestamp;
 use drey::domain::walls::{self, Walls};
 use drey::domain::{places, rest};
 use drey::ports::{
-    ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Disks, Engine, EngineWatch,
-    Firewall, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError,
-    PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring,
-    RoutePublisher, Stacks, Stock, TreeLimits, UpRequest, VolumeRequest,
+    ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Disks, Engine, EngineWatch, Firewall, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits, UpRequest, VolumeRequest, Confinements,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -51,6 +49,10 @@ pub(crate) struct Inside {
     /// What the remote says instead of answering.
     pub remote_fails: Option<String>,
     pub ups: usize,
+    /// What was brought up last, by project: a container is confined as its document says.
+    pub documents: BTreeMap<ProjectName, Value>,
+    /// The engine gives every container all privileges.
+    pub privileges: bool,
     /// What `up` does: error text, or none.
     pub up_fails: Option<String>,
     /// Status that probes see; none: nobody answers.
@@ -110,6 +112,8 @@ impl Default for Inside {
             poll_every: Duration::ZERO,
             remote_fails: None,
             ups: 0,
+            documents: BTreeMap::new(),
+            privileges: false,
             up_fails: None,
             answers: Some(200),
             archives: BTreeMap::new(),
@@ -298,6 +302,49 @@ impl Engine for World {
     }
 }
 
+#[async_trait]
+impl Confinements for World {
+    async fn confinements(&self, project: &ProjectName) -> PortResult<Vec<Confinement>> {
+        Ok(self.with(|inside| {
+            let document = inside.documents.get(project).cloned().unwrap_or_default();
+            let containers = inside.projects.get(project).map(|it| it.containers.clone()).unwrap_or_default();
+            let privileged = inside.privileges;
+            let confined = |it: &Container| Confinement { privileged, ..confinement(it, project, &document) };
+            containers.iter().map(confined).collect()
+        }))
+    }
+}
+
+/// As the engine would tell it of a container that was made from this document.
+fn confinement(container: &Container, project: &ProjectName, document: &Value) -> Confinement {
+    let service = &document["services"][&container.service];
+    let texts =
+        |key: &str| -> Vec<String> { serde_json::from_value(service[key].clone()).unwrap_or_default() };
+    Confinement {
+        id: container.id.clone(),
+        name: container.name.clone(),
+        service: container.service.clone(),
+        labels: serde_json::from_value(service["labels"].clone()).unwrap_or_default(),
+        cap_add: texts("cap_add"),
+        cap_drop: texts("cap_drop"),
+        security_opt: texts("security_opt"),
+        hides_kernel: true,
+        name_spaces: NameSpaces {
+            network: format!("{project}_default"),
+            cgroup: service["cgroup"].as_str().unwrap_or_default().to_owned(),
+            ..NameSpaces::default()
+        },
+        memory_bytes: service["mem_limit"].as_i64().unwrap_or_default(),
+        cpus_limited: service["cpus"].as_f64().is_some_and(|cpus| cpus > 0.0),
+        pids: service["pids_limit"].as_i64().unwrap_or_default(),
+        log: LogFact {
+            driver: service["logging"]["driver"].as_str().unwrap_or_default().to_owned(),
+            is_limited: service["logging"]["options"]["max-size"].is_string(),
+        },
+        ..Confinement::default()
+    }
+}
+
 fn project_of(labels: &BTreeMap<String, String>) -> ProjectName {
     ProjectName::from_stored(labels.get("com.docker.compose.project").cloned().unwrap_or_default())
 }
@@ -397,6 +444,7 @@ impl Stacks for World {
         }
         self.with(|inside| {
             inside.ups += 1;
+            inside.documents.insert(request.project.clone(), request.stack.document.clone());
             let observed = inside.projects.entry(request.project.clone()).or_default();
             observed.containers = request
                 .stack

@@ -84,6 +84,7 @@ impl TestHouse {
         let ports = Ports {
             engine: shared.clone(),
             watch: shared.clone(),
+            confinements: shared.clone(),
             jobs: shared.clone(),
             stacks: shared.clone(),
             builder: shared.clone(),

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
 mod archives;
+mod audit;
 mod behind;
 mod checker;
 mod cycles;

@@ -4,6 +4,7 @@
 //! labels and projects. Every call has a time limit, and every removal may run twice.
 
 mod build;
+mod confinement;
 mod credentials;
 mod error;
 mod events;

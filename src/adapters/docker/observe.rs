@@ -26,7 +26,7 @@ pub(super) const ONEOFF_LABEL: &str = "com.docker.compose.oneoff";
 pub(super) const INSTANCE_LABEL: &str = "drey.instance";
 const DEFINITION_LABEL: &str = "drey.definition";
 /// Containers asked about at once; the engine takes a lock for each, more gives nothing.
-const INSPECTS_AT_ONCE: usize = 16;
+pub(super) const INSPECTS_AT_ONCE: usize = 16;
 
 /// Everything of the project, sorted by name. The three lists are taken at the same time.
 pub(super) async fn observe(client: &Docker, project: &ProjectName) -> PortResult<Observed> {
@@ -37,10 +37,7 @@ pub(super) async fn observe(client: &Docker, project: &ProjectName) -> PortResul
 }
 
 async fn containers(client: &Docker, project: &ProjectName) -> Result<Vec<Container>, EngineError> {
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&project_filter(project)).build();
-    let listed = client.list_containers(Some(options)).await?;
-    let ids =
-        listed.into_iter().filter(|summary| is_owned(summary, project)).filter_map(|summary| summary.id);
+    let ids = owned_ids(client, project).await?;
     let mut containers: Vec<Container> = stream::iter(ids)
         .map(|id| inspect(client, id))
         .buffer_unordered(INSPECTS_AT_ONCE)
@@ -49,6 +46,13 @@ async fn containers(client: &Docker, project: &ProjectName) -> Result<Vec<Contai
         .await?;
     containers.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(containers)
+}
+
+/// Ids of the project's containers, also when stopped.
+pub(super) async fn owned_ids(client: &Docker, project: &ProjectName) -> Result<Vec<String>, EngineError> {
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&project_filter(project)).build();
+    let listed = client.list_containers(Some(options)).await?;
+    Ok(listed.into_iter().filter(|summary| is_owned(summary, project)).filter_map(|it| it.id).collect())
 }
 
 /// `None` when it went between the list and the question.

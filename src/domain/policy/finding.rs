@@ -26,6 +26,9 @@ pub enum Action {
 pub struct Finding {
     /// Relative to the checkout; `None` where only the rendered document tells.
     pub file: Option<String>,
+    /// From 1, where one file is named and the key, or what it stands in, was found there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
     /// For instance `services.web.ports[0].published`.
     pub key: String,
     pub rule: Rule,
@@ -35,10 +38,13 @@ pub struct Finding {
 }
 
 impl fmt::Display for Finding {
-    /// `compose.yaml: services.web.privileged: PRIV refused: <why and what to write instead>`.
+    /// `compose.yaml:7: services.web.privileged: refused (PRIV): <why and what to write instead>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(f, "{file}: ")?;
+            match self.line {
+                Some(line) => write!(f, "{file}:{line}: ")?,
+                None => write!(f, "{file}: ")?,
+            }
         }
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
@@ -79,6 +85,7 @@ impl Verdict {
     pub fn with_scan(mut self, remarks: &[Finding], sources: &Sources) -> Self {
         for finding in self.findings.iter_mut().filter(|finding| finding.file.is_none()) {
             finding.file = sources.of(&finding.key);
+            finding.line = finding.file.as_ref().and_then(|file| sources.line(file, &finding.key));
         }
         self.findings.splice(0..0, remarks.iter().cloned());
         self

@@ -114,6 +114,7 @@ impl<'a> Inspection<'a> {
         if self.findings.len() < FINDING_LIMIT || first_rejection {
             self.findings.push(Finding {
                 file: None,
+                line: None,
                 key: place.key.clone(),
                 rule,
                 action,

@@ -22,6 +22,7 @@ mod tests;
 
 use serde_json::Value;
 
+pub(in crate::domain) use checks::isolation::{DEFAULT_CAPABILITIES, TAKEN_CAPABILITIES, is_own_sysctl};
 pub use facts::{CheckoutFacts, PathFact, paths_used};
 pub use finding::{Action, Finding, Verdict};
 pub use limits::{RequestedLimits, requested_limits};

@@ -81,7 +81,7 @@ impl Permissions {
         self
     }
 
-    pub(super) fn allows(&self, permission: &str) -> bool {
+    pub(in crate::domain) fn allows(&self, permission: &str) -> bool {
         self.allow.contains(permission)
     }
 

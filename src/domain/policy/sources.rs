@@ -13,6 +13,8 @@ pub struct Sources {
     files: Vec<String>,
     /// Key → places in `files`.
     keys: BTreeMap<String, Vec<usize>>,
+    /// File → key → line.
+    lines: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
 impl Sources {
@@ -32,6 +34,26 @@ impl Sources {
             files.push(file);
         }
         true
+    }
+
+    /// Remembers on which lines the keys of a file stand; of several the first counts.
+    pub fn add_lines(&mut self, file: &str, lines: Vec<(String, usize)>) {
+        let known = self.lines.entry(file.to_owned()).or_default();
+        for (key, line) in lines.into_iter().filter(|(key, _)| key.len() <= KEY_LIMIT).take(COUNT_LIMIT) {
+            known.entry(key).or_insert(line);
+        }
+    }
+
+    /// The line of the key in the file, or of what it stands in.
+    pub fn line(&self, file: &str, key: &str) -> Option<usize> {
+        let lines = self.lines.get(file)?;
+        let mut part = key;
+        loop {
+            if let Some(line) = lines.get(part) {
+                return Some(*line);
+            }
+            part = &part[..part.rfind(['.', '['])?];
+        }
     }
 
     /// The files that say the key, or as much of its beginning as any file says; all of them where none does.
@@ -79,5 +101,8 @@ mod tests {
         assert_eq!(of("services.web.1.networks.default"), "compose.yaml, more.yaml");
         assert_eq!(of("networks.default"), "compose.yaml, more.yaml");
         assert!(!sources.add(&"x".repeat(KEY_LIMIT + 1)));
+        sources.add_lines("a", vec![("services.web".to_owned(), 2), ("services.web".to_owned(), 9)]);
+        assert_eq!(sources.line("a", "services.web.ports[0].target"), Some(2));
+        assert_eq!((sources.line("a", "services"), sources.line("b", "services.web")), (None, None));
     }
 }

@@ -90,6 +90,11 @@ fn privileges_are_refused() {
         refused("CAP", &json!({"cap_add": [name]}));
     }
     accepted(&json!({"cap_add": ["CHOWN", "cap_net_bind_service"], "cap_drop": ["ALL"]}));
+    assert_eq!(accepted(&json!({"cap_add": ["cap_net_raw", "CHOWN", "MKNOD"]}))["cap_add"], json!(["CHOWN"]));
+    let granted = Permissions::new(&["cap:NET_RAW".to_owned()], &["*".to_owned()]).unwrap();
+    let asking = with_service(&json!({"cap_add": ["NET_RAW", "MKNOD"]}));
+    let made = neutralised(&asking, &judge(&asking, &facts(), &granted));
+    assert_eq!(made["services"]["web"]["cap_add"], json!(["NET_RAW"]));
     for option in [
         "seccomp:unconfined",
         "apparmor=unconfined",
@@ -542,7 +547,59 @@ fn rich_document() -> Value {
     document
 }
 
+/// Any document, its keys mostly those of the schema.
+fn any_document() -> impl Strategy<Value = Value> {
+    let keys: Vec<String> = include_str!("table/schema_keys.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(|line| line.split(['.', '[']))
+        .map(|part| part.trim_end_matches(']').to_owned())
+        .filter(|part| !part.is_empty() && part != "*")
+        .collect();
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(|number| json!(number)),
+        prop::sample::select(vec![
+            "host",
+            "/etc",
+            "/checkout/data",
+            "",
+            "1g",
+            "-1",
+            "a=b",
+            "a:b:c",
+            "service:web",
+            "$$"
+        ])
+        .prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+    ];
+    let key = prop_oneof![4 => prop::sample::select(keys), 1 => "\\PC{0,8}"];
+    leaf.prop_recursive(7, 120, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(key.clone(), inner, 0..8)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_document_is_judged_and_only_objects_are_accepted(any in any_document(), service in any_document()) {
+        let within = json!({"services": {"web": service.clone()}, "networks": {"n": any.clone()}, "volumes": {"v": any.clone()}});
+        for document in [&any, &within] {
+            let verdict = verdict(document);
+            let made = neutralised(document, &verdict);
+            prop_assert!(document.is_object() || !verdict.is_accepted());
+            // What is dropped and set is settled at once.
+            prop_assert!(!verdict.is_accepted() || judge(&made, &facts(), &Permissions::default()).is_accepted());
+            prop_assert!(serde_json::to_string(&verdict.to_json()).is_ok());
+        }
+    }
+
     #[test]
     fn an_unknown_key_anywhere_is_refused(key in "[a-wyz][a-z_]{2,12}[0-9]", place in any::<prop::sample::Index>(), value in 0_usize..4) {
         let mut document = rich_document();

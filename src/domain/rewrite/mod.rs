@@ -8,6 +8,7 @@ mod discovery;
 mod error;
 mod files;
 mod fit;
+mod guards;
 mod networks;
 mod overlay;
 mod select;
@@ -53,6 +54,8 @@ pub struct RewriteContext<'a> {
     pub binds: &'a Path,
     /// For every container; no value of a branch's own file replaces one.
     pub variables: &'a BTreeMap<String, String>,
+    /// What each service gets, as [`overlay_values`] makes it; set whatever the overlay template says.
+    pub shares: &'a Value,
     /// Fragment from the overlay template; wins over what the file says.
     pub overlay: &'a Value,
     /// Service → its `container_name` in the file.
@@ -76,6 +79,7 @@ pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, 
     let volumes = volumes::rewrite(&mut document, context);
     let bound = binds::rewrite(&mut document, context)?;
     services::rewrite(&mut document, context);
+    guards::set(&mut document, context.shares);
     overlay::merge(&mut document, context.overlay);
     if let Some(top) = document.as_object_mut() {
         top.insert("name".to_owned(), json!(context.project.as_str()));

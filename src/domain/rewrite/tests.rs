@@ -46,6 +46,7 @@ impl Given {
             checkout: Path::new("/c"),
             binds: Path::new("/binds"),
             variables: &self.variables,
+            shares: &json!({}),
             overlay: &self.overlay,
             names: &BTreeMap::from([("web".to_owned(), "only".to_owned())]),
             cgroup_parent: None,
@@ -93,6 +94,11 @@ fn everything_becomes_dreys_own() {
       },
       "services": {
         "db": {
+          "cap_drop": [
+            "NET_RAW",
+            "MKNOD"
+          ],
+          "cgroup": "private",
           "environment": {
             "DREY_URL": "https://x.qa.example"
           },
@@ -101,6 +107,13 @@ fn everything_becomes_dreys_own() {
             "drey.branch": "a$$b",
             "drey.service": "db"
           },
+          "logging": {
+            "driver": "json-file",
+            "options": {
+              "max-file": "3",
+              "max-size": "10m"
+            }
+          },
           "networks": {
             "default": {
               "aliases": [
@@ -108,9 +121,17 @@ fn everything_becomes_dreys_own() {
               ]
             }
           },
-          "pull_policy": "never"
+          "pull_policy": "never",
+          "security_opt": [
+            "no-new-privileges:true"
+          ]
         },
         "web": {
+          "cap_drop": [
+            "NET_RAW",
+            "MKNOD"
+          ],
+          "cgroup": "private",
           "depends_on": {
             "db": {
               "condition": "service_healthy",
@@ -126,6 +147,13 @@ fn everything_becomes_dreys_own() {
             "drey.branch": "a$$b",
             "drey.service": "web"
           },
+          "logging": {
+            "driver": "json-file",
+            "options": {
+              "max-file": "3",
+              "max-size": "10m"
+            }
+          },
           "networks": {
             "default": {
               "aliases": [
@@ -134,6 +162,9 @@ fn everything_becomes_dreys_own() {
             }
           },
           "pull_policy": "never",
+          "security_opt": [
+            "no-new-privileges:true"
+          ],
           "volumes": [
             {
               "bind": {

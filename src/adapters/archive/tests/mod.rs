@@ -12,6 +12,7 @@ use crate::domain::names::{BranchName, EnvironmentId, RepoName, Slug};
 use crate::domain::time::Timestamp;
 use crate::ports::ByteStream;
 
+mod any;
 mod hostile;
 mod volumes;
 

@@ -69,6 +69,7 @@ impl Scanner<'_> {
 fn dropped(file: &str, key: String) -> Finding {
     Finding {
         file: Some(file.to_owned()),
+        line: None,
         key,
         rule: Rule::HostEnvironment,
         action: Action::Neutralise,

@@ -7,6 +7,7 @@
 mod assignments;
 mod dotenv;
 mod inputs;
+mod lines;
 mod paths;
 mod process;
 mod references;
@@ -38,6 +39,9 @@ const SMALL_FILE_LIMIT: u64 = 64 << 10;
 const KEY_DEPTH: usize = 4;
 /// How often files may include and extend each other.
 const FILE_COUNT_LIMIT: usize = 100;
+
+const HANDS_OVER: &str = "it hands over the host's agent or keys; leave it out";
+const PRIVILEGED: &str = "a privileged hook has every power over the host; leave it out";
 
 /// What a clean scan yields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +81,7 @@ pub fn scan(checkout: &Path, files: &[PathBuf]) -> Result<Scanned, Vec<Finding>>
         scanner.compose_file(&Origin::default(), file, &folder);
     }
     scanner.dotenv(&folder);
+    scanner.find_lines();
     if scanner.refused {
         return Err(scanner.findings);
     }
@@ -173,13 +178,21 @@ impl<'a> Scanner<'a> {
             self.refuse(origin, Rule::FileReference, format!("the compose file `{name}` {reason}"));
             return None;
         }
-        let node =
-            fs::read(&resolved.path).map_err(|error| error.to_string()).and_then(|bytes| tree::parse(&bytes));
+        let bytes = fs::read(&resolved.path).map_err(|error| error.to_string());
+        let node = bytes.as_ref().map_err(Clone::clone).and_then(|bytes| tree::parse(bytes));
         match node {
-            Ok(node) => Some(node),
+            Ok(node) => {
+                let text = bytes.unwrap_or_default();
+                self.sources.add_lines(name, lines::of(&String::from_utf8_lossy(&text)));
+                Some(node)
+            }
             Err(reason) => {
                 let whole = Origin { file: Some(name.to_owned()), key: String::new() };
+                let line = lines::named_in(&reason);
                 self.refuse(&whole, Rule::Yaml, format!("the compose file `{name}` {reason}"));
+                if let Some(finding) = self.findings.last_mut() {
+                    finding.line = line;
+                }
                 None
             }
         }
@@ -190,6 +203,7 @@ impl<'a> Scanner<'a> {
         if !is_own && node.all("x-drey").next().is_some() {
             self.findings.push(Finding {
                 file: Some(name.to_owned()),
+                line: None,
                 key: "x-drey".to_owned(),
                 rule: Rule::Setting,
                 action: Action::Neutralise,
@@ -200,17 +214,18 @@ impl<'a> Scanner<'a> {
         if node.all("name").next().is_some() {
             self.findings.push(Finding {
                 file: Some(name.to_owned()),
+                line: None,
                 key: "name".to_owned(),
                 rule: Rule::Name,
                 action: Action::Neutralise,
                 message: "drey names the project after the branch; leave it out".to_owned(),
             });
         }
-        // Compose cannot render one with a path, and says so in words of its own.
-        for key in references::keys_for_builds(node) {
-            let origin = Origin { file: Some(name.to_owned()), key };
-            let message = "it hands over the host's agent or keys; leave it out";
-            self.refuse(&origin, Rule::Build, message.to_owned());
+        // Compose says what it thinks of these in words of its own, or does not know them yet.
+        let keys = references::keys_for_builds(node).into_iter().map(|key| (key, Rule::Build, HANDS_OVER));
+        let hooks = references::privileged_hooks(node).into_iter().map(|key| (key, Rule::Hook, PRIVILEGED));
+        for (key, rule, message) in keys.chain(hooks) {
+            self.refuse(&Origin { file: Some(name.to_owned()), key }, rule, message.to_owned());
         }
         for process::Taken { key, name: variable } in process::in_file(node) {
             let origin = Origin { file: Some(name.to_owned()), key };
@@ -328,6 +343,7 @@ impl<'a> Scanner<'a> {
         self.refused = true;
         self.findings.push(Finding {
             file: origin.file.clone(),
+            line: None,
             key: origin.key.clone(),
             rule,
             action: Action::Reject,
@@ -381,3 +397,6 @@ fn unreadable(resolved: &Resolved, limit: u64) -> Option<&'static str> {
 fn shown(path: &str) -> String {
     path.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,6 +98,22 @@ pub(super) fn keys_for_builds(file: &Node) -> Vec<String> {
         .collect()
 }
 
+/// Hooks that ask for privileges, in plain words; what variables make of them is seen in the rendered document. Said here
+/// because a Compose that does not know a hook yet says only that.
+pub(super) fn privileged_hooks(file: &Node) -> Vec<String> {
+    let is_true = |text: &str| ["true", "yes", "on", "y", "1"].contains(&text.to_ascii_lowercase().as_str());
+    let mut found = Vec::new();
+    for (name, service) in file.all("services").flat_map(Node::members) {
+        for hook in ["post_start", "pre_start", "pre_stop"] {
+            let entries = service.all(hook).flat_map(|list| listed(&format!("services.{name}.{hook}"), list));
+            let asking =
+                entries.filter(|(_, entry)| entry.all("privileged").filter_map(Node::text).any(is_true));
+            found.extend(asking.map(|(at, _)| format!("{at}.privileged")));
+        }
+    }
+    found
+}
+
 /// Sources in the network, in every form that Compose, git and the builder know.
 pub(super) fn is_remote(path: &str) -> bool {
     let lower = path.trim().to_ascii_lowercase();

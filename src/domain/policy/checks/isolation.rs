@@ -7,7 +7,7 @@ use super::super::table::Row;
 use super::{Found, items, pairs, scalar_text, shown};
 
 /// What the engine gives every container by default.
-const DEFAULT_CAPABILITIES: [&str; 14] = [
+pub(in crate::domain) const DEFAULT_CAPABILITIES: [&str; 14] = [
     "AUDIT_WRITE",
     "CHOWN",
     "DAC_OVERRIDE",
@@ -24,14 +24,28 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
     "SYS_CHROOT",
 ];
 
+/// Two of them that drey takes from every container: forged packets and device files are no part of an application.
+pub(in crate::domain) const TAKEN_CAPABILITIES: [&str; 2] = ["NET_RAW", "MKNOD"];
+
 pub(super) fn capabilities(inspection: &mut Inspection<'_>, place: &Place, row: &Row, value: &Value) {
+    let mut kept = Vec::new();
+    let mut taken = Vec::new();
     for (index, item) in items(value).into_iter().enumerate() {
         let upper = scalar_text(item).unwrap_or_default().trim().to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        if !DEFAULT_CAPABILITIES.contains(&name) && !inspection.permissions.allows(&format!("cap:{name}")) {
+        let is_granted = inspection.permissions.allows(&format!("cap:{name}"));
+        if !is_granted && !DEFAULT_CAPABILITIES.contains(&name) {
             let reason = format!("the capability {} is not one that containers have by default", shown(item));
             inspection.reject(&place.item(index), row, &reason);
+        } else if !is_granted && TAKEN_CAPABILITIES.contains(&name) {
+            taken.push(name.to_owned());
+        } else {
+            kept.push(item.clone());
         }
+    }
+    if !taken.is_empty() {
+        let message = format!("{} is taken from every container; {}", taken.join(", "), row.instead);
+        inspection.set(place, row.rule, &message, Value::Array(kept));
     }
 }
 
@@ -72,13 +86,14 @@ pub(super) fn sysctls(inspection: &mut Inspection<'_>, place: &Place, row: &Row,
         return inspection.reject(place, row, "the service has no network name space of its own");
     }
     for (name, _) in pairs(found.value) {
-        if !is_own_setting(&name) && !inspection.permissions.allows(&format!("sysctl:{name}")) {
+        if !is_own_sysctl(&name) && !inspection.permissions.allows(&format!("sysctl:{name}")) {
             inspection.reject(&place.child(&name), row, "this setting of the kernel may not be changed");
         }
     }
 }
 
-fn is_own_setting(name: &str) -> bool {
+/// Whether a setting is of the network name space alone, and does no harm there.
+pub(in crate::domain) fn is_own_sysctl(name: &str) -> bool {
     let plain = |rest: &str| {
         !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };

@@ -2,7 +2,7 @@
 
 mod build;
 pub(super) mod image;
-mod isolation;
+pub(super) mod isolation;
 mod labels;
 mod mounts;
 mod network;

@@ -185,4 +185,31 @@ mod tests {
             }
         }
     }
+
+    /// Whether a key of the schema has a row, or stands below one that is refused or free of form.
+    fn has_row(path: &str) -> bool {
+        let mut section = &DOCUMENT;
+        let mut parts = path.split('.').peekable();
+        while let Some(part) = parts.next() {
+            let Some(row) = section.find(part.trim_end_matches("[]")) else { return false };
+            if parts.peek() == Some(&"*") {
+                parts.next();
+            }
+            match (row.class, row.shape) {
+                (Class::Reject, _) | (_, Shape::Free) => return true,
+                (_, Shape::Section(inner) | Shape::Map(inner) | Shape::List(inner)) => section = inner,
+                (_, Shape::Plain) => return parts.peek().is_none(),
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn every_key_of_the_schema_has_a_row() {
+        let keys: Vec<&str> =
+            include_str!("schema_keys.txt").lines().filter(|line| !line.starts_with('#')).collect();
+        let missing: Vec<&&str> = keys.iter().filter(|key| !has_row(key)).collect();
+        assert!(keys.len() > 340 && missing.is_empty(), "of {}: {missing:?}", keys.len());
+        assert!(!has_row("services.*.unheard_of") && !has_row("services.*.deploy.resources.limits.other"));
+    }
 }
