@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod archives;
+mod border;
 mod disk;
 mod engine;
 mod fakes;
