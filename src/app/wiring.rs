@@ -13,7 +13,7 @@ use crate::adapters::docker::{
     BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
     RegistryCredential,
 };
-use crate::adapters::git::{GitAdapter, GitSettings};
+use crate::adapters::git::{GitAdapter, GitLimits, GitSettings};
 use crate::adapters::logs::FileLogs;
 use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
@@ -144,6 +144,11 @@ pub(super) fn git(settings: &Settings) -> anyhow::Result<GitAdapter> {
         allow_file: true,
         drey: Some(own_executable()?),
         ssh_directory: home().map(|home| home.join(".ssh")).filter(|folder| folder.is_dir()),
+        limits: GitLimits {
+            fetch_bytes: settings.limits.fetch_bytes,
+            memory: settings.limits.git_memory,
+            ..GitLimits::default()
+        },
     }))
 }
 
@@ -200,7 +205,11 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
         subnets: settings.engine.subnets.clone(),
         limits: Limits {
             builds: usize::try_from(limits.builds).unwrap_or(usize::MAX),
-            checkout: TreeLimits { bytes: limits.checkout_bytes, files: limits.checkout_files },
+            checkout: TreeLimits {
+                bytes: limits.checkout_bytes,
+                files: limits.checkout_files,
+                file_bytes: limits.checkout_file_bytes,
+            },
             memory_bytes: limits.memory,
             cpus: limits.cpus,
             pids: limits.pids,

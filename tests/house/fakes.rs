@@ -25,7 +25,7 @@ use drey::ports::{
     ArchiveParts, Archives, BuildRequest, Builder, Clock, Disks, Engine, EngineWatch, Git, JobEnd,
     KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl,
     Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock,
-    TreeLimits, UpRequest, VolumeRequest,
+    TreeLimits, TreeNotes, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -456,7 +456,13 @@ impl Git for World {
         Ok(self.with(|inside| inside.tips.get(branch).cloned()))
     }
 
-    async fn write_tree(&self, _: &RepoName, commit: &CommitSha, to: &Path, _: TreeLimits) -> PortResult<()> {
+    async fn write_tree(
+        &self,
+        _: &RepoName,
+        commit: &CommitSha,
+        to: &Path,
+        _: TreeLimits,
+    ) -> PortResult<TreeNotes> {
         let document = self.with(|inside| inside.commits[commit].1.clone());
         let left = self.with(|inside| {
             let left = inside.no_room;
@@ -468,7 +474,7 @@ impl Git for World {
         }
         std::fs::create_dir_all(to).unwrap();
         std::fs::write(to.join("compose.json"), document.to_string()).unwrap();
-        Ok(())
+        Ok(TreeNotes::default())
     }
 
     async fn content_ids(

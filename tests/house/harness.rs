@@ -223,7 +223,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         subnets: "10.213.0.0/16".into(),
         limits: Limits {
             builds: 2,
-            checkout: TreeLimits { bytes: 1 << 20, files: 100 },
+            checkout: TreeLimits { bytes: 1 << 20, files: 100, file_bytes: 1 << 20 },
             memory_bytes: 1 << 30,
             cpus: 1.0,
             pids: 100,
