@@ -65,6 +65,27 @@ impl ApiError {
         Self::of(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
+    /// Once, at the border.
+    fn tell(&self, id: &str) {
+        if self.is_quiet {
+            tracing::trace!(error.id = id, error.code = self.code, "a request was refused");
+        } else if self.status.is_server_error() && self.code != "draining" {
+            tracing::error!(
+                error.id = id,
+                error.code = self.code,
+                error.message = self.message,
+                "a request failed"
+            );
+        } else {
+            tracing::debug!(
+                error.id = id,
+                error.code = self.code,
+                error.message = self.message,
+                "a request was refused"
+            );
+        }
+    }
+
     pub(super) fn timeout(message: impl Into<String>) -> Self {
         Self::of(StatusCode::REQUEST_TIMEOUT, "timeout", message)
     }
@@ -115,23 +136,7 @@ impl From<NameError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        if self.is_quiet {
-            tracing::trace!(error.id = id, error.code = self.code, "a request was refused");
-        } else if self.status.is_server_error() && self.code != "draining" {
-            tracing::error!(
-                error.id = id,
-                error.code = self.code,
-                error.message = self.message,
-                "a request failed"
-            );
-        } else {
-            tracing::debug!(
-                error.id = id,
-                error.code = self.code,
-                error.message = self.message,
-                "a request was refused"
-            );
-        }
+        self.tell(&id);
         let body = json!({"error": {"id": id, "code": self.code, "message": self.message}});
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

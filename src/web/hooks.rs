@@ -152,7 +152,7 @@ async fn verified(
     let mut check = signature::Check::new(secret, request.header("x-drey-signature-256"));
     let reading = body::Reading { limit, is_kept: check.could_fit(), share: border.share(request.caller) };
     let received = body::read(body, reading, |part| check.update(part)).await?;
-    match (known, check.is_signed(options)) {
+    match (known, check.fits(options)) {
         (Some((repo, _)), true) => {
             border.admit(request.caller, &repo, rules)?;
             Ok((repo, received))

@@ -42,7 +42,7 @@ impl Check {
 
     /// Whether the header signs the body and, where there are any, the push options: the body, a newline, the options
     /// joined by newlines.
-    pub(super) fn is_signed(mut self, options: &[Vec<u8>]) -> bool {
+    pub(super) fn fits(mut self, options: &[Vec<u8>]) -> bool {
         for option in options {
             self.update(b"\n");
             self.update(option);
@@ -84,7 +84,7 @@ mod tests {
     fn is_signed(secret: Option<&[u8]>, header: &[u8], body: &[u8], options: &[Vec<u8>]) -> bool {
         let mut check = Check::new(secret, header);
         body.chunks(2).for_each(|part| check.update(part));
-        check.is_signed(options)
+        check.fits(options)
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod git;
 mod harness;
 mod intake;
 mod jobs;
+mod names;
 mod rest;
 mod seen;
 

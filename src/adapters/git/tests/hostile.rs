@@ -7,8 +7,7 @@ use crate::adapters::git::GitLimits;
 use crate::adapters::process::Command;
 
 fn is_full() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a test that is told how large to be")]
-    std::env::var("DREY_HOSTILE").is_ok_and(|value| value == "full")
+    std::env::var_os("DREY_HOSTILE").is_some_and(|value| value == "full")
 }
 
 impl World {
@@ -227,4 +226,28 @@ async fn submodules_that_would_run_something_are_refused_by_git_itself() {
     world.commit(".gitmodules", modules).await;
     let error = world.fetch("main").await.unwrap_err();
     assert!(!error.is_transient() && error.to_string().contains("gitmodules"), "{error}");
+}
+
+#[tokio::test]
+async fn hostile_names_reach_git_as_refs_and_nothing_else() {
+    const NAMES: &[&str] = include!("../../../../tests/fixtures/hostile_names.rs");
+    let world = World::new().await;
+    let tip = world.run(&["rev-parse", "main"]).await;
+    let branches: Vec<BranchName> = NAMES.iter().filter_map(|name| BranchName::parse(name).ok()).collect();
+    for branch in branches.iter().filter(|branch| branch.as_str() != "a") {
+        world.run(&["update-ref", &branch.full_ref(), &tip]).await;
+    }
+    let listed = world.git.branches(&world.remote).await.unwrap();
+    for branch in branches.iter().filter(|branch| branch.as_str() != "a") {
+        assert_eq!(listed.get(branch).map(CommitSha::as_str), Some(tip.as_str()), "{branch:?}");
+        let fetched = world.git.fetch(&world.remote, branch).await.unwrap().unwrap();
+        assert_eq!(fetched.as_str(), tip, "{branch:?}");
+    }
+    let mirror = mirror::open(&world.target()).unwrap();
+    for reference in mirror.references().unwrap() {
+        let name = reference.unwrap().name().unwrap().to_owned();
+        let hash = name.strip_prefix("refs/branches/").unwrap();
+        assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}");
+    }
+    assert!(!world.source().join("pwned").exists());
 }
