@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::config::{Repository, Settings};
-use crate::web::Served;
+use crate::web::{BorderRules, Served};
 
 /// What the API needs to know of all of them.
 pub(super) fn served(settings: &Settings) -> Served {
@@ -15,6 +15,11 @@ pub(super) fn served(settings: &Settings) -> Served {
     Served {
         secrets: settings.repositories.iter().filter_map(secret).collect(),
         repositories: settings.repositories.iter().map(shown).collect(),
+        border: BorderRules {
+            trusted_proxies: settings.http.trusted_proxies.clone(),
+            rate_per_address: settings.http.rate_per_address,
+            rate_per_repository: settings.http.rate_per_repository,
+        },
     }
 }
 

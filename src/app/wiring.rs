@@ -16,7 +16,7 @@ use crate::adapters::docker::{
     RegistryCredential,
 };
 use crate::adapters::firewall::{Nftables, NoFirewall};
-use crate::adapters::git::{GitAdapter, GitSettings};
+use crate::adapters::git::{GitAdapter, GitLimits, GitSettings};
 use crate::adapters::logs::FileLogs;
 use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
@@ -158,6 +158,11 @@ pub(super) fn git(settings: &Settings) -> anyhow::Result<GitAdapter> {
         allow_file: true,
         drey: Some(own_executable()?),
         ssh_directory: home().map(|home| home.join(".ssh")).filter(|folder| folder.is_dir()),
+        limits: GitLimits {
+            fetch_bytes: settings.limits.fetch_bytes,
+            memory: settings.limits.git_memory,
+            ..GitLimits::default()
+        },
     }))
 }
 
@@ -227,7 +232,11 @@ pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::
             builds: usize::try_from(limits.builds).unwrap_or(usize::MAX),
             build_memory: limits.build_memory.unwrap_or_else(half_of_the_memory),
             build_time: limits.build_time,
-            checkout: TreeLimits { bytes: limits.checkout_bytes, files: limits.checkout_files },
+            checkout: TreeLimits {
+                bytes: limits.checkout_bytes,
+                files: limits.checkout_files,
+                file_bytes: limits.checkout_file_bytes,
+            },
             memory_bytes: limits.memory,
             cpus: limits.cpus,
             pids: limits.pids,

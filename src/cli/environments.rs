@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::arguments::{EnvCommand, One};
 use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
-use super::output::{fields, plain, print, print_json, table, text};
+use super::output::{fields, plain, print, print_json, print_log_line, table, text};
 
 pub(super) fn run(client: &Client, command: EnvCommand, json: bool) -> Outcome {
     match command {
@@ -85,7 +85,7 @@ fn url(client: &Client, one: &One, json: bool) -> Outcome {
     if json {
         print_json(&json!({"url": item["url"], "urls": item["urls"]}));
     } else {
-        print(&text(&item["url"]));
+        print(&plain(&text(&item["url"])));
     }
     Ok(Exit::Done)
 }
@@ -94,7 +94,7 @@ fn log(client: &Client, one: &One, follow: bool, json: bool) -> Outcome {
     if json {
         return log_as_json(client, one, follow);
     }
-    client.stream(&format!("{}/log?follow={follow}", path(one)?), |line| print(&plain(line)))?;
+    client.stream(&format!("{}/log?follow={follow}", path(one)?), print_log_line)?;
     Ok(Exit::Done)
 }
 
@@ -135,7 +135,7 @@ pub(super) fn follow_deployment(client: &Client, path: &str, answer: &Value, jso
     let from = answer["generation"].as_i64().map(|from| format!("&generation={from}")).unwrap_or_default();
     client.stream(&format!("{path}/log?follow=true{from}"), |line| {
         if !json {
-            print(&plain(line));
+            print_log_line(line);
         }
     })?;
     deployed(&client.get(path)?, json)
@@ -158,7 +158,7 @@ fn deployed(item: &Value, json: bool) -> Outcome {
         reason => format!("{phase}: {reason}"),
     };
     match exit {
-        Exit::Done => print(&text(&item["url"])),
+        Exit::Done => print(&plain(&text(&item["url"]))),
         Exit::Refused => return Err(Failure::Refused(told)),
         Exit::Failed => return Err(Failure::Failed(told)),
     }
@@ -175,7 +175,7 @@ fn told(answer: &Value, json: bool) -> Outcome {
         print_json(answer);
     } else if let Some(action) = answer["action"].as_str() {
         let message = answer["message"].as_str().map(|message| format!(": {message}")).unwrap_or_default();
-        print(&format!("{action}{message}"));
+        print(&plain(&format!("{action}{message}")));
     }
     Ok(Exit::Done)
 }

@@ -4,6 +4,8 @@ use clap::Command;
 use clap_complete::Shell;
 use serde_json::Value;
 
+use crate::domain::text::{clean, clean_but_colours, is_harmless};
+
 /// Prints a line to standard output; a closed pipe ends it silently.
 pub(super) fn print(text: &str) {
     use std::io::Write;
@@ -17,20 +19,38 @@ pub(super) fn note(text: &str) {
 }
 
 pub(super) fn print_json(value: &Value) {
-    print(&value.to_string());
+    print(&escaped(&value.to_string()));
+}
+
+/// JSON has an escape for each character, but its writer uses it below U+0020 only. Nothing of the kind stands outside of
+/// texts.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmless(c) {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
+/// A line of a program's log: a terminal shows its colours, everything else is taken out.
+pub(super) fn print_log_line(line: &str) {
+    use std::io::IsTerminal;
+    let is_terminal = std::io::stdout().is_terminal();
+    print(&if is_terminal { format!("{}\u{1b}[0m", clean_but_colours(line)) } else { clean(line) });
 }
 
 pub(super) fn completion(shell: Shell, command: &mut Command) {
     clap_complete::generate(shell, command, "drey", &mut std::io::stdout());
 }
 
-/// Text without control characters (line breaks and tabs stay), escape sequences' heads and bidi controls.
+/// Text without what would steer the terminal; line breaks and tabs stay.
 pub(super) fn plain(text: &str) -> String {
-    let hostile = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
-    };
-    text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
+    clean(text)
 }
 
 /// Rows in aligned columns under a head.
@@ -74,10 +94,20 @@ pub(super) fn text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_hostile_name_cannot_steer_the_terminal() {
-        assert_eq!(plain("a\x1b[31mred\u{202e}x\n\tb"), "a\u{fffd}[31mred\u{fffd}x\n\tb");
+        assert_eq!(plain("a\x1b[31mred\u{202e}x\n\tb"), "aredx\n\tb");
+    }
+
+    #[test]
+    fn json_is_the_same_document_and_steers_nothing() {
+        let hostile = json!({"a\u{202e}b": "\u{9b}31m\u{1b}[2J\u{7f}\u{e0041}ü\n\t"});
+        let printed = escaped(&hostile.to_string());
+        assert!(printed.chars().all(is_harmless), "{printed:?}");
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), hostile);
     }
 }

@@ -1,6 +1,6 @@
 //! What of a changed configuration a running daemon takes up.
 
-use super::{Archive, Engine, Http, Log, Proxy, Settings};
+use super::{Archive, Engine, Http, Limits, Log, Proxy, Settings};
 
 impl Settings {
     /// These settings as far as a daemon that runs by `old` can take them up; and the keys of what is different and counts
@@ -28,6 +28,9 @@ impl Settings {
             http: Http {
                 listen: later.keep("http.listen", &old.http.listen, &http.listen),
                 public_url: http.public_url,
+                trusted_proxies: http.trusted_proxies,
+                rate_per_address: http.rate_per_address,
+                rate_per_repository: http.rate_per_repository,
             },
             proxy: Proxy {
                 domain: later.keep("proxy.domain", &old.proxy.domain, &proxy.domain),
@@ -45,7 +48,11 @@ impl Settings {
                 host_ports: engine.host_ports,
             },
             registries: later.keep("registry", &old.registries, &registries),
-            limits,
+            limits: Limits {
+                fetch_bytes: later.keep("limits.fetch_bytes", &old.limits.fetch_bytes, &limits.fetch_bytes),
+                git_memory: later.keep("limits.git_memory", &old.limits.git_memory, &limits.git_memory),
+                ..limits
+            },
             disk,
             gc,
             archive: Archive {

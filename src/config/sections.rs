@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use figment::value::Value;
+
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
+use crate::domain::network::Network;
 use crate::domain::places::WhenFull;
 use crate::domain::subnet::Subnet;
 use crate::domain::walls;
@@ -15,6 +18,12 @@ use crate::domain::walls;
 pub struct Http {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Failed deliveries of one address in a second.
+    pub rate_per_address: u32,
+    /// Signed deliveries of one repository in a second.
+    pub rate_per_repository: u32,
 }
 
 impl Http {
@@ -29,10 +38,28 @@ impl Http {
         let read = Self {
             listen: section.address("listen").unwrap_or(default),
             public_url: section.text("public_url"),
+            trusted_proxies: section.read("trusted_proxies", networks).unwrap_or_default(),
+            rate_per_address: section.read("rate_per_address", rate).unwrap_or(20),
+            rate_per_repository: section.read("rate_per_repository", rate).unwrap_or(1000),
         };
         section.finish();
         read
     }
+}
+
+fn networks(value: &Value) -> Result<Vec<Network>, String> {
+    let items = value.as_array().ok_or("must be a list of networks, for instance [\"10.0.0.0/8\"]")?;
+    let network = |item: &Value| {
+        let text = item.as_str().ok_or("must be a list of texts, for instance [\"10.0.0.0/8\"]")?;
+        Network::parse(text).map_err(|error| error.to_string())
+    };
+    items.iter().map(network).collect()
+}
+
+/// How often in a second.
+fn rate(value: &Value) -> Result<u32, String> {
+    let number = at_least_one(value)?;
+    u32::try_from(number).map_err(|_huge| "must be a number of a second, below 4294967296".to_owned())
 }
 
 /// `[proxy]`: where branches live.
@@ -207,6 +234,12 @@ pub struct Limits {
     /// Bytes of a checkout.
     pub checkout_bytes: u64,
     pub checkout_files: u64,
+    /// Bytes of one file of a checkout.
+    pub checkout_file_bytes: u64,
+    /// Bytes that one fetch may put on the disk.
+    pub fetch_bytes: u64,
+    /// Address space of a git command, in bytes.
+    pub git_memory: u64,
     /// Memory of one service, in bytes.
     pub memory: u64,
     /// CPUs of one service.
@@ -237,6 +270,9 @@ impl Limits {
             build_time: section.duration("build_time").unwrap_or(Duration::from_secs(30 * 60)),
             checkout_bytes: section.size("checkout_bytes").unwrap_or(1_000_000_000),
             checkout_files: section.number("checkout_files").unwrap_or(50_000),
+            checkout_file_bytes: section.size("checkout_file_bytes").unwrap_or(256 << 20),
+            fetch_bytes: section.size("fetch_bytes").unwrap_or(2 << 30),
+            git_memory: section.size("git_memory").unwrap_or(2 << 30),
             memory: section.size("memory").unwrap_or(2 << 30),
             cpus: section.decimal("cpus").unwrap_or(2.0),
             pids: section.number("pids").unwrap_or(1024),

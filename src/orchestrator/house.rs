@@ -16,9 +16,9 @@ use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Archives, Builder, Cgroups, Clock, Disks, Engine, EngineWatch, Firewall, Folders, Git, Jobs, KeptCommits, Confinements,
-    Logs, PortError, PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits,
-    Workspace, meters,
+    Archives, Builder, Cgroups, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders, Git,
+    Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock,
+    TreeLimits, Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;

@@ -49,7 +49,8 @@ impl Run<'_> {
         let workspace = &self.house.ports.workspace;
         let checkout = workspace.fresh_checkout(environment.id).await?;
         let limits = self.settings.limits.checkout;
-        self.house.ports.git.write_tree(&environment.repo, &commit, &checkout, limits).await?;
+        let notes = self.house.ports.git.write_tree(&environment.repo, &commit, &checkout, limits).await?;
+        notes.told().into_iter().for_each(|note| self.say(format!("note: {note}")));
         self.failpoint("checkout_written");
         let (rendered, ()) = tokio::try_join!(
             self.render(&repository, &commit, checkout.clone()),

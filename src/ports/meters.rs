@@ -72,6 +72,7 @@ const DESCRIBED: &[(&str, Kind, &str)] = &[
     ),
     ("drey_git_errors_total", Kind::Counter, "Failed questions to git, by operation and kind of error."),
     ("drey_hook_requests_total", Kind::Counter, "Answers to hooks, by HTTP status."),
+    ("drey_hook_refused_total", Kind::Counter, "Deliveries that were not taken, by reason."),
     (HOOK_DURATION, Kind::Histogram, "Time to answer a hook."),
     ("drey_proxy_requests_total", Kind::Counter, "Answers of the embedded proxy, by class of HTTP status."),
     ("drey_archives", Kind::Gauge, "Archives that are kept."),
@@ -134,6 +135,11 @@ pub fn reconcile() -> Measured {
 pub fn hook_answered(status: u16, took: Duration) {
     counter!("drey_hook_requests_total", "status" => status.to_string()).increment(1);
     histogram!(HOOK_DURATION).record(took);
+}
+
+/// A delivery was not taken.
+pub fn hook_refused(reason: &'static str) {
+    counter!("drey_hook_refused_total", "reason" => reason).increment(1);
 }
 
 /// The configuration was read anew.

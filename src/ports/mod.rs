@@ -23,7 +23,7 @@ pub use disks::{Disks, Folders, Stock};
 pub use engine::{Engine, EngineWatch, LogRange, NetworkRequest, Resource, ResourceLabels, VolumeRequest};
 pub use error::{PortError, PortResult, is_no_room};
 pub use failpoint::{FAILPOINTS, failpoint, failpoint_after, failpoint_in};
-pub use git::{Git, KeptCommits, Remote, TreeLimits};
+pub use git::{Git, KeptCommits, Remote, TreeLimits, TreeNotes};
 pub use images::{ByteStream, ImageStore};
 pub use isolation::{BuildGroup, Cgroups, Firewall};
 pub use jobs::{JobEnd, JobRequest, Jobs};

@@ -11,9 +11,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::answer::{AnswerBody, with_content};
-use super::text::{clean, clean_line, escape};
+use super::text::escape;
 use crate::domain::environment::{Outcome, Phase};
 use crate::domain::route::{Page, Route};
+use crate::domain::text::{clean_end, clean_line};
 
 /// Seconds until a page that will pass asks again.
 const RETRY_SECONDS: &str = "2";
@@ -101,7 +102,7 @@ impl Pages {
 
     /// The container runs, as far as is known, but gives no answer.
     pub(super) fn unreachable(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
-        let service = clean_line(&route.service, NAME_LIMIT);
+        let service = on_one_line(&route.service, NAME_LIMIT);
         let explanation = format!(
             "The service {service} of this branch does not answer. It may have crashed or still be starting: try \
              again in a moment, or look at its log."
@@ -147,7 +148,7 @@ impl Pages {
         if note.passes {
             put(&mut html, format_args!("<meta http-equiv=\"refresh\" content=\"{RETRY_SECONDS}\">\n"));
         }
-        let name = note.name.map(|name| escape(&clean_line(name, NAME_LIMIT)));
+        let name = note.name.map(|name| escape(&on_one_line(name, NAME_LIMIT)));
         let title = name.as_deref().map_or_else(String::new, |name| format!(" · {name}"));
         put(
             &mut html,
@@ -158,8 +159,8 @@ impl Pages {
             put(&mut html, format_args!("<p class=\"name\">{name}</p>\n"));
         }
         put(&mut html, format_args!("<h1>{}</h1>\n", note.headline));
-        put(&mut html, format_args!("<p>{}</p>\n", escape(&clean_line(note.explanation, REASON_LIMIT))));
-        if let Some(reason) = note.reason.map(|reason| clean(reason, REASON_LIMIT)) {
+        put(&mut html, format_args!("<p>{}</p>\n", escape(&on_one_line(note.explanation, REASON_LIMIT))));
+        if let Some(reason) = note.reason.map(|reason| clean_end(reason, REASON_LIMIT)) {
             put(&mut html, format_args!("<pre>{}</pre>\n", escape(reason.trim())));
         }
         if note.passes {
@@ -268,10 +269,10 @@ fn tone(note: &Note<'_>) -> &'static str {
 
 /// For programs: the same in a few lines.
 fn plain_text(note: &Note<'_>) -> String {
-    let name = note.name.map_or_else(String::new, |name| format!("{}: ", clean_line(name, NAME_LIMIT)));
-    let mut text = format!("{name}{}. {}\n", note.headline, clean_line(note.explanation, REASON_LIMIT));
+    let name = note.name.map_or_else(String::new, |name| format!("{}: ", on_one_line(name, NAME_LIMIT)));
+    let mut text = format!("{name}{}. {}\n", note.headline, on_one_line(note.explanation, REASON_LIMIT));
     if let Some(reason) = note.reason {
-        put(&mut text, format_args!("{}\n", clean(reason, REASON_LIMIT).trim()));
+        put(&mut text, format_args!("{}\n", clean_end(reason, REASON_LIMIT).trim()));
     }
     text
 }
@@ -284,4 +285,9 @@ pub(super) fn wants_html(request: &HeaderMap) -> bool {
 fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _written: std::fmt::Result = text.write_fmt(arguments);
+}
+
+/// On one line, its end where it is long.
+fn on_one_line(text: &str, limit: usize) -> String {
+    clean_end(&clean_line(text), limit)
 }

@@ -14,6 +14,8 @@ use crate::store::StoreError;
 
 /// When whoever could not be served may come again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+/// When whoever came too often may come again.
+const SLOWER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -23,39 +25,87 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// Whoever made it tells of it.
+    is_quiet: bool,
 }
 
 impl ApiError {
+    fn of(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), is_quiet: false }
+    }
+
+    /// Without a line in the log.
+    pub(super) fn quiet(mut self) -> Self {
+        self.is_quiet = true;
+        self
+    }
+
     pub(super) fn not_found(what: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, code: "not_found", message: what.into() }
+        Self::of(StatusCode::NOT_FOUND, "not_found", what)
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code: "bad_request", message: message.into() }
+        Self::of(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
     /// The same for an unknown repository and a wrong signature: nobody learns which names exist.
     pub(super) fn unauthorized() -> Self {
-        let message = "unknown repository, or the signature does not fit".to_owned();
-        Self { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message }
+        Self::of(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "unknown repository, or the signature does not fit",
+        )
     }
 
     pub(super) fn conflict(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::CONFLICT, code: "conflict", message: message.into() }
+        Self::of(StatusCode::CONFLICT, "conflict", message)
     }
 
     pub(super) fn too_large(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too_large", message: message.into() }
+        Self::of(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    /// Once, at the border.
+    fn tell(&self, id: &str) {
+        if self.is_quiet {
+            tracing::trace!(error.id = id, error.code = self.code, "a request was refused");
+        } else if self.status.is_server_error() && self.code != "draining" {
+            tracing::error!(
+                error.id = id,
+                error.code = self.code,
+                error.message = self.message,
+                "a request failed"
+            );
+        } else {
+            tracing::debug!(
+                error.id = id,
+                error.code = self.code,
+                error.message = self.message,
+                "a request was refused"
+            );
+        }
+    }
+
+    pub(super) fn timeout(message: impl Into<String>) -> Self {
+        Self::of(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    }
+
+    pub(super) fn unsupported_media_type(message: impl Into<String>) -> Self {
+        Self::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
+    pub(super) fn too_many(message: impl Into<String>) -> Self {
+        Self::of(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
     }
 
     /// The daemon ends: its next life takes what is asked now.
     pub(super) fn draining() -> Self {
-        let message = "drey ends and takes nothing new; come again when it is back".to_owned();
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "draining", message }
+        let message = "drey ends and takes nothing new; come again when it is back";
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, "draining", message)
     }
 
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", message: message.into() }
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
 }
 
@@ -86,25 +136,14 @@ impl From<NameError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        if self.status.is_server_error() && self.code != "draining" {
-            tracing::error!(
-                error.id = id,
-                error.code = self.code,
-                error.message = self.message,
-                "a request failed"
-            );
-        } else {
-            tracing::debug!(
-                error.id = id,
-                error.code = self.code,
-                error.message = self.message,
-                "a request was refused"
-            );
-        }
+        self.tell(&id);
         let body = json!({"error": {"id": id, "code": self.code, "message": self.message}});
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, SLOWER_SECONDS);
         }
         response
     }
@@ -115,9 +154,9 @@ pub(super) async fn not_found() -> ApiError {
 }
 
 pub(super) async fn method_not_allowed() -> ApiError {
-    ApiError {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        code: "method_not_allowed",
-        message: "this path does not take this method; /api/v1/openapi.json has those it takes".to_owned(),
-    }
+    ApiError::of(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this path does not take this method; /api/v1/openapi.json has those it takes",
+    )
 }

@@ -5,6 +5,7 @@
 
 mod archives;
 mod body;
+mod border;
 mod drain;
 mod environments;
 mod error;
@@ -35,6 +36,10 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::domain::names::RepoName;
 use crate::orchestrator::Orchestrator;
 
+use border::Border;
+use server::Door;
+
+pub use border::BorderRules;
 pub use signature::look_token;
 pub use view::EnvironmentView;
 
@@ -49,6 +54,7 @@ struct Inner {
     served: ArcSwap<Served>,
     data_dir: PathBuf,
     render: Render,
+    border: Border,
 }
 
 /// What is counted and measured, in Prometheus' text format.
@@ -60,12 +66,15 @@ pub struct Served {
     pub secrets: BTreeMap<RepoName, Vec<u8>>,
     /// What the API shows of each.
     pub repositories: BTreeMap<RepoName, serde_json::Value>,
+    /// What strangers may do.
+    pub border: BorderRules,
 }
 
 impl Web {
     pub fn new(orchestrator: Orchestrator, served: Served, data_dir: PathBuf, render: Render) -> Self {
         let served = ArcSwap::from_pointee(served);
-        Self { inner: Arc::new(Inner { orchestrator, served, data_dir, render }) }
+        let border = Border::new();
+        Self { inner: Arc::new(Inner { orchestrator, served, data_dir, render, border }) }
     }
 
     /// From now on these.
@@ -76,15 +85,25 @@ impl Web {
     /// Serves hooks, health and metrics until the daemon has done its last step.
     pub fn serve_tcp(&self, listener: TcpListener) {
         let supervisor = self.inner.orchestrator.house().supervisor.faces();
-        supervisor
-            .spawn("http", server::serve(listener, self.guarded(public(self.clone())), supervisor.clone()));
+        let router = self.guarded(public(self.clone()));
+        supervisor.spawn("http", server::serve(listener, router, supervisor.clone(), self.door()));
     }
 
     /// Serves everything on the socket until the daemon has done its last step.
     pub fn serve_socket(&self, listener: UnixListener) {
         let supervisor = self.inner.orchestrator.house().supervisor.faces();
         let router = self.guarded(public(self.clone()).merge(api(self.clone())));
-        supervisor.spawn("socket", server::serve(listener, router, supervisor.clone()));
+        supervisor.spawn("socket", server::serve(listener, router, supervisor.clone(), self.door()));
+    }
+
+    /// Who gets in, as the configuration says at that moment.
+    fn door(&self) -> Door {
+        let inner = self.inner.clone();
+        let is_trusted = move |peer| {
+            let served = inner.served.load();
+            served.border.trusted_proxies.iter().any(|network| network.contains(peer))
+        };
+        Door { connections: self.inner.border.connections.clone(), is_trusted: Box::new(is_trusted) }
     }
 
     /// Over all routes: a daemon that ends takes nothing new.

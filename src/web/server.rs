@@ -2,16 +2,22 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
+use super::border::{Connections, Seat};
 use crate::supervisor::Supervisor;
 
 /// How long a client may take for the head of a request; well below what the daemon's end waits.
@@ -23,38 +29,42 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) trait Listener: Send + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// The next connection, and whose it is where that counts.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = tokio::net::TcpStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
-        let (stream, _peer) = self.accept().await?;
+    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>)> {
+        let (stream, peer) = self.accept().await?;
         stream.set_nodelay(true).ok();
-        Ok(stream)
+        Ok((stream, Some(peer.ip())))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = tokio::net::UnixStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
-        self.accept().await.map(|(stream, _peer)| stream)
+    /// Whoever may open it is the operator.
+    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>)> {
+        self.accept().await.map(|(stream, _peer)| (stream, None))
     }
 }
 
 /// Serves until the daemon drains.
-pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: Supervisor) {
+pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: Supervisor, door: Door) {
     let draining = supervisor.draining();
     loop {
         let accepted = tokio::select! {
             () = draining.cancelled() => return,
-            accepted = listener.next() => accepted,
+            accepted = door.next(&listener) => accepted,
         };
         match accepted {
-            Ok(stream) => {
-                supervisor.spawn("request", answer(stream, router.clone(), draining.clone(), HEAD_LIMIT));
+            Ok((stream, peer)) => {
+                let seat = peer.map(|peer| door.connections.take(peer, (door.is_trusted)(peer)));
+                let served = answer(stream, router.clone(), draining.clone(), HEAD_LIMIT, seat);
+                supervisor.spawn("request", served);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -64,17 +74,49 @@ pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: 
     }
 }
 
-async fn answer<S>(stream: S, router: Router, draining: CancellationToken, head_limit: Duration)
-where
+/// Who gets in.
+pub(super) struct Door {
+    pub(super) connections: Arc<Connections>,
+    /// Whether a peer is a proxy that many stand behind.
+    pub(super) is_trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+impl Door {
+    async fn next<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, Option<IpAddr>)> {
+        self.connections.has_place().await;
+        listener.next().await
+    }
+}
+
+async fn answer<S>(
+    stream: S,
+    router: Router,
+    draining: CancellationToken,
+    head_limit: Duration,
+    seat: Option<Seat>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let lost = seat.as_ref().map(Seat::lost).unwrap_or_default();
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(seat) = &seat {
+            seat.asks();
+            request.extensions_mut().insert(seat.clone());
+        }
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_limit)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
+        () = lost.cancelled() => {
+            tracing::debug!("a connection that was silent made place for another");
+            return;
+        }
         () = draining.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -117,7 +159,7 @@ mod tests {
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         client.write_all(request.as_bytes()).await.unwrap();
-        answer(server, router(), CancellationToken::new(), HEAD_LIMIT).await;
+        answer(server, router(), CancellationToken::new(), HEAD_LIMIT, None).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -153,7 +195,7 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
         let draining = CancellationToken::new();
         draining.cancel();
-        let answered = answer(server, router(), draining, Duration::from_millis(100));
+        let answered = answer(server, router(), draining, Duration::from_millis(100), None);
         let ended = tokio::time::timeout(Duration::from_secs(5), answered).await;
         assert!(ended.is_ok());
         assert!(HEAD_LIMIT < crate::supervisor::DRAIN_LIMIT);

@@ -24,7 +24,10 @@ use drey::domain::time::Timestamp;
 use drey::domain::walls::{self, Walls};
 use drey::domain::{places, rest};
 use drey::ports::{
-    ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Disks, Engine, EngineWatch, Firewall, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits, UpRequest, VolumeRequest, Confinements,
+    ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Confinements, Disks, Engine,
+    EngineWatch, Firewall, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing,
+    PortError, PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring,
+    RoutePublisher, Stacks, Stock, TreeLimits, TreeNotes, UpRequest, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -521,7 +524,13 @@ impl Git for World {
         Ok(self.with(|inside| inside.tips.get(branch).cloned()))
     }
 
-    async fn write_tree(&self, _: &RepoName, commit: &CommitSha, to: &Path, _: TreeLimits) -> PortResult<()> {
+    async fn write_tree(
+        &self,
+        _: &RepoName,
+        commit: &CommitSha,
+        to: &Path,
+        _: TreeLimits,
+    ) -> PortResult<TreeNotes> {
         let document = self.with(|inside| inside.commits[commit].1.clone());
         let left = self.with(|inside| {
             let left = inside.no_room;
@@ -533,7 +542,7 @@ impl Git for World {
         }
         std::fs::create_dir_all(to).unwrap();
         std::fs::write(to.join("compose.json"), document.to_string()).unwrap();
-        Ok(())
+        Ok(TreeNotes::default())
     }
 
     async fn content_ids(

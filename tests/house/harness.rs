@@ -231,7 +231,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
             builds: 2,
             build_memory: 1 << 30,
             build_time: Duration::from_secs(60),
-            checkout: TreeLimits { bytes: 1 << 20, files: 100 },
+            checkout: TreeLimits { bytes: 1 << 20, files: 100, file_bytes: 1 << 20 },
             memory_bytes: 1 << 30,
             cpus: 1.0,
             pids: 100,

@@ -3,6 +3,7 @@
 
 mod archives;
 mod audit;
+mod border;
 mod disk;
 mod engine;
 mod fakes;
@@ -10,6 +11,7 @@ mod git;
 mod harness;
 mod intake;
 mod jobs;
+mod names;
 mod rest;
 mod seen;
 mod walls;

@@ -9,7 +9,7 @@ use tar::{Builder, Entry, EntryType, Header};
 /// Longest name that the header itself holds; longer ones go before it (PAX).
 const SHORT: usize = 100;
 /// Longest name or target: what Linux allows.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 /// The extended attributes that are kept, as PAX spells them.
 pub(super) const ATTRIBUTES: &str = "SCHILY.xattr.";
 /// Says of a file that it had holes; PAX leaves such names to whoever writes them.
@@ -89,10 +89,19 @@ impl Meta {
     }
 
     pub(super) fn read<R: Read>(entry: &mut Entry<'_, R>) -> Result<Self, Unfit> {
-        let Extensions { attributes, has_holes } = extensions(entry)?;
+        let extensions = extensions(entry)?;
         let path = entry.path_bytes().into_owned();
         let link = entry.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default();
-        let header = entry.header();
+        Self::of(entry.header(), entry.size(), (path, link), extensions)
+    }
+
+    /// From its header and what stood before it.
+    pub(super) fn of(
+        header: &Header,
+        size: u64,
+        (path, link): (Vec<u8>, Vec<u8>),
+        Extensions { attributes, has_holes }: Extensions,
+    ) -> Result<Self, Unfit> {
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => Kind::File,
             EntryType::Directory => Kind::Folder,
@@ -113,7 +122,7 @@ impl Meta {
             user: header.uid()?,
             group: header.gid()?,
             time: header.mtime()?,
-            size: if kind == Kind::File { entry.size() } else { 0 },
+            size: if kind == Kind::File { size } else { 0 },
             link: if matches!(kind, Kind::Symlink | Kind::Hardlink) { link } else { Vec::new() },
             path: trimmed(path),
             attributes,
@@ -199,9 +208,18 @@ fn fill(field: &mut [u8], value: &[u8]) {
 
 /// What stands before an entry's own header.
 #[derive(Default)]
-struct Extensions {
+pub(super) struct Extensions {
     attributes: Vec<(String, Vec<u8>)>,
     has_holes: bool,
+}
+
+impl Extensions {
+    pub(super) fn note(&mut self, key: &str, value: &[u8]) {
+        self.has_holes |= key == HOLES;
+        if key.starts_with(ATTRIBUTES) {
+            self.attributes.push((key.to_owned(), value.to_vec()));
+        }
+    }
 }
 
 fn extensions<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Extensions> {
@@ -209,10 +227,7 @@ fn extensions<R: Read>(entry: &mut Entry<'_, R>) -> io::Result<Extensions> {
     for extension in entry.pax_extensions()?.into_iter().flatten() {
         let extension = extension?;
         let Ok(key) = extension.key() else { continue };
-        found.has_holes |= key == HOLES;
-        if key.starts_with(ATTRIBUTES) {
-            found.attributes.push((key.to_owned(), extension.value_bytes().to_vec()));
-        }
+        found.note(key, extension.value_bytes());
     }
     Ok(found)
 }

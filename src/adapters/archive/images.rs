@@ -33,11 +33,11 @@ pub(super) async fn spool(
 }
 
 /// Puts the images of an archive back; one without images is done at once.
-pub(super) async fn load(images: &dyn ImageStore, archive: PathBuf) -> PortResult<()> {
+pub(super) async fn load(images: &dyn ImageStore, archive: PathBuf, volume_limit: u64) -> PortResult<()> {
     let (sender, mut chunks) = mpsc::channel(WAITING);
     let reading = blocking(move || {
         let mut writer = ChannelWriter::new(move |chunk| sender.blocking_send(Ok(chunk)).is_ok());
-        let sent = read::walk(&archive, &mut |meta, content| {
+        let sent = read::walk(&archive, volume_limit, &mut |meta, content| {
             if meta.path == IMAGES.as_bytes() {
                 std::io::copy(content, &mut writer)?;
             }

@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::entry::Meta;
+use super::entry::{Meta, broken};
 
 /// One entry. A path that is no UTF-8 is given as the hexadecimal digits of its bytes.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -136,8 +136,33 @@ impl Drop for Spool {
 
 /// Compares an index with the entries that were found, in their order; the name of the first that differs.
 pub(super) fn compare(index: impl Read, found: &[Fingerprint]) -> io::Result<Result<(), String>> {
-    let mut deserializer = serde_json::Deserializer::from_reader(BufReader::new(index));
+    let lines = ShortLines { inner: BufReader::new(index), length: 0 };
+    let mut deserializer = serde_json::Deserializer::from_reader(BufReader::new(lines));
     Ok(deserializer.deserialize_map(Document { found })?)
+}
+
+/// Longest line: a text of one is held in memory. An entry has a path of 4 KiB at most; what was left out stands in one line.
+const LINE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Passes on what has lines of a length that is fit for memory.
+struct ShortLines<R> {
+    inner: R,
+    length: usize,
+}
+
+impl<R: Read> Read for ShortLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        self.length = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => read - end,
+            None => self.length + read,
+        };
+        if self.length > LINE_LIMIT {
+            return Err(broken("has an index with a line that is too long"));
+        }
+        Ok(read)
+    }
 }
 
 /// The document, of which only `entries` counts.

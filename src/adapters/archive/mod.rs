@@ -6,6 +6,7 @@
 
 mod channel;
 mod contents;
+mod entries;
 mod entry;
 mod files;
 mod folder;
@@ -131,8 +132,8 @@ impl Archives for ArchiveAdapter {
     }
 
     async fn verify(&self, id: &str) -> PortResult<()> {
-        let path = self.path(id)?;
-        blocking(move || read::verify(&path)).await
+        let (path, limit) = (self.path(id)?, self.volume_limit);
+        blocking(move || read::verify(&path, limit)).await
     }
 
     async fn remove(&self, id: &str) -> PortResult<()> {
@@ -148,11 +149,12 @@ impl Archives for ArchiveAdapter {
     async fn check(&self, record: &ArchiveRecord) -> PortResult<()> {
         let path = self.path(&record.id)?;
         let Some(wanted) = record.sha256.clone() else { return self.verify(&record.id).await };
+        let limit = self.volume_limit;
         blocking(move || {
             let digest = File::open(&path).and_then(index::digest_of);
             if digest.map_err(|error| failed("cannot read", &path, &error))? != wanted {
                 // The thorough reader tells what is wrong with it.
-                read::verify(&path)?;
+                read::verify(&path, limit)?;
                 let text = format!("archive: {} is not the file that drey wrote", path.display());
                 return Err(PortError::Permanent(text));
             }
@@ -163,15 +165,15 @@ impl Archives for ArchiveAdapter {
 
     async fn restore(&self, id: &str, what: Restoring<'_>) -> PortResult<()> {
         match what {
-            Restoring::Images => images::load(&*self.images, self.path(id)?).await,
+            Restoring::Images => images::load(&*self.images, self.path(id)?, self.volume_limit).await,
             Restoring::Volumes { project, volumes } => self.restore_volumes(id, project, volumes).await,
         }
     }
 
     async fn extract(&self, id: &str, path: &str, into: Outgoing) -> PortResult<()> {
-        let (archive, wanted) = (self.path(id)?, path.to_owned());
+        let (archive, wanted, limit) = (self.path(id)?, path.to_owned(), self.volume_limit);
         let is_found = blocking(move || {
-            restore::extract(&archive, &wanted, into)
+            restore::extract(&archive, limit, &wanted, into)
                 .map_err(|error| failed("cannot extract from", &archive, &error))
         });
         if is_found.await? {
@@ -188,10 +190,10 @@ impl ArchiveAdapter {
         project: &ProjectName,
         volumes: &[ArchivedVolume],
     ) -> PortResult<()> {
-        let path = self.path(id)?;
+        let (path, limit) = (self.path(id)?, self.volume_limit);
         let (sender, mut leaving) = mpsc::channel::<Leaving>(1);
         let reading = blocking(move || {
-            restore::send(&path, &sender).map_err(|error| failed("cannot restore from", &path, &error))
+            restore::send(&path, limit, &sender).map_err(|error| failed("cannot restore from", &path, &error))
         });
         let filling = async move {
             while let Some(one) = leaving.recv().await {

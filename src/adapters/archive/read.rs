@@ -1,6 +1,6 @@
 //! Reads archives back, one pass from the first byte to the last; nothing hostile gets past.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -9,13 +9,24 @@ use serde_json::Value;
 use tar::Archive;
 
 use super::channel::ReadAhead;
-use super::entry::{Kind, Meta, Unfit, broken};
+use super::entries::{self, ENTRY_LIMIT};
+use super::entry::{Kind, Meta, broken};
 use super::index::{self, Fingerprint, Hashing, IndexEntry};
-use super::{INDEX, MANIFEST, failed};
+use super::{IMAGES, INDEX, MANIFEST, failed};
 use crate::ports::{ARCHIVE_FORMAT, PortError, PortResult};
 
 /// Largest manifest that is read into memory.
-const MANIFEST_LIMIT: u64 = 64 * 1024 * 1024;
+const MANIFEST_LIMIT: u64 = 16 * 1024 * 1024;
+/// Volumes of one archive; each has its own limit.
+const VOLUME_COUNT: usize = 1000;
+/// All files that are neither in a volume nor images: logs, mostly.
+const FILES_LIMIT: u64 = 8 << 30;
+/// The images, as the engine packs them.
+const IMAGES_LIMIT: u64 = 256 << 30;
+/// The index: a line for each entry.
+const INDEX_LIMIT: u64 = 16 << 30;
+/// What may follow the end of a tar: it is filled up to a whole record.
+const REST_LIMIT: u64 = 1024 * 1024;
 /// Read from the disk at once.
 const BLOCK: usize = 1 << 20;
 
@@ -24,19 +35,26 @@ pub(super) type Visit<'a> = &'a mut dyn FnMut(&Meta, &mut dyn Read) -> io::Resul
 
 /// `manifest.json`, which is the first entry: the rest is not read.
 pub(super) fn manifest(path: &Path) -> PortResult<Value> {
-    let manifest = open(path).and_then(|mut archive| {
-        let mut entry = archive.entries()?.next().ok_or_else(|| broken("is empty"))??;
-        let meta = fit(Meta::read(&mut entry))?;
-        checked_manifest(&meta, &mut entry).map(|(manifest, _)| manifest)
+    let mut manifest = None;
+    let read = open(path).and_then(|mut archive| {
+        entries::each(&mut archive, |meta, content| {
+            manifest = Some(checked_manifest(meta, content)?.0);
+            Err(io::Error::other("that is all"))
+        })
     });
-    manifest.map_err(|error| failed("cannot read", path, &error))
+    match (manifest, read) {
+        (Some(manifest), _) => Ok(manifest),
+        (None, Ok(())) => Err(failed("cannot read", path, &broken("is empty"))),
+        (None, Err(error)) => Err(failed("cannot read", path, &error)),
+    }
 }
 
 /// Reads every byte and compares sizes and digests with the index, which must name all entries in their order.
-pub(super) fn verify(path: &Path) -> PortResult<()> {
+/// `volume_limit` bytes are the most that one volume may have.
+pub(super) fn verify(path: &Path, volume_limit: u64) -> PortResult<()> {
     let mut found: Vec<Fingerprint> = Vec::new();
     let mut differing = None;
-    let walked = walk(path, &mut |meta, content| {
+    let walked = walk(path, volume_limit, &mut |meta, content| {
         if meta.path == INDEX.as_bytes() {
             differing = index::compare(content, &found)?.err();
             return Ok(());
@@ -57,24 +75,66 @@ pub(super) fn verify(path: &Path) -> PortResult<()> {
 }
 
 /// Shows every entry to `visit`: the manifest first, the index last. What it leaves unread is read and dropped.
-pub(super) fn walk(path: &Path, visit: Visit<'_>) -> io::Result<()> {
+pub(super) fn walk(path: &Path, volume_limit: u64, visit: Visit<'_>) -> io::Result<()> {
     let mut archive = open(path)?;
     let mut order = Order::default();
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let meta = fit(Meta::read(&mut entry))?;
+    let mut sizes = Sizes::new(volume_limit);
+    entries::each(&mut archive, |meta, content| {
         if order.is_first() {
-            let (_, bytes) = checked_manifest(&meta, &mut entry)?;
-            visit(&meta, &mut bytes.as_slice())?;
+            let (_, bytes) = checked_manifest(meta, content)?;
+            visit(meta, &mut bytes.as_slice())?;
         }
-        if order.take(&meta)? == Place::Content {
-            visit(&meta, &mut entry)?;
+        if order.take(meta)? == Place::Content {
+            sizes.count(meta)?;
+            visit(meta, content)?;
         }
-    }
+        Ok(())
+    })?;
     order.end()?;
-    // To the last byte: the checksum of the whole lies behind the end of the tar.
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    // To the last byte: the checksum of the whole lies behind the end of the tar. Nothing else does.
+    let mut rest = archive.into_inner().take(REST_LIMIT);
+    if io::copy(&mut rest, &mut io::sink())? == REST_LIMIT {
+        return Err(broken("goes on after its end"));
+    }
     Ok(())
+}
+
+/// What entries say that they hold, by part: an archive of a few bytes may say that it holds more than any disk.
+struct Sizes {
+    volume_limit: u64,
+    entries: u64,
+    volumes: HashMap<Vec<u8>, u64>,
+    files: u64,
+}
+
+impl Sizes {
+    fn new(volume_limit: u64) -> Self {
+        Self { volume_limit, entries: 0, volumes: HashMap::new(), files: 0 }
+    }
+
+    fn count(&mut self, meta: &Meta) -> io::Result<()> {
+        self.entries += 1;
+        if self.entries > ENTRY_LIMIT {
+            return Err(broken(&format!("has more than {ENTRY_LIMIT} entries")));
+        }
+        let (held, limit, of) = match volume_of(&meta.path) {
+            Some(key) => {
+                if !self.volumes.contains_key(key) && self.volumes.len() >= VOLUME_COUNT {
+                    return Err(broken(&format!("has more than {VOLUME_COUNT} volumes")));
+                }
+                let held = self.volumes.entry(key.to_vec()).or_default();
+                (held, self.volume_limit, format!("volume {:?} ([archive] max_volume)", shown(key)))
+            }
+            None if meta.path == IMAGES.as_bytes() => (&mut 0, IMAGES_LIMIT, "images".to_owned()),
+            None if meta.path == INDEX.as_bytes() => (&mut 0, INDEX_LIMIT, "index".to_owned()),
+            None => (&mut self.files, FILES_LIMIT, "files".to_owned()),
+        };
+        *held = held.saturating_add(meta.size);
+        if *held > limit {
+            return Err(broken(&format!("holds more than {limit} bytes of its {of}")));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +211,12 @@ fn checked_manifest(meta: &Meta, content: &mut dyn Read) -> io::Result<(Value, V
     if meta.path != MANIFEST.as_bytes() || meta.kind != Kind::File {
         return Err(broken("does not begin with its manifest"));
     }
+    if meta.size > MANIFEST_LIMIT {
+        return Err(broken(&format!(
+            "has a manifest of {} bytes, and {MANIFEST_LIMIT} are the most",
+            meta.size
+        )));
+    }
     let mut bytes = Vec::new();
     content.take(MANIFEST_LIMIT).read_to_end(&mut bytes)?;
     let manifest: Value = serde_json::from_slice(&bytes)?;
@@ -161,13 +227,6 @@ fn checked_manifest(meta: &Meta, content: &mut dyn Read) -> io::Result<(Value, V
         )));
     }
     Ok((manifest, bytes))
-}
-
-fn fit(meta: Result<Meta, Unfit>) -> io::Result<Meta> {
-    meta.map_err(|unfit| match unfit {
-        Unfit::Device => broken("has a device among its entries"),
-        Unfit::Broken(error) => error,
-    })
 }
 
 fn open(path: &Path) -> io::Result<Archive<ReadAhead>> {

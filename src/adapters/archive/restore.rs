@@ -22,9 +22,9 @@ pub(super) struct Leaving {
 }
 
 /// Sends each volume of the archive, one after another.
-pub(super) fn send(archive: &Path, out: &mpsc::Sender<Leaving>) -> io::Result<()> {
+pub(super) fn send(archive: &Path, volume_limit: u64, out: &mpsc::Sender<Leaving>) -> io::Result<()> {
     let mut open: Option<Sending> = None;
-    read::walk(archive, &mut |meta, content| {
+    read::walk(archive, volume_limit, &mut |meta, content| {
         let Some(key) = read::volume_of(&meta.path) else { return Ok(()) };
         if open.as_ref().is_none_or(|sending| sending.key != key) {
             if let Some(done) = open.take() {
@@ -104,14 +104,14 @@ impl Read for Watched<'_> {
 }
 
 /// Sends what lies at `wanted` and below as a tar whose paths begin with the last part of `wanted`.
-pub(super) fn extract(archive: &Path, wanted: &str, out: Outgoing) -> io::Result<bool> {
+pub(super) fn extract(archive: &Path, volume_limit: u64, wanted: &str, out: Outgoing) -> io::Result<bool> {
     let wanted = wanted.trim_end_matches('/').as_bytes();
     let parent = wanted.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     let is_wanted =
         |path: &[u8]| path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
     let mut tar = Builder::new(ChannelWriter::new(move |chunk| out.blocking_send(Ok(chunk)).is_ok()));
     let mut is_found = false;
-    read::walk(archive, &mut |meta, content| {
+    read::walk(archive, volume_limit, &mut |meta, content| {
         if !is_wanted(&meta.path) {
             return Ok(());
         }

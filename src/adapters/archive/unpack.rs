@@ -3,7 +3,8 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::entry::{Meta, Unfit, broken};
+use super::entries;
+use super::entry::{Meta, broken};
 use super::place::Place;
 use super::read::shown;
 
@@ -68,17 +69,11 @@ fn each(
     mut visit: impl FnMut(&Meta, &[u8], &[u8], &mut dyn Read) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut stream = tar::Archive::new(stream);
-    for entry in stream.entries()? {
-        let mut entry = entry?;
-        let meta = match Meta::read(&mut entry) {
-            Ok(meta) => meta,
-            Err(Unfit::Device) => return Err(broken("has a device among its entries")),
-            Err(Unfit::Broken(error)) => return Err(error),
-        };
+    entries::each(&mut stream, |meta, content| {
         let mut parts = meta.path.splitn(2, |byte| *byte == b'/');
         let root = parts.next().unwrap_or_default();
-        visit(&meta, root, parts.next().unwrap_or_default(), &mut entry)?;
-    }
+        visit(meta, root, parts.next().unwrap_or_default(), content)
+    })?;
     // What follows the end of the tar is taken too, else the sender would think that nobody listens.
     io::copy(&mut stream.into_inner(), &mut io::sink())?;
     Ok(())

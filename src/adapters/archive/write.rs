@@ -25,7 +25,7 @@ pub(super) fn write(
     let spool =
         Spool::create(Unfinished::name(path, ".index")).map_err(|error| cannot_write(path, &error))?;
     let finished = fill(&unfinished.0, spool, parts, volumes)?;
-    read::verify(&unfinished.0)?;
+    read::verify(&unfinished.0, u64::MAX)?;
     failpoint("archive.verified");
     fs::rename(&unfinished.0, path)
         .and_then(|()| File::open(path.parent().unwrap_or(path))?.sync_all())

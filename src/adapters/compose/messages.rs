@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 
 use crate::adapters::process::Output;
+use crate::domain::text::clean;
 use crate::ports::{LogLine, LogSink, PortError, failpoint, is_no_room};
 
 /// One line of `--progress json`; of `--progress plain` only what it is about and how far it is.
@@ -235,22 +236,7 @@ fn is_warning(line: &str) -> bool {
 
 /// Without escape sequences and control characters.
 fn plain(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == '\u{1b}' {
-            if characters.next_if_eq(&'[').is_some() {
-                for parameter in characters.by_ref() {
-                    if ('@'..='~').contains(&parameter) {
-                        break;
-                    }
-                }
-            }
-        } else if !character.is_control() || character == '\t' {
-            text.push(character);
-        }
-    }
-    text.trim().to_owned()
+    clean(line).trim().to_owned()
 }
 
 fn lower_first(text: &str) -> String {

@@ -1,5 +1,7 @@
 //! What is to blame when a git command fails, from what it said.
 
+use crate::domain::text::clean_line;
+
 /// What is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
@@ -71,6 +73,57 @@ pub(super) fn blame(said: &str) -> Blame {
     SIGNS.iter().find(|(sign, _)| said.contains(sign)).map_or(Blame::Unclear, |(_, blame)| *blame)
 }
 
+/// Which limit of its process stopped git.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    FileSize,
+    Memory,
+}
+
+/// Signal 25 is what the kernel sends to whoever writes beyond the limit of a file.
+const LIMIT_SIGNS: [(&str, Limit); 6] = [
+    ("file too large", Limit::FileSize),
+    ("file size limit exceeded", Limit::FileSize),
+    ("died of signal 25", Limit::FileSize),
+    ("out of memory", Limit::Memory),
+    ("cannot allocate memory", Limit::Memory),
+    ("unable to create thread", Limit::Memory),
+];
+
+/// The limit that git met, by what it said.
+pub(super) fn limit(said: &str) -> Option<Limit> {
+    // What the other side says is not about our limits.
+    let ours: Vec<&str> = said.lines().filter(|line| !line.starts_with("remote:")).collect();
+    let ours = ours.join("\n").to_lowercase();
+    LIMIT_SIGNS.iter().find(|(sign, _)| ours.contains(sign)).map(|(_, limit)| *limit)
+}
+
+/// How the lines begin that tell how far git is.
+const PROGRESS: [&str; 12] = [
+    "Enumerating objects",
+    "Counting objects",
+    "Compressing objects",
+    "Total ",
+    "Receiving objects",
+    "Unpacking objects",
+    "Resolving deltas",
+    "Indexing objects",
+    "Checking connectivity",
+    "Checking objects",
+    "Writing objects",
+    "From ",
+];
+
+/// What git said without how far it was, and without what could steer a terminal: a part of it is the remote's own words.
+pub(super) fn without_progress(said: &str) -> String {
+    let parts = said.split(['\r', '\n']).map(clean_line);
+    let is_said = |part: &String| {
+        let bare = part.strip_prefix("remote: ").unwrap_or(part);
+        !bare.is_empty() && bare != "remote:" && !PROGRESS.iter().any(|begin| bare.starts_with(begin))
+    };
+    parts.filter(is_said).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +176,21 @@ mod tests {
             blame("error: object a1: zeroPaddedFilemode\nfatal: fsck error in pack"),
             Blame::Content(BAD_OBJECT)
         );
+    }
+
+    #[test]
+    fn how_far_it_was_is_not_why_it_failed() {
+        let said = "remote: Enumerating objects: 3, done.        \rremote: Counting objects:  33% (1/3)\rremote: \u{1b}[31mno\u{1b}[0m\n\
+                    Receiving objects:  50% (1/2), 3.00 KiB | 1.00 MiB/s\rerror: index-pack died of signal 25\n\
+                    fatal: fetch-pack: invalid index-pack output\n";
+        let expected =
+            "remote: no\nerror: index-pack died of signal 25\nfatal: fetch-pack: invalid index-pack output";
+        assert_eq!(without_progress(said), expected);
+        assert_eq!(limit(expected), Some(Limit::FileSize));
+        assert_eq!(
+            limit("fatal: Out of memory, malloc failed (tried to allocate 9 bytes)"),
+            Some(Limit::Memory)
+        );
+        assert_eq!(limit("remote: out of memory\nfatal: early EOF"), None);
     }
 }

@@ -18,6 +18,9 @@ use crate::ports::{PortError, PortResult};
 /// What no branch is.
 const HEAD: &str = "ref: refs/heads/main\n";
 
+/// Largest commit, and list of one folder's files.
+const OBJECT_LIMIT: usize = 32 * 1024 * 1024;
+
 /// Only the daemon's user may read a mirror: repositories may be private.
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
@@ -82,10 +85,12 @@ fn write_config(path: &Path, config: &str) -> std::io::Result<()> {
     fs::rename(&new, path)
 }
 
-/// Removes packs that were being received or written when their git command was killed: git itself would keep them for weeks.
-/// Under the lock: no other of ours runs.
+/// Removes packs and objects that were being received or written when their git command was killed: git itself would keep
+/// them for weeks. Under the lock: no other of ours runs.
 pub(super) fn sweep(mirror: &Path) {
-    for entry in fs::read_dir(mirror.join("objects/pack")).into_iter().flatten().flatten() {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries(&mirror.join("objects")).map(|entry| entry.path());
+    for entry in folders.flat_map(|folder| entries(&folder)) {
         let name = entry.file_name();
         if [b"tmp_", b".tmp"].iter().any(|begin| name.as_encoded_bytes().starts_with(*begin)) {
             // What cannot be removed now is met again.
@@ -140,9 +145,22 @@ pub(super) fn commit<'r>(repository: &'r Repository, commit: &CommitSha) -> Port
     if commit.as_str().len() != 40 {
         return Err(PortError::Permanent(SHA256_REPOSITORY.to_owned()));
     }
-    Oid::from_str(commit.as_str())
-        .and_then(|id| repository.find_commit(id))
-        .map_err(|error| local(&format!("commit {commit}"), &error))
+    let what = format!("commit {commit}");
+    let id = Oid::from_str(commit.as_str()).map_err(|error| local(&what, &error))?;
+    is_small(repository, id, &what)?;
+    repository.find_commit(id).map_err(|error| local(&what, &error))
+}
+
+/// Commits and folders are read whole: a huge one is refused before it is in memory.
+pub(super) fn is_small(repository: &Repository, id: Oid, what: &str) -> PortResult<()> {
+    let size = repository.odb().and_then(|odb| odb.read_header(id)).map_err(|error| local(what, &error))?.0;
+    if size > OBJECT_LIMIT {
+        return Err(PortError::Permanent(format!(
+            "{what} is an object of {size} bytes, and drey reads {OBJECT_LIMIT} at most: no folder and no commit needs so \
+             much, push the branch without it"
+        )));
+    }
+    Ok(())
 }
 
 pub(super) fn tree<'r>(repository: &'r Repository, sha: &CommitSha) -> PortResult<Tree<'r>> {

@@ -7,6 +7,7 @@ mod address;
 mod error;
 mod fault;
 mod kept;
+mod limits;
 mod merged;
 mod mirror;
 mod old;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use git2::Repository;
 
+pub use limits::GitLimits;
 pub use tidy::Tidied;
 
 use remote::Failed;
@@ -33,7 +35,7 @@ use turn::Turn;
 
 use crate::domain::images::{BuildInputs, BuildSources};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
-use crate::ports::{Git, PortError, PortResult, Remote, TreeLimits, meters};
+use crate::ports::{Git, PortError, PortResult, Remote, TreeLimits, TreeNotes, meters};
 
 /// What the adapter needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,7 @@ pub struct GitSettings {
     pub drey: Option<PathBuf>,
     /// Folder with keys and known hosts for `ssh://`, as ssh finds it (`~/.ssh`): readable in the jail.
     pub ssh_directory: Option<PathBuf>,
+    pub limits: GitLimits,
 }
 
 /// [`Git`] by mirrors. Clones share their locks.
@@ -211,7 +214,7 @@ impl Git for GitAdapter {
         commit: &CommitSha,
         destination: &Path,
         limits: TreeLimits,
-    ) -> PortResult<()> {
+    ) -> PortResult<TreeNotes> {
         // A thread cannot be dropped: when the future is, the thread is told and cleans up behind itself.
         let given_up = GiveUp(Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&given_up.0);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::GitSettings;
 use super::address::{Login, Transport, local_folders, names_password, without_credentials};
 use super::fault::{self, Blame};
+use super::limits::{Breach, GitLimits, Watch};
 use super::mirror::{self, SHA256_REPOSITORY};
+use super::{GitSettings, blocking};
 use crate::adapters::process::{Command, Jail, Output};
 use crate::domain::names::{BranchName, CommitSha};
 use crate::ports::{PortError, PortResult, Remote, is_no_room};
@@ -32,6 +33,11 @@ const LIST_BYTES: usize = 32 * 1024 * 1024;
 const SSH_COMMAND: &str =
     "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4";
 
+/// Large objects are passed through instead of being held, packs are looked at through small windows, and the number of threads
+/// does not grow with the machine: so that the limit of memory fits every repository that is not meant to break it.
+const FRUGAL: &str = "[core]\n\tbigFileThreshold = 16m\n\tpackedGitLimit = 512m\n\tpackedGitWindowSize = 32m\n\
+                      [pack]\n\tthreads = 4\n\twindowMemory = 64m\n";
+
 /// Why git failed.
 pub(super) struct Failed {
     pub(super) error: PortError,
@@ -54,6 +60,7 @@ pub(super) struct Connection {
     login: Option<Login>,
     mirrors: PathBuf,
     jail: Jail,
+    limits: GitLimits,
 }
 
 impl Connection {
@@ -80,6 +87,8 @@ impl Connection {
             drey: settings.drey.clone(),
             write: vec![settings.mirrors.clone()],
             network: transport != Transport::File,
+            memory: Some(settings.limits.memory),
+            file_size: Some(settings.limits.fetch_bytes),
             ..Jail::default()
         };
         match transport {
@@ -93,7 +102,15 @@ impl Connection {
             Transport::File | Transport::Ssh => remote.url.clone(),
         };
         let login = Login::of(&remote.url);
-        Ok(Self { remote: remote.clone(), transport, url, login, mirrors: settings.mirrors.clone(), jail })
+        Ok(Self {
+            remote: remote.clone(),
+            transport,
+            url,
+            login,
+            mirrors: settings.mirrors.clone(),
+            jail,
+            limits: settings.limits,
+        })
     }
 
     /// The only configuration that the git command reads besides the mirror's own.
@@ -108,6 +125,7 @@ impl Connection {
              \tmissingSpaceBeforeDate = ignore\n\tmissingSpaceBeforeEmail = ignore\n\
              [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n",
         );
+        text.push_str(FRUGAL);
         if self.transport == Transport::File {
             // The repository is somebody else's by design: git serves it only when it is named here.
             text.push_str("[safe]\n");
@@ -166,7 +184,8 @@ impl Connection {
         let refspec = format!("+{}:{}", branch.full_ref(), mirror::reference(branch));
         let options = [
             "fetch",
-            "--quiet",
+            // It says a word for each second that it gets on.
+            "--progress",
             "--no-tags",
             "--no-write-fetch-head",
             "--no-recurse-submodules",
@@ -174,8 +193,35 @@ impl Connection {
             "--refmap=",
             "--",
         ];
+        let watch = Watch::begin(mirror, self.limits);
         let command = self.git(Some(mirror)).args(options).args([&self.url, &refspec]).time_limit(limit);
-        self.told(command.output().await)
+        let breach = tokio::select! {
+            output = command.pulse(watch.said.clone()).output() => return self.told(output),
+            breach = watch.breach() => breach,
+        };
+        // It is ended; what it brought is nobody's.
+        let left = mirror.to_owned();
+        blocking(move || {
+            mirror::sweep(&left);
+            Ok(())
+        })
+        .await?;
+        Err(match breach {
+            Breach::TooMuch => self.too_much(),
+            Breach::Silent => {
+                let seconds = self.limits.silence.as_secs();
+                PortError::Transient(self.named(&format!(
+                    "the remote broke off: nothing came for {seconds} s, the fetch is ended"
+                )))
+            }
+        })
+    }
+
+    fn too_much(&self) -> PortError {
+        PortError::Permanent(self.named(&format!(
+            "the fetch brings more than {} bytes: take large files out of the branch, or raise `[limits] fetch_bytes`",
+            self.limits.fetch_bytes
+        )))
     }
 
     fn git(&self, mirror: Option<&Path>) -> Command {
@@ -201,7 +247,9 @@ impl Connection {
             .env("GIT_HTTP_LOW_SPEED_LIMIT", "1")
             .env("GIT_HTTP_LOW_SPEED_TIME", SILENCE_SECONDS)
             .env("GIT_ALLOW_PROTOCOL", self.transport.protocol())
-            .env("GIT_LFS_SKIP_SMUDGE", "1");
+            .env("GIT_LFS_SKIP_SMUDGE", "1")
+            // Address space is limited, and each arena reserves 64 MiB of it.
+            .env("MALLOC_ARENA_MAX", "2");
         let Some(login) = &self.login else { return command };
         let command = command
             .env("GIT_CONFIG_COUNT", "1")
@@ -211,13 +259,26 @@ impl Connection {
     }
 
     fn failure(&self, output: &Output) -> Failed {
-        let said = output.stderr.trim();
+        let said = fault::without_progress(&output.stderr);
+        let said = said.trim();
         if said.to_lowercase().contains("mismatched algorithms") {
             return PortError::Permanent(self.named(SHA256_REPOSITORY)).into();
         }
         let said = if said.is_empty() { "git failed and said nothing" } else { said };
         if is_no_room(said) {
             return PortError::outside("the mirror", self.named(said)).into();
+        }
+        match fault::limit(said) {
+            Some(fault::Limit::FileSize) => return self.too_much().into(),
+            Some(fault::Limit::Memory) => {
+                let text = format!(
+                    "git needs more than {} bytes of memory for what the branch holds: take large objects out of it, or \
+                     raise `[limits] git_memory` ({said})",
+                    self.limits.memory
+                );
+                return PortError::Permanent(self.named(&text)).into();
+            }
+            None => {}
         }
         match fault::blame(said) {
             // Somebody may mend it, in the configuration or elsewhere, and nobody will tell.

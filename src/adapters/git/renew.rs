@@ -85,7 +85,12 @@ async fn carry(
     (from, to): (&Path, &Path),
     name: &str,
 ) -> PortResult<bool> {
-    let jail = Jail { drey: settings.drey.clone(), write: vec![settings.mirrors.clone()], ..Jail::default() };
+    let jail = Jail {
+        drey: settings.drey.clone(),
+        write: vec![settings.mirrors.clone()],
+        memory: Some(settings.limits.memory),
+        ..Jail::default()
+    };
     let mut git_dir = std::ffi::OsString::from("--git-dir=");
     git_dir.push(to);
     let command: Command = jail
@@ -108,6 +113,7 @@ async fn carry(
         .env("GIT_CONFIG_GLOBAL", mirror::config_path(&settings.mirrors, repo))
         .env("GIT_ATTR_NOSYSTEM", "1")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .env("MALLOC_ARENA_MAX", "2")
         .env("GIT_ALLOW_PROTOCOL", "file")
         .time_limit(CARRY_LIMIT);
     Ok(command.output().await?.succeeded())

@@ -71,7 +71,12 @@ fn is_untidy(mirror: &Path) -> bool {
 
 /// On one processor, and only while nothing else wants it. Refs of every kind keep what they lead to.
 fn command(settings: &GitSettings, repo: &RepoName, mirror: &Path) -> Command {
-    let jail = Jail { drey: settings.drey.clone(), write: vec![settings.mirrors.clone()], ..Jail::default() };
+    let jail = Jail {
+        drey: settings.drey.clone(),
+        write: vec![settings.mirrors.clone()],
+        memory: Some(settings.limits.memory),
+        ..Jail::default()
+    };
     let mut git_dir = std::ffi::OsString::from("--git-dir=");
     git_dir.push(mirror);
     jail.wrap("nice", ["-n", "19", "git"])
@@ -85,6 +90,7 @@ fn command(settings: &GitSettings, repo: &RepoName, mirror: &Path) -> Command {
         .env("GIT_CONFIG_GLOBAL", mirror::config_path(&settings.mirrors, repo))
         .env("GIT_ATTR_NOSYSTEM", "1")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .env("MALLOC_ARENA_MAX", "2")
         .time_limit(LIMIT)
 }
 

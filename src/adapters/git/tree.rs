@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use git2::{Oid, Repository, Tree};
 
 use super::error::inside;
+use super::mirror::is_small;
 use crate::domain::images::{BuildInputs, BuildSources, ContextEntry};
 use crate::ports::{PortError, PortResult};
 
@@ -103,7 +104,7 @@ fn resolve(repository: &Repository, root: &Tree<'_>, path: &Path) -> PortResult<
             continue;
         }
         let present = folders.last().copied().unwrap_or_else(|| root.id());
-        let tree = repository.find_tree(present).map_err(|error| inside(&what(), &error))?;
+        let tree = folder(repository, present, &what())?;
         let Some(entry) = tree.get_name_bytes(&part) else { return Ok(None) };
         match entry.filemode_raw() & TYPE_MASK {
             TYPE_TREE => folders.push(entry.id()),
@@ -148,7 +149,7 @@ fn entries(repository: &Repository, tree: Oid) -> PortResult<Vec<ContextEntry>> 
     let mut folders = vec![(String::new(), tree)];
     let mut seen = 0;
     while let Some((prefix, id)) = folders.pop() {
-        let tree = repository.find_tree(id).map_err(|error| inside(&prefix, &error))?;
+        let tree = folder(repository, id, &prefix)?;
         for entry in &tree {
             seen += 1;
             if seen > ENTRY_LIMIT {
@@ -167,6 +168,12 @@ fn entries(repository: &Repository, tree: Oid) -> PortResult<Vec<ContextEntry>> 
     }
     found.sort();
     Ok(found)
+}
+
+/// A folder of a commit, unless it is huge. `what` says which.
+pub(super) fn folder<'r>(repository: &'r Repository, id: Oid, what: &str) -> PortResult<Tree<'r>> {
+    is_small(repository, id, &format!("folder {what:?}"))?;
+    repository.find_tree(id).map_err(|error| inside(what, &error))
 }
 
 /// Names that are no UTF-8 keep their bytes visible.

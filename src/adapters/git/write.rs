@@ -14,8 +14,8 @@ use git2::{Odb, Oid, Repository, Tree, TreeEntry};
 
 use super::error::{file, inside};
 use super::times::Times;
-use super::tree::{TYPE_LINK, TYPE_MASK, TYPE_SUBMODULE, TYPE_TREE};
-use crate::ports::{PortError, PortResult, TreeLimits};
+use super::tree::{self, TYPE_LINK, TYPE_MASK, TYPE_SUBMODULE, TYPE_TREE};
+use crate::ports::{PortError, PortResult, TreeLimits, TreeNotes};
 
 /// Folders within folders; far below what the kernel takes in one path.
 const DEPTH_LIMIT: usize = 512;
@@ -27,7 +27,7 @@ pub(super) fn write_tree(
     destination: &Path,
     limits: TreeLimits,
     given_up: &AtomicBool,
-) -> PortResult<()> {
+) -> PortResult<TreeNotes> {
     if let Some(parent) = destination.parent() {
         fs::create_dir_all(parent).map_err(|error| file("cannot make", parent, &error))?;
     }
@@ -35,19 +35,20 @@ pub(super) fn write_tree(
     make_folder(destination)?;
     let odb = repository.odb().map_err(|error| inside("cannot open the objects", &error))?;
     let times = Times::of(destination);
-    let mut writer = Writer { repository, odb, limits, left: limits, given_up, times };
+    let notes = TreeNotes::default();
+    let mut writer = Writer { repository, odb, limits, left: limits, given_up, times, notes };
     let written = writer.write(tree.id(), destination);
-    if written.is_err() {
+    if let Err(reason) = written {
         if let Err(error) = fs::remove_dir_all(destination) {
             // Why it was not written says more, and the next deployment begins with removing it.
             tracing::warn!(path = %destination.display(), %error, "an unfinished checkout cannot be removed");
         }
-        return written;
+        return Err(reason);
     }
     if let Err(error) = writer.times.keep() {
         tracing::warn!(path = %destination.display(), %error, "the times of a checkout cannot be kept");
     }
-    Ok(())
+    Ok(writer.notes)
 }
 
 struct Writer<'r> {
@@ -58,13 +59,14 @@ struct Writer<'r> {
     left: TreeLimits,
     given_up: &'r AtomicBool,
     times: Times,
+    notes: TreeNotes,
 }
 
 impl Writer<'_> {
     fn write(&mut self, root: Oid, destination: &Path) -> PortResult<()> {
         let mut folders = vec![(root, destination.to_owned(), 0)];
         while let Some((id, folder, depth)) = folders.pop() {
-            let tree = self.repository.find_tree(id).map_err(|error| inside("a folder", &error))?;
+            let tree = tree::folder(self.repository, id, &below(&folder, destination))?;
             for entry in &tree {
                 if self.given_up.load(Ordering::Relaxed) {
                     return Err(PortError::Cancelled);
@@ -81,7 +83,10 @@ impl Writer<'_> {
                         make_folder(&path)?;
                         folders.push((entry.id(), path, depth + 1));
                     }
-                    TYPE_SUBMODULE => make_folder(&path)?,
+                    TYPE_SUBMODULE => {
+                        make_folder(&path)?;
+                        self.notes.submodules.push(below(&path, destination));
+                    }
                     _ => self.write_entry(&entry, &path, destination)?,
                 }
             }
@@ -93,7 +98,8 @@ impl Writer<'_> {
         let what = path.display().to_string();
         // The size comes first: a huge file is refused before it is in memory.
         let (size, _) = self.odb.read_header(entry.id()).map_err(|error| inside(&what, &error))?;
-        self.count_bytes(size as u64)?;
+        let relative = path.strip_prefix(root).unwrap_or(path);
+        self.count_bytes(relative, size as u64)?;
         let blob = self.repository.find_blob(entry.id()).map_err(|error| inside(&what, &error))?;
         let mode = entry.filemode_raw();
         let written = if mode & TYPE_MASK == TYPE_LINK {
@@ -102,7 +108,9 @@ impl Writer<'_> {
             }
             symlink(OsStr::from_bytes(blob.content()), path)
         } else {
-            let relative = path.strip_prefix(root).unwrap_or(path);
+            if is_lfs_pointer(blob.content()) {
+                self.notes.lfs_pointers.push(below(path, root));
+            }
             write_file(path, blob.content(), if mode & 0o111 == 0 { 0o644 } else { 0o755 })
                 .and_then(|file| self.times.settle(&file, relative, entry.id()))
         };
@@ -120,7 +128,14 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn count_bytes(&mut self, size: u64) -> PortResult<()> {
+    fn count_bytes(&mut self, path: &Path, size: u64) -> PortResult<()> {
+        if size > self.limits.file_bytes {
+            return Err(PortError::Permanent(format!(
+                "{} has {size} bytes, more than {}: take it out of the branch, or raise `[limits] checkout_file_bytes`",
+                path.display(),
+                self.limits.file_bytes
+            )));
+        }
         let bytes = self.left.bytes.checked_sub(size);
         self.left.bytes = bytes.ok_or_else(|| {
             PortError::Permanent(format!(
@@ -130,6 +145,15 @@ impl Writer<'_> {
         })?;
         Ok(())
     }
+}
+
+fn below(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+/// What stands in git for a file that Git LFS keeps elsewhere (its specification: such a file has less than 1024 bytes).
+fn is_lfs_pointer(content: &[u8]) -> bool {
+    content.len() < 1024 && content.starts_with(b"version https://git-lfs.github.com/spec/")
 }
 
 fn make_folder(path: &Path) -> PortResult<()> {

@@ -13,6 +13,8 @@ mod running;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use ahead::{Ahead, Started};
@@ -50,6 +52,7 @@ pub struct Command {
     capture_limit: usize,
     secrets: Vec<String>,
     jail: Option<Jail>,
+    pulse: Option<Arc<AtomicU64>>,
 }
 
 /// How a child ended.
@@ -93,6 +96,7 @@ impl Command {
             capture_limit: DEFAULT_CAPTURE_LIMIT,
             secrets: Vec::new(),
             jail: None,
+            pulse: None,
         }
     }
 
@@ -150,6 +154,12 @@ impl Command {
         if !value.is_empty() {
             self.secrets.push(value);
         }
+        self
+    }
+
+    /// Counts the bytes that it writes while it runs: whoever holds the counter sees that it gets on.
+    pub fn pulse(mut self, counter: Arc<AtomicU64>) -> Self {
+        self.pulse = Some(counter);
         self
     }
 

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -161,6 +162,9 @@ async fn read<R: AsyncRead + Unpin>(
     while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
         let bytes = chunk.get(..length).unwrap_or_default();
         capture.push(bytes);
+        if let Some(pulse) = &command.pulse {
+            pulse.fetch_add(length as u64, Ordering::Relaxed);
+        }
         if follower.is_some() {
             lines.push(bytes, &mut tell);
         }

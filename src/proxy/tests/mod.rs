@@ -334,6 +334,24 @@ async fn every_phase_has_its_page_and_hostile_text_stays_text() {
 }
 
 #[tokio::test]
+async fn no_name_gets_out_of_its_page() {
+    const NAMES: &[&str] = include!("../../../tests/fixtures/hostile_names.rs");
+    let house = House::new(false).await;
+    for name in NAMES {
+        house.publish(&[("x", 1, page(Phase::Failed, name))]);
+        for accept in ["text/html", "*/*"] {
+            let head = format!("Host: x.qa.example\r\nAccept: {accept}\r\nConnection: close\r\n");
+            let answer = house.plain(&format!("GET / HTTP/1.1\r\n{head}\r\n")).await;
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            let is_plain = |c| matches!(c, '\n' | '\r' | '\t') || crate::domain::text::is_harmless(c);
+            assert!(body.chars().all(is_plain), "{name:?}: {body:?}");
+            let has_markup = name.contains(['<', '"']) && accept == "text/html";
+            assert!(!has_markup || !body.contains(name), "{name}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_host_of_a_branch_that_was_never_ready_has_its_page() {
     let house = House::new(false).await;
     let waiting = || page(Phase::Building, "the first build");

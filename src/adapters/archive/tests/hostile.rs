@@ -87,3 +87,103 @@ async fn a_newer_format_is_told_from_damage() {
     let error = adapter.verify("unindexed").await.unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
 }
+
+/// Entries of zeros as (path, type, size).
+type Zeros = (&'static str, EntryType, u64);
+
+/// An archive of a manifest and what `fill` adds.
+fn forge_raw(path: &Path, fill: impl FnOnce(&mut tar::Builder<zstd::Encoder<'static, File>>)) {
+    let encoder = zstd::Encoder::new(File::create(path).unwrap(), 1).unwrap();
+    let mut tar = tar::Builder::new(encoder);
+    append(&mut tar, "manifest.json", EntryType::Regular, 12, b"{\"format\":2}".as_slice());
+    fill(&mut tar);
+    tar.into_inner().unwrap().finish().unwrap();
+}
+
+fn append<W: io::Write>(
+    tar: &mut tar::Builder<W>,
+    name: &str,
+    kind: EntryType,
+    size: u64,
+    content: impl io::Read,
+) {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.set_cksum();
+    tar.append(&header, content).unwrap();
+}
+
+fn zeros(size: u64) -> impl io::Read {
+    io::Read::take(io::repeat(0), size)
+}
+
+#[tokio::test]
+async fn a_bomb_is_refused_by_what_it_says_before_it_goes_off() {
+    use EntryType as T;
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter_with(&folder, Arc::new(NoVolumes), 1 << 20);
+    let path = adapter.path("bomb").unwrap();
+    let is_full = std::env::var_os("DREY_HOSTILE").is_some_and(|value| value == "full");
+    let large = if is_full { 10 << 30 } else { 64 << 20 };
+    let half = (1 << 19) + 1;
+    let cases: [(&str, &[Zeros]); 6] = [
+        ("max_volume", &[("volumes/a/zeros", T::Regular, large)]),
+        ("max_volume", &[("volumes/a/x", T::Regular, half), ("volumes/a/y", T::Regular, half)]),
+        ("before an entry", &[("PaxHeaders", T::XHeader, large)]),
+        ("before an entry", &[("././@LongLink", T::GNULongName, large)]),
+        ("before an entry", &[("././@LongLink", T::GNULongLink, 5000)]),
+        ("unknown type", &[("global", T::XGlobalHeader, large)]),
+    ];
+    for (wanted, entries) in cases {
+        forge_raw(&path, |tar| {
+            entries.iter().for_each(|(name, kind, size)| append(tar, name, *kind, *size, zeros(*size)));
+        });
+        let error = adapter.verify("bomb").await.unwrap_err();
+        assert!(!error.is_transient() && error.to_string().contains(wanted), "{entries:?}: {error}");
+    }
+    // Many small ones in volumes without number.
+    forge_raw(&path, |tar| {
+        (0..2000).for_each(|number| append(tar, &format!("volumes/{number}/x"), T::Regular, 0, io::empty()));
+    });
+    let error = adapter.verify("bomb").await.unwrap_err().to_string();
+    assert!(error.contains("1000 volumes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_manifest_and_an_index_do_not_fill_the_memory() {
+    use EntryType as T;
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter(&folder);
+    let path = adapter.path("large").unwrap();
+    let encoder = zstd::Encoder::new(File::create(&path).unwrap(), 1).unwrap();
+    let mut tar = tar::Builder::new(encoder);
+    append(&mut tar, "manifest.json", T::Regular, 1 << 26, zeros(1 << 26));
+    tar.into_inner().unwrap().finish().unwrap();
+    for error in [adapter.manifest("large").await.unwrap_err(), adapter.verify("large").await.unwrap_err()] {
+        assert!(error.to_string().contains("has a manifest of 67108864 bytes"), "{error}");
+    }
+    let text = "a".repeat(65 << 20);
+    let index = format!("{{\"entries\":[{{\"path\":\"{text}\",\"size\":0,\"sha256\":\"\"}}]}}");
+    forge_raw(&path, |tar| append(tar, "index.json", T::Regular, index.len() as u64, index.as_bytes()));
+    let error = adapter.verify("large").await.unwrap_err().to_string();
+    assert!(error.contains("a line that is too long"), "{error}");
+}
+
+#[tokio::test]
+async fn two_sizes_of_one_entry_are_one_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = adapter(&folder);
+    let path = adapter.path("double").unwrap();
+    forge_raw(&path, |tar| {
+        tar.append_pax_extensions([("size", b"0".as_slice())]).unwrap();
+        append(tar, "logs/x", EntryType::Regular, 5, b"hello".as_slice());
+    });
+    let error = adapter.verify("double").await.unwrap_err().to_string();
+    assert!(error.contains("a second time"), "{error}");
+}

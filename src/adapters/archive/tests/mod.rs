@@ -159,18 +159,18 @@ async fn damage_is_seen() {
     let adapter = adapter(&folder);
     let record = adapter.write(parts(Vec::new())).await.unwrap();
     let path = adapter.path(&record.id).unwrap();
-    read::verify(&path).unwrap();
+    read::verify(&path, u64::MAX).unwrap();
     // The same entries, well packed, but one byte of a document differs from the index.
     let whole = zstd::decode_all(File::open(&path).unwrap()).unwrap();
     let at = whole.windows(3).position(|bytes| bytes == b"{}\0").unwrap();
     let mut changed = whole.clone();
     changed[at] = b'[';
     fs::write(&path, zstd::encode_all(changed.as_slice(), 1).unwrap()).unwrap();
-    let error = read::verify(&path).unwrap_err();
+    let error = read::verify(&path, u64::MAX).unwrap_err();
     assert!(error.to_string().contains("model.json"), "{error}");
     let packed = zstd::encode_all(whole.as_slice(), 1).unwrap();
     fs::write(&path, &packed[..packed.len() / 2]).unwrap();
-    assert!(read::verify(&path).is_err());
+    assert!(read::verify(&path, u64::MAX).is_err());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Real repositories, made by the git command.
 
 mod damage;
+mod hostile;
 mod kept;
 mod merges;
 mod old;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-const LIMITS: TreeLimits = TreeLimits { bytes: 1 << 20, files: 1_000 };
+const LIMITS: TreeLimits = TreeLimits { bytes: 1 << 20, files: 1_000, file_bytes: 1 << 20 };
 
 /// A remote with a working tree, and an adapter whose mirror is elsewhere.
 struct World {
@@ -310,8 +311,9 @@ async fn limits_name_their_key_and_leave_nothing() {
     world.commit("big", "x".repeat(1000)).await;
     let tip = world.tip("main").await;
     for (limits, key) in [
-        (TreeLimits { bytes: 900, files: 10 }, "checkout_bytes"),
-        (TreeLimits { bytes: 9000, files: 1 }, "checkout_files"),
+        (TreeLimits { bytes: 900, ..LIMITS }, "checkout_bytes"),
+        (TreeLimits { files: 1, ..LIMITS }, "checkout_files"),
+        (TreeLimits { file_bytes: 999, ..LIMITS }, "checkout_file_bytes"),
     ] {
         let error = world.write(&tip, limits).await.unwrap_err();
         assert!(error.to_string().contains(key) && !error.is_transient(), "{error}");

@@ -1,0 +1,217 @@
+//! Who is connected: so many in all, and of one sender so many that say nothing for a while.
+//!
+//! A connection is never refused for what others do. At a limit the one goes that has been silent longest; one that just
+//! came is young and stays, so an honest delivery, which takes milliseconds, gets through.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::network;
+use crate::supervisor::descriptors;
+
+/// Connections at once, where file descriptors allow them.
+const MOST: usize = 2048;
+/// Of all descriptors one in so many is for connections to this port.
+const DESCRIPTORS_SHARE: u64 = 16;
+/// One sender has one in so many of the connections.
+const SENDERS_SHARE: usize = 4;
+/// So long a connection may take for its request before another may have its place. Less than what ends it anyhow.
+const GRACE: Duration = Duration::from_secs(1);
+/// While all are taken by young ones: how often it is looked whether one has come of age.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// All connections to the port.
+pub(in crate::web) struct Connections {
+    most: usize,
+    each: usize,
+    open: Mutex<Open>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    /// In the order in which they came.
+    seats: BTreeMap<u64, Occupied>,
+}
+
+struct Occupied {
+    /// `None` for a proxy that is trusted: behind it are many.
+    sender: Option<IpAddr>,
+    waits_since: Instant,
+    /// It has shown that it knows a secret.
+    is_admitted: bool,
+    cut: CancellationToken,
+}
+
+impl Occupied {
+    fn may_go(&self, now: Instant) -> bool {
+        !self.is_admitted && !self.cut.is_cancelled() && now.duration_since(self.waits_since) >= GRACE
+    }
+}
+
+impl Connections {
+    pub(in crate::web) fn new() -> Arc<Self> {
+        Arc::new(Self::of(most(descriptors::limit())))
+    }
+
+    fn of(most: usize) -> Self {
+        let each = (most / SENDERS_SHARE).max(1);
+        Self { most, each, open: Mutex::default(), freed: Notify::new() }
+    }
+
+    /// Waits until one more may be accepted; where all are taken, the one goes that has been silent longest.
+    pub(in crate::web) async fn has_place(&self) {
+        loop {
+            let freed = self.freed.notified();
+            if self.makes_place(Instant::now()) {
+                return;
+            }
+            tokio::time::timeout(LOOK_AGAIN, freed).await.ok();
+        }
+    }
+
+    fn makes_place(&self, now: Instant) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.seats.len() < self.most {
+            return true;
+        }
+        if let Some(oldest) = open.seats.values().find(|seat| seat.may_go(now)) {
+            oldest.cut.cancel();
+        }
+        false
+    }
+
+    /// Takes a place for a connection that was accepted.
+    pub(in crate::web) fn take(self: &Arc<Self>, peer: IpAddr, is_trusted: bool) -> Seat {
+        self.take_at(peer, is_trusted, Instant::now())
+    }
+
+    fn take_at(self: &Arc<Self>, peer: IpAddr, is_trusted: bool, now: Instant) -> Seat {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = (!is_trusted).then(|| network::sender(peer));
+        if sender.is_some() {
+            let mut of_sender = open.seats.values().filter(|seat| seat.sender == sender && !seat.is_admitted);
+            let count = of_sender.clone().filter(|seat| !seat.cut.is_cancelled()).count();
+            if let Some(oldest) = of_sender.find(|seat| count >= self.each && seat.may_go(now)) {
+                oldest.cut.cancel();
+            }
+        }
+        let (number, cut) = (open.next, CancellationToken::new());
+        open.next += 1;
+        let seat = Occupied { sender, waits_since: now, is_admitted: false, cut: cut.clone() };
+        open.seats.insert(number, seat);
+        Seat(Arc::new(Held { number, peer, cut, connections: Arc::clone(self) }))
+    }
+}
+
+/// How many connections so many file descriptors allow.
+fn most(descriptors: u64) -> usize {
+    usize::try_from(descriptors / DESCRIPTORS_SHARE).map_or(MOST, |allowed| allowed.clamp(16, MOST))
+}
+
+/// A connection's place.
+#[derive(Clone)]
+pub(in crate::web) struct Seat(Arc<Held>);
+
+struct Held {
+    number: u64,
+    peer: IpAddr,
+    cut: CancellationToken,
+    connections: Arc<Connections>,
+}
+
+impl Seat {
+    pub(in crate::web) fn peer(&self) -> IpAddr {
+        self.0.peer
+    }
+
+    /// When another has the place.
+    pub(in crate::web) fn lost(&self) -> CancellationToken {
+        self.0.cut.clone()
+    }
+
+    /// A request came: it has its time anew.
+    pub(in crate::web) fn asks(&self) {
+        self.change(|seat| (seat.waits_since, seat.is_admitted) = (Instant::now(), false));
+    }
+
+    /// It has shown that it knows a secret: until its next request nobody gets its place.
+    pub(in crate::web) fn admit(&self) {
+        self.change(|seat| seat.is_admitted = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Occupied)) {
+        let mut open = self.0.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seat) = open.seats.get_mut(&self.0.number) {
+            change(seat);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.seats.remove(&self.number);
+        drop(open);
+        self.connections.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn is_cut(seat: &Seat) -> bool {
+        seat.lost().is_cancelled()
+    }
+
+    #[test]
+    fn of_one_sender_the_silent_ones_go_first() {
+        let (all, now) = (Arc::new(Connections::of(16)), Instant::now());
+        let old: Vec<Seat> = (0..4).map(|_| all.take_at(address(1), false, now)).collect();
+        old[0].admit();
+        // Four more that are young: nobody goes for them while all are young.
+        let young: Vec<Seat> = (0..2).map(|_| all.take_at(address(1), false, now)).collect();
+        assert!(old.iter().chain(&young).all(|seat| !is_cut(seat)));
+        let later = now + GRACE;
+        let others = [all.take_at(address(2), false, later), all.take_at(address(3), true, later)];
+        assert!(old.iter().all(|seat| !is_cut(seat)), "others cost nobody's place");
+        let new = all.take_at(address(1), false, later);
+        assert_eq!(
+            old.iter().map(is_cut).collect::<Vec<_>>(),
+            [false, true, false, false],
+            "oldest, not admitted"
+        );
+        assert!(!is_cut(&new) && others.iter().all(|seat| !is_cut(seat)));
+    }
+
+    #[test]
+    fn at_the_limit_of_all_a_silent_one_makes_place_and_a_young_one_does_not() {
+        let (all, now) = (Arc::new(Connections::of(2)), Instant::now());
+        assert!(all.makes_place(now));
+        let first = all.take_at(address(1), true, now);
+        let second = all.take_at(address(2), true, now);
+        assert!(!all.makes_place(now) && !is_cut(&first));
+        assert!(!all.makes_place(now + GRACE) && is_cut(&first) && !is_cut(&second));
+        drop(first);
+        assert!(all.makes_place(now));
+        drop(second);
+        assert!(all.open.lock().unwrap().seats.is_empty());
+    }
+
+    #[test]
+    fn descriptors_are_left_for_the_rest() {
+        assert_eq!([0, 1024, 65_536, u64::MAX].map(most), [16, 64, MOST, MOST]);
+    }
+}
