@@ -3,17 +3,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::domain::access::AccessError;
 use crate::domain::names::NameError;
 use crate::ports::PortError;
 use crate::store::StoreError;
 
 /// When whoever could not be served may come again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+/// The same for whoever tried too often without a good token.
+const RETRY_TRIES: HeaderValue = HeaderValue::from_static("60");
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -38,6 +41,24 @@ impl ApiError {
     pub(super) fn unauthorized() -> Self {
         let message = "unknown repository, or the signature does not fit".to_owned();
         Self { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message }
+    }
+
+    /// The same for no token and one that is unknown, expired or revoked.
+    pub(super) fn no_token() -> Self {
+        let message =
+            "a good token is needed (`Authorization: Bearer drey_…`); `drey token create` on the daemon's \
+                       machine makes one"
+                .to_owned();
+        Self { status: StatusCode::UNAUTHORIZED, code: "unauthorized", message }
+    }
+
+    pub(super) fn too_many_tries() -> Self {
+        let message = "too many requests without a good token; come again in a minute, with one".to_owned();
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code: "too_many_requests", message }
+    }
+
+    pub(super) fn forbidden(message: String) -> Self {
+        Self { status: StatusCode::FORBIDDEN, code: "forbidden", message }
     }
 
     pub(super) fn conflict(message: impl Into<String>) -> Self {
@@ -77,6 +98,12 @@ impl From<PortError> for ApiError {
     }
 }
 
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
 impl From<NameError> for ApiError {
     fn from(error: NameError) -> Self {
         Self::bad_request(error.to_string())
@@ -105,6 +132,12 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_TRIES);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

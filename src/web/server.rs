@@ -5,7 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +16,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::supervisor::Supervisor;
+
+use super::access::Peer;
 
 /// How long a client may take for the head of a request; well below what the daemon's end waits.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -23,24 +28,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) trait Listener: Send + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = tokio::net::TcpStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
-        let (stream, _peer) = self.accept().await?;
+    async fn next(&self) -> io::Result<(Self::Stream, Peer)> {
+        let (stream, address) = self.accept().await?;
         stream.set_nodelay(true).ok();
-        Ok(stream)
+        Ok((stream, Peer::Tcp(address.ip().to_canonical())))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = tokio::net::UnixStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
-        self.accept().await.map(|(stream, _peer)| stream)
+    async fn next(&self) -> io::Result<(Self::Stream, Peer)> {
+        self.accept().await.map(|(stream, _address)| (stream, Peer::Socket))
     }
 }
 
@@ -53,8 +58,9 @@ pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: 
             accepted = listener.next() => accepted,
         };
         match accepted {
-            Ok(stream) => {
-                supervisor.spawn("request", answer(stream, router.clone(), draining.clone(), HEAD_LIMIT));
+            Ok((stream, peer)) => {
+                let service = (router.clone(), peer);
+                supervisor.spawn("request", answer(stream, service, draining.clone(), HEAD_LIMIT));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -64,14 +70,23 @@ pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: 
     }
 }
 
-async fn answer<S>(stream: S, router: Router, draining: CancellationToken, head_limit: Duration)
-where
+async fn answer<S>(
+    stream: S,
+    (router, peer): (Router, Peer),
+    draining: CancellationToken,
+    head_limit: Duration,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_limit)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
@@ -117,7 +132,7 @@ mod tests {
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         client.write_all(request.as_bytes()).await.unwrap();
-        answer(server, router(), CancellationToken::new(), HEAD_LIMIT).await;
+        answer(server, (router(), Peer::Socket), CancellationToken::new(), HEAD_LIMIT).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -153,7 +168,7 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
         let draining = CancellationToken::new();
         draining.cancel();
-        let answered = answer(server, router(), draining, Duration::from_millis(100));
+        let answered = answer(server, (router(), Peer::Socket), draining, Duration::from_millis(100));
         let ended = tokio::time::timeout(Duration::from_secs(5), answered).await;
         assert!(ended.is_ok());
         assert!(HEAD_LIMIT < crate::supervisor::DRAIN_LIMIT);
