@@ -14,6 +14,7 @@ mod log;
 mod mirrors;
 pub mod names;
 mod reload;
+pub mod remote;
 pub mod repositories;
 mod rules;
 mod runtime;

@@ -7,7 +7,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::output::{print_json, table, text};
 
 /// Without an id all of them, newest first. One that cannot be read does not keep the others from being read.
-pub(super) fn verify(client: &Client, id: Option<&str>, json: bool) -> Outcome {
+pub(super) fn verify(client: &Client<'_>, id: Option<&str>, json: bool) -> Outcome {
     let items = match id {
         Some(id) => vec![verify_one(client, id)?],
         None => verify_all(client)?,
@@ -25,7 +25,7 @@ pub(super) fn verify(client: &Client, id: Option<&str>, json: bool) -> Outcome {
     Ok(exit)
 }
 
-fn verify_all(client: &Client) -> Result<Vec<Value>, Failure> {
+fn verify_all(client: &Client<'_>) -> Result<Vec<Value>, Failure> {
     let mut items = Vec::new();
     let mut path = "/api/v1/archives".to_owned();
     loop {
@@ -44,6 +44,6 @@ fn verify_all(client: &Client) -> Result<Vec<Value>, Failure> {
     }
 }
 
-fn verify_one(client: &Client, id: &str) -> Result<Value, Failure> {
+fn verify_one(client: &Client<'_>, id: &str) -> Result<Value, Failure> {
     client.post(&format!("/api/v1/archives/{}/verify", encoded(id)), &json!({}))
 }

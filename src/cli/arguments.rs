@@ -15,6 +15,9 @@ pub(super) struct Arguments {
     /// One JSON document on standard output, nothing else
     #[arg(long, global = true)]
     pub(super) json: bool,
+    /// A daemon elsewhere, with a token from `DREY_TOKEN` or `DREY_TOKEN_FILE` [else `DREY_SERVER`, else the socket]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) server: Option<String>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -50,10 +53,33 @@ pub(super) enum Command {
     /// What happened
     #[command(subcommand)]
     Event(EventCommand),
+    /// Who may use the API from elsewhere
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Write a consistent copy of the database while the daemon runs
     Backup { file: PathBuf },
     /// Print the completion script of a shell
     Completion { shell: Shell },
+}
+
+impl Command {
+    /// Whether a daemon elsewhere can do it as well as one here.
+    pub(super) const fn asks_a_daemon(&self) -> bool {
+        match self {
+            Self::Repo(_)
+            | Self::Env(_)
+            | Self::Archive(_)
+            | Self::Event(_)
+            | Self::Token(_)
+            | Self::Backup { .. } => true,
+            Self::Serve
+            | Self::Check
+            | Self::Hook(_)
+            | Self::Name { .. }
+            | Self::Stack(_)
+            | Self::Completion { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -209,4 +235,23 @@ pub(super) enum EventCommand {
     Show { id: i64 },
     /// Take an event once more
     Replay { id: i64 },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make one and show it, this once
+    Create {
+        /// qa looks and wakes; developer also deploys, archives and restores; admin may do everything
+        #[arg(long)]
+        role: String,
+        /// For instance 30d; without it the token counts until it is revoked
+        #[arg(long, value_name = "DURATION")]
+        expires: Option<String>,
+        /// Whose it is, or what for
+        name: String,
+    },
+    /// Name, role and end of each
+    List,
+    /// From now on it counts no more
+    Revoke { name: String },
 }

@@ -1,4 +1,4 @@
-//! HTTP over the daemon's unix socket.
+//! HTTP over the daemon's unix socket, or to a daemon elsewhere.
 
 use std::path::PathBuf;
 
@@ -11,16 +11,26 @@ use tokio::net::UnixStream;
 
 use super::exit::Failure;
 use crate::app::block_on;
+use crate::app::remote::{Server, Stream};
 use crate::config::Settings;
 
 /// Talks to the daemon.
-pub(super) struct Client {
-    socket: PathBuf,
+pub(super) struct Client<'a> {
+    way: Way<'a>,
 }
 
-impl Client {
+enum Way<'a> {
+    Socket(PathBuf),
+    Server(&'a Server),
+}
+
+impl<'a> Client<'a> {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { socket: settings.data_dir.join("drey.sock") }
+        Self { way: Way::Socket(settings.data_dir.join("drey.sock")) }
+    }
+
+    pub(super) const fn elsewhere(server: &'a Server) -> Self {
+        Self { way: Way::Server(server) }
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -91,22 +101,38 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response<Incoming>, Failure> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
-            let socket = self.socket.display();
-            Failure::Failed(format!("no daemon answers at {socket} ({error}); start it with `drey serve`"))
-        })?;
+        let stream = self.connect().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "drey")
-            .header("content-type", "application/json")
-            .body(Full::new(bytes))
-            .map_err(failed)?;
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = match &self.way {
+            Way::Socket(_) => request.header("host", "drey"),
+            Way::Server(server) => {
+                request.header("host", server.authority()).header("authorization", server.authorization())
+            }
+        };
+        let request = request.body(Full::new(bytes)).map_err(failed)?;
         crate::app::drive(connection);
         sender.send_request(request).await.map_err(failed)
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>, Failure> {
+        match &self.way {
+            Way::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await.map_err(|error| {
+                    let socket = socket.display();
+                    Failure::Failed(format!(
+                        "no daemon answers at {socket} ({error}); start it with `drey serve`, or name one elsewhere with \
+                         --server"
+                    ))
+                })?;
+                Ok(Box::new(stream))
+            }
+            Way::Server(server) => server.connect().await.map_err(|error| {
+                Failure::Failed(format!("no daemon answers at {} ({error})", server.authority()))
+            }),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
 use super::output::{fields, plain, print, print_json, print_log_line, table, text};
 
-pub(super) fn run(client: &Client, command: EnvCommand, json: bool) -> Outcome {
+pub(super) fn run(client: &Client<'_>, command: EnvCommand, json: bool) -> Outcome {
     match command {
         EnvCommand::List { all } => list(client, all, json),
         EnvCommand::Show(one) => show(client, &one, json),
@@ -35,7 +35,7 @@ fn path(one: &One) -> Result<String, Failure> {
     }
 }
 
-fn list(client: &Client, all: bool, json: bool) -> Outcome {
+fn list(client: &Client<'_>, all: bool, json: bool) -> Outcome {
     let list = client.get(&format!("/api/v1/environments?all={all}"))?;
     if json {
         print_json(&list);
@@ -56,7 +56,7 @@ fn list(client: &Client, all: bool, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn show(client: &Client, one: &One, json: bool) -> Outcome {
+fn show(client: &Client<'_>, one: &One, json: bool) -> Outcome {
     let item = client.get(&path(one)?)?;
     if json {
         print_json(&item);
@@ -80,7 +80,7 @@ fn show(client: &Client, one: &One, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn url(client: &Client, one: &One, json: bool) -> Outcome {
+fn url(client: &Client<'_>, one: &One, json: bool) -> Outcome {
     let item = client.get(&path(one)?)?;
     if json {
         print_json(&json!({"url": item["url"], "urls": item["urls"]}));
@@ -90,7 +90,7 @@ fn url(client: &Client, one: &One, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn log(client: &Client, one: &One, follow: bool, json: bool) -> Outcome {
+fn log(client: &Client<'_>, one: &One, follow: bool, json: bool) -> Outcome {
     if json {
         return log_as_json(client, one, follow);
     }
@@ -99,7 +99,7 @@ fn log(client: &Client, one: &One, follow: bool, json: bool) -> Outcome {
 }
 
 /// The whole log as one document.
-fn log_as_json(client: &Client, one: &One, follow: bool) -> Outcome {
+fn log_as_json(client: &Client<'_>, one: &One, follow: bool) -> Outcome {
     if follow {
         let message =
             "--follow has no end that one JSON document could wait for: leave out --json or --follow";
@@ -120,7 +120,7 @@ fn log_line(line: &str) -> Value {
     }
 }
 
-fn deploy(client: &Client, one: &One, body: &Value, wait: bool, json: bool) -> Outcome {
+fn deploy(client: &Client<'_>, one: &One, body: &Value, wait: bool, json: bool) -> Outcome {
     let path = path(one)?;
     let answer = client.post(&format!("{path}/deploy"), body)?;
     if !wait {
@@ -130,7 +130,7 @@ fn deploy(client: &Client, one: &One, body: &Value, wait: bool, json: bool) -> O
 }
 
 /// Shows the log of the deployment that `answer` tells of, until it is over.
-pub(super) fn follow_deployment(client: &Client, path: &str, answer: &Value, json: bool) -> Outcome {
+pub(super) fn follow_deployment(client: &Client<'_>, path: &str, answer: &Value, json: bool) -> Outcome {
     // A deployment older than this one is nobody's concern.
     let from = answer["generation"].as_i64().map(|from| format!("&generation={from}")).unwrap_or_default();
     client.stream(&format!("{path}/log?follow=true{from}"), |line| {
@@ -165,7 +165,7 @@ fn deployed(item: &Value, json: bool) -> Outcome {
     Ok(exit)
 }
 
-fn act(client: &Client, one: &One, action: &str, json: bool) -> Outcome {
+fn act(client: &Client<'_>, one: &One, action: &str, json: bool) -> Outcome {
     let answer = client.post(&format!("{}/{action}", path(one)?), &json!({}))?;
     told(&answer, json)
 }

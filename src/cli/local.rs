@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::arguments::{HookCommand, RepoCommand, StackCommand};
 use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
-use super::output::{fields, plain, print, print_json, table, text};
+use super::output::{plain, print, print_json, table, text};
+use super::repositories;
 use crate::app;
 use crate::app::check::Level;
 use crate::config::{Repository, Settings};
@@ -78,34 +79,10 @@ pub(super) fn repo(settings: &Settings, command: &RepoCommand, json: bool) -> Ou
     match command {
         RepoCommand::List => {
             let items: Vec<Value> = settings.repositories.iter().map(|it| known(settings, it)).collect();
-            if json {
-                print_json(&json!({"items": items, "next": null}));
-            } else {
-                let row = |item: &Value| {
-                    ["name", "main", "url", "last_polled_at", "poll_error"]
-                        .map(|key| text(&item[key]))
-                        .to_vec()
-                };
-                let head = ["name", "main", "address", "last asked", "error"];
-                table(&head, &items.iter().map(row).collect::<Vec<_>>());
-            }
+            repositories::list(&json!({"items": items, "next": null}), json)
         }
-        RepoCommand::Show { name } => {
-            let view = known(settings, repository(settings, name)?);
-            if json {
-                print_json(&view);
-            } else {
-                let rows: Vec<(&str, String)> = view
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .map(|(key, value)| (key.as_str(), text(value)))
-                    .collect();
-                fields(&rows);
-            }
-        }
+        RepoCommand::Show { name } => repositories::show(&known(settings, repository(settings, name)?), json),
     }
-    Ok(Exit::Done)
 }
 
 /// What is configured, and where a daemon runs, how the remote answered it last.

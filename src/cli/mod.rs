@@ -8,8 +8,10 @@ mod exit;
 mod local;
 mod output;
 mod records;
+mod repositories;
 mod restore;
 mod stack;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -17,9 +19,10 @@ use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 use client::Client;
-use exit::{Exit, Outcome};
+use exit::{Exit, Failure, Outcome};
 
 use crate::app;
+use crate::app::remote::Server;
 use crate::config::Settings;
 
 /// Reads the command line and does what it says.
@@ -49,16 +52,41 @@ fn run(arguments: Arguments) -> Outcome {
     if matches!(arguments.command, Command::Check) {
         return local::check(arguments.config.as_deref(), json);
     }
+    let elsewhere = Server::named(arguments.server.as_deref()).map_err(Failure::Usage)?;
+    if let (Some(server), true) = (&elsewhere, arguments.command.asks_a_daemon()) {
+        return ask(&Client::elsewhere(server), arguments.command, json);
+    }
     let settings = Settings::load(arguments.config.as_deref())?;
     match arguments.command {
         Command::Serve => local::serve(settings),
         Command::Name { repo, branches } => local::name(&settings, &repo, &branches, json),
         Command::Hook(hook) => local::hook(&settings, hook, json),
         Command::Repo(repo) => local::repo(&settings, &repo, json),
-        Command::Env(command) => environments::run(&Client::new(&settings), command, json),
-        Command::Archive(command) => records::archive(&Client::new(&settings), &command, json),
-        Command::Event(command) => records::event(&Client::new(&settings), &command, json),
-        Command::Backup { file } => records::backup(&Client::new(&settings), &file, json),
-        Command::Check | Command::Stack(_) | Command::Completion { .. } => Ok(Exit::Done),
+        command @ (Command::Env(_)
+        | Command::Archive(_)
+        | Command::Event(_)
+        | Command::Token(_)
+        | Command::Backup { .. }
+        | Command::Check
+        | Command::Stack(_)
+        | Command::Completion { .. }) => ask(&Client::new(&settings), command, json),
+    }
+}
+
+/// What only a daemon can do.
+fn ask(client: &Client<'_>, command: Command, json: bool) -> Outcome {
+    match command {
+        Command::Repo(repo) => repositories::run(client, &repo, json),
+        Command::Env(command) => environments::run(client, command, json),
+        Command::Archive(command) => records::archive(client, &command, json),
+        Command::Event(command) => records::event(client, &command, json),
+        Command::Token(command) => tokens::run(client, &command, json),
+        Command::Backup { file } => records::backup(client, &file, json),
+        Command::Serve
+        | Command::Name { .. }
+        | Command::Hook(_)
+        | Command::Check
+        | Command::Stack(_)
+        | Command::Completion { .. } => Ok(Exit::Done),
     }
 }

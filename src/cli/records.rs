@@ -28,7 +28,7 @@ const ARCHIVE_KEYS: [&str; 13] = [
     "damage",
 ];
 
-pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> Outcome {
+pub(super) fn archive(client: &Client<'_>, command: &ArchiveCommand, json: bool) -> Outcome {
     match command {
         ArchiveCommand::List { repo, before, all } => {
             let query = query(&[
@@ -56,12 +56,12 @@ pub(super) fn archive(client: &Client, command: &ArchiveCommand, json: bool) -> 
 }
 
 /// The archive as it is after what was asked for.
-fn asked(client: &Client, id: &str, what: &str, json: bool) -> Outcome {
+fn asked(client: &Client<'_>, id: &str, what: &str, json: bool) -> Outcome {
     let item = client.post(&format!("/api/v1/archives/{}/{what}", encoded(id)), &json!({}))?;
     show(&item, &ARCHIVE_KEYS, json)
 }
 
-pub(super) fn event(client: &Client, command: &EventCommand, json: bool) -> Outcome {
+pub(super) fn event(client: &Client<'_>, command: &EventCommand, json: bool) -> Outcome {
     let keys =
         ["id", "source", "kind", "repo", "branch", "commit", "delivery_id", "received_at", "state", "reason"];
     match command {
@@ -82,7 +82,7 @@ pub(super) fn event(client: &Client, command: &EventCommand, json: bool) -> Outc
     }
 }
 
-pub(super) fn backup(client: &Client, file: &Path, json: bool) -> Outcome {
+pub(super) fn backup(client: &Client<'_>, file: &Path, json: bool) -> Outcome {
     let path = std::path::absolute(file).map_err(|error| Failure::Failed(error.to_string()))?;
     let Some(path) = path.to_str() else {
         let message = format!("{}: is not UTF-8, which the database's copy needs", path.display());

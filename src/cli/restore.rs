@@ -11,7 +11,7 @@ use super::environments::follow_deployment;
 use super::exit::{Exit, Failure, Outcome};
 use super::output::{note, plain, print, print_json, text};
 
-pub(super) fn restore(client: &Client, id: &str, wait: bool, json: bool) -> Outcome {
+pub(super) fn restore(client: &Client<'_>, id: &str, wait: bool, json: bool) -> Outcome {
     let answer = client.post(&format!("/api/v1/archives/{}/restore", encoded(id)), &json!({}))?;
     let (repo, branch) = (text(&answer["repo"]), text(&answer["branch"]));
     if wait {
@@ -35,7 +35,7 @@ fn told(answer: &Value) -> String {
     format!("{} {name} at {}{message}", text(&answer["action"]), text(&answer["url"]))
 }
 
-pub(super) fn extract(client: &Client, id: &str, path: &str, destination: &Path, json: bool) -> Outcome {
+pub(super) fn extract(client: &Client<'_>, id: &str, path: &str, destination: &Path, json: bool) -> Outcome {
     let unpacking = Unpacking::start(destination.to_owned());
     let url = format!("/api/v1/archives/{}/files?path={}", encoded(id), encoded(path));
     // The disk's own complaint comes before the stream's: a thread that is gone takes nothing more.

@@ -1,5 +1,6 @@
 //! Settings of the daemon: flag > environment > file > default; all faults are reported at once.
 
+mod access;
 mod archive;
 mod disk;
 mod error;
@@ -18,6 +19,7 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
+pub use access::{SERVER, token};
 pub use archive::Archive;
 pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};
@@ -209,8 +211,8 @@ fn insert(values: &mut Dict, parents: &[String], last: &str, value: Value) {
     values.insert(first.clone(), Value::from(inner));
 }
 
-/// The one place that reads the daemon's environment.
-fn environment() -> Vec<(String, String)> {
+/// The one place that reads this program's environment.
+pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a clock, a file, a socket or a task; time and ids come in as values.
 
+pub mod access;
 pub mod audit;
 pub mod branches;
 pub mod disk;
@@ -29,10 +30,12 @@ pub mod policy;
 pub mod poll;
 pub mod readiness;
 pub mod reconcile;
+pub mod redaction;
 pub mod rest;
 pub mod retention;
 pub mod rewrite;
 pub mod route;
+pub mod secrets;
 pub mod settings;
 pub mod slug;
 pub mod stack;

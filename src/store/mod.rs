@@ -25,6 +25,7 @@ mod stack;
 mod subnet;
 #[cfg(test)]
 mod testing;
+mod token;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};

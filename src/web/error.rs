@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::domain::access::AccessError;
 use crate::domain::names::NameError;
 use crate::ports::PortError;
 use crate::store::StoreError;
@@ -16,6 +17,8 @@ use crate::store::StoreError;
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 /// When whoever came too often may come again.
 const SLOWER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// The same for whoever tried too often without a good token.
+const RETRY_TRIES: HeaderValue = HeaderValue::from_static("60");
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -27,11 +30,13 @@ pub(super) struct ApiError {
     message: String,
     /// Whoever made it tells of it.
     is_quiet: bool,
+    /// A token would have helped.
+    wants_token: bool,
 }
 
 impl ApiError {
     fn of(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), is_quiet: false }
+        Self { status, code, message: message.into(), is_quiet: false, wants_token: false }
     }
 
     /// Without a line in the log.
@@ -55,6 +60,22 @@ impl ApiError {
             "unauthorized",
             "unknown repository, or the signature does not fit",
         )
+    }
+
+    /// The same for no token and one that is unknown, expired or revoked.
+    pub(super) fn no_token() -> Self {
+        let message = "a good token is needed (`Authorization: Bearer drey_…`); `drey token create` on the daemon's \
+                       machine makes one";
+        Self { wants_token: true, ..Self::of(StatusCode::UNAUTHORIZED, "unauthorized", message) }
+    }
+
+    pub(super) fn too_many_tries() -> Self {
+        let message = "too many requests without a good token; come again in a minute, with one";
+        Self { wants_token: true, ..Self::too_many(message) }
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::of(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
     pub(super) fn conflict(message: impl Into<String>) -> Self {
@@ -127,6 +148,12 @@ impl From<PortError> for ApiError {
     }
 }
 
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
 impl From<NameError> for ApiError {
     fn from(error: NameError) -> Self {
         Self::bad_request(error.to_string())
@@ -143,7 +170,11 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
         }
         if self.status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(RETRY_AFTER, SLOWER_SECONDS);
+            let seconds = if self.wants_token { RETRY_TRIES } else { SLOWER_SECONDS };
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        if self.wants_token && self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -1,8 +1,9 @@
-//! HTTP: hooks, health, metrics on TCP; the API besides on the unix socket.
+//! HTTP: hooks, health, metrics and the API, on TCP and on the unix socket.
 //!
-//! Until there are tokens, TCP serves hooks, health and metrics and nothing else: whoever may open the socket is
-//! admin. Nothing here changes an environment by itself; everything becomes an event.
+//! Whoever may open the socket is admin; over TCP the API wants a token. Nothing here changes an environment by
+//! itself; everything becomes an event.
 
+mod access;
 mod archives;
 mod body;
 mod border;
@@ -19,8 +20,10 @@ mod keeping;
 mod log;
 mod openapi;
 mod restore;
+mod routes;
 mod server;
 mod signature;
+mod tokens;
 mod view;
 
 use std::collections::BTreeMap;
@@ -30,12 +33,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{get, post};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::domain::names::RepoName;
 use crate::orchestrator::Orchestrator;
 
+use access::Failures;
 use border::Border;
 use server::Door;
 
@@ -55,6 +58,7 @@ struct Inner {
     data_dir: PathBuf,
     render: Render,
     border: Border,
+    failures: Failures,
 }
 
 /// What is counted and measured, in Prometheus' text format.
@@ -73,8 +77,8 @@ pub struct Served {
 impl Web {
     pub fn new(orchestrator: Orchestrator, served: Served, data_dir: PathBuf, render: Render) -> Self {
         let served = ArcSwap::from_pointee(served);
-        let border = Border::new();
-        Self { inner: Arc::new(Inner { orchestrator, served, data_dir, render, border }) }
+        let (border, failures) = (Border::new(), Failures::default());
+        Self { inner: Arc::new(Inner { orchestrator, served, data_dir, render, border, failures }) }
     }
 
     /// From now on these.
@@ -82,18 +86,20 @@ impl Web {
         self.inner.served.store(Arc::new(served));
     }
 
-    /// Serves hooks, health and metrics until the daemon has done its last step.
+    /// Serves whoever reaches the port until the daemon has done its last step.
     pub fn serve_tcp(&self, listener: TcpListener) {
-        let supervisor = self.inner.orchestrator.house().supervisor.faces();
-        let router = self.guarded(public(self.clone()));
-        supervisor.spawn("http", server::serve(listener, router, supervisor.clone(), self.door()));
+        self.serve("http", listener);
     }
 
-    /// Serves everything on the socket until the daemon has done its last step.
+    /// Serves whoever may open the socket until the daemon has done its last step.
     pub fn serve_socket(&self, listener: UnixListener) {
+        self.serve("socket", listener);
+    }
+
+    fn serve<L: server::Listener>(&self, task: &'static str, listener: L) {
         let supervisor = self.inner.orchestrator.house().supervisor.faces();
-        let router = self.guarded(public(self.clone()).merge(api(self.clone())));
-        supervisor.spawn("socket", server::serve(listener, router, supervisor.clone(), self.door()));
+        let router = self.guarded(routes::router(self.clone()));
+        supervisor.spawn(task, server::serve(listener, router, supervisor.clone(), self.door()));
     }
 
     /// Who gets in, as the configuration says at that moment.
@@ -111,48 +117,4 @@ impl Web {
         let supervisor = self.inner.orchestrator.house().supervisor.clone();
         router.layer(middleware::from_fn_with_state(supervisor, drain::refuse))
     }
-}
-
-fn public(web: Web) -> Router {
-    Router::new()
-        .route("/hooks/git/{repo}", post(hooks::git).layer(middleware::from_fn(figures::hook)))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(figures::metrics))
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(web)
-}
-
-/// Paths of the API, as `openapi.json` lists them.
-fn api(web: Web) -> Router {
-    Router::new()
-        .route("/api/v1/openapi.json", get(openapi::document))
-        .route("/api/v1/environments", get(environments::list))
-        .route("/api/v1/environments/{repo}/{branch}", get(environments::show))
-        .route("/api/v1/environments/{repo}/{branch}/deployments", get(environments::deployments))
-        .route("/api/v1/environments/{repo}/{branch}/log", get(log::log))
-        .route("/api/v1/environments/{repo}/{branch}/deploy", post(environments::deploy))
-        .route("/api/v1/environments/{repo}/{branch}/archive", post(environments::archive))
-        .route("/api/v1/environments/{repo}/{branch}/destroy", post(environments::destroy))
-        .route("/api/v1/environments/{repo}/{branch}/sleep", post(environments::sleep))
-        .route("/api/v1/environments/{repo}/{branch}/wake", post(environments::wake))
-        .route("/api/v1/environments/{repo}/{branch}/pin", post(environments::pin))
-        .route("/api/v1/environments/{repo}/{branch}/unpin", post(environments::unpin))
-        .route("/api/v1/archives", get(archives::list))
-        .route("/api/v1/archives/{id}", get(archives::show))
-        .route("/api/v1/archives/{id}/restore", post(restore::restore))
-        .route("/api/v1/archives/{id}/files", get(restore::files))
-        .route("/api/v1/archives/{id}/verify", post(keeping::verify))
-        .route("/api/v1/archives/{id}/pin", post(keeping::pin))
-        .route("/api/v1/archives/{id}/unpin", post(keeping::unpin))
-        .route("/api/v1/archives/{id}/remove", post(keeping::remove))
-        .route("/api/v1/events", get(events::list))
-        .route("/api/v1/events/{id}", get(events::show))
-        .route("/api/v1/events/{id}/replay", post(events::replay))
-        .route("/api/v1/repositories", get(archives::repositories))
-        .route("/api/v1/repositories/{name}", get(archives::repository))
-        .route("/api/v1/backup", post(archives::backup))
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(web)
 }

@@ -19,9 +19,11 @@ mod tests {
 
     use super::super::error::ApiError;
     use super::super::keeping::Verification;
+    use super::super::tokens::Made;
     use super::super::view::{EventView, List};
-    use super::super::{EnvironmentView, error};
+    use super::super::{EnvironmentView, error, routes};
     use super::*;
+    use crate::domain::access::{Role, Token, TokenName};
     use crate::domain::environment::{
         ArchiveRecord, Deployment, DeploymentState, Ending, Outcome, Phase, RemovalReason,
     };
@@ -33,16 +35,35 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(0);
 
     #[test]
-    fn every_route_of_the_api_is_described_and_no_other() {
+    fn every_route_of_the_api_is_described_with_its_least_role_and_no_other() {
         let document: Value = serde_json::from_str(DOCUMENT).unwrap();
-        let described: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
-        let source = include_str!("mod.rs");
-        let routed: BTreeSet<String> = source
-            .split(".route(\"")
-            .skip(1)
-            .map(|rest| rest.split('"').next().unwrap().to_owned())
+        let mut described = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let least = operation["x-drey-role"].as_str().unwrap();
+                described.insert((path.clone(), method.to_uppercase(), least.to_owned()));
+                let token = if matches!(least, "anyone" | "socket") { 0 } else { 1 };
+                assert_eq!(operation["security"].as_array().unwrap().len(), token, "{path}");
+            }
+        }
+        let routed: BTreeSet<_> = routes::table()
+            .iter()
+            .map(|route| (route.path.to_owned(), route.method.to_string(), route.least.word().to_owned()))
             .collect();
         assert_eq!(described, routed);
+    }
+
+    #[test]
+    fn tokens_are_as_described() {
+        let record = Token {
+            name: TokenName::parse("anna").unwrap(),
+            role: Role::Developer,
+            created_at: NOW,
+            expires_at: Some(NOW),
+        };
+        let made = Made { record: record.clone(), token: "drey_x".to_owned() };
+        fits("NewToken", &json!(made));
+        fits("TokenList", &json!(List { items: vec![record], next: None }));
     }
 
     #[test]
@@ -202,6 +223,9 @@ mod tests {
             error::method_not_allowed().await,
             ApiError::bad_request("x"),
             ApiError::unauthorized(),
+            ApiError::no_token(),
+            ApiError::too_many_tries(),
+            ApiError::forbidden("x".to_owned()),
             ApiError::conflict("x"),
             ApiError::too_large("x"),
             ApiError::unavailable("x"),

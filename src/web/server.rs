@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
+use super::access::Peer;
 use super::border::{Connections, Seat};
 use crate::supervisor::Supervisor;
 
@@ -26,20 +27,20 @@ const HEAD_LIMIT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket that connections come from.
-pub(super) trait Listener: Send + 'static {
+pub(super) trait Listener: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection, and whose it is where that counts.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
+    /// The next connection, and where it comes from.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = tokio::net::TcpStream;
 
-    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>)> {
-        let (stream, peer) = self.accept().await?;
+    async fn next(&self) -> io::Result<(Self::Stream, Peer)> {
+        let (stream, address) = self.accept().await?;
         stream.set_nodelay(true).ok();
-        Ok((stream, Some(peer.ip())))
+        Ok((stream, Peer::Tcp(address.ip().to_canonical())))
     }
 }
 
@@ -47,8 +48,8 @@ impl Listener for UnixListener {
     type Stream = tokio::net::UnixStream;
 
     /// Whoever may open it is the operator.
-    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>)> {
-        self.accept().await.map(|(stream, _peer)| (stream, None))
+    async fn next(&self) -> io::Result<(Self::Stream, Peer)> {
+        self.accept().await.map(|(stream, _address)| (stream, Peer::Socket))
     }
 }
 
@@ -62,8 +63,8 @@ pub(super) async fn serve<L: Listener>(listener: L, router: Router, supervisor: 
         };
         match accepted {
             Ok((stream, peer)) => {
-                let seat = peer.map(|peer| door.connections.take(peer, (door.is_trusted)(peer)));
-                let served = answer(stream, router.clone(), draining.clone(), HEAD_LIMIT, seat);
+                let caller = (peer, door.seat(peer));
+                let served = answer(stream, router.clone(), draining.clone(), HEAD_LIMIT, caller);
                 supervisor.spawn("request", served);
             }
             Err(error) => {
@@ -82,9 +83,17 @@ pub(super) struct Door {
 }
 
 impl Door {
-    async fn next<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, Option<IpAddr>)> {
+    async fn next<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, Peer)> {
         self.connections.has_place().await;
         listener.next().await
+    }
+
+    /// Those who use the socket need no place.
+    fn seat(&self, peer: Peer) -> Option<Seat> {
+        match peer {
+            Peer::Socket => None,
+            Peer::Tcp(address) => Some(self.connections.take(address, (self.is_trusted)(address))),
+        }
     }
 }
 
@@ -93,13 +102,14 @@ async fn answer<S>(
     router: Router,
     draining: CancellationToken,
     head_limit: Duration,
-    seat: Option<Seat>,
+    (peer, seat): (Peer, Option<Seat>),
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let lost = seat.as_ref().map(Seat::lost).unwrap_or_default();
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         if let Some(seat) = &seat {
             seat.asks();
             request.extensions_mut().insert(seat.clone());

@@ -1,6 +1,7 @@
 //! The orchestrator as a whole, on fakes below it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod access;
 mod archives;
 mod audit;
 mod border;
