@@ -169,7 +169,7 @@ mod tests {
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         client.write_all(request.as_bytes()).await.unwrap();
-        answer(server, router(), CancellationToken::new(), HEAD_LIMIT, None).await;
+        answer(server, router(), CancellationToken::new(), HEAD_LIMIT, (Peer::Socket, None)).await;
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -205,7 +205,7 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
         let draining = CancellationToken::new();
         draining.cancel();
-        let answered = answer(server, router(), draining, Duration::from_millis(100), None);
+        let answered = answer(server, router(), draining, Duration::from_millis(100), (Peer::Socket, None));
         let ended = tokio::time::timeout(Duration::from_secs(5), answered).await;
         assert!(ended.is_ok());
         assert!(HEAD_LIMIT < crate::supervisor::DRAIN_LIMIT);
