@@ -17,6 +17,7 @@ use crate::adapters::git::{GitAdapter, GitSettings};
 use crate::adapters::logs::FileLogs;
 use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
+use crate::adapters::vault::AgeVault;
 use crate::adapters::workspace::DiskWorkspace;
 use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
@@ -24,7 +25,7 @@ use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{leftovers, places, rest, retention};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
-use crate::ports::{Clock, Prober, Remote, RoutePublisher, TreeLimits, Volumes};
+use crate::ports::{Clock, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes};
 use crate::proxy::{ProxySettings, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
@@ -79,7 +80,7 @@ pub(super) fn ports(
     instance: &InstanceId,
     proxy: ProxyPorts,
     git: Arc<GitAdapter>,
-    clock: Arc<dyn Clock>,
+    (clock, redactor): (Arc<dyn Clock>, Arc<Redactor>),
 ) -> anyhow::Result<Wired> {
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
@@ -106,7 +107,9 @@ pub(super) fn ports(
         folders: Arc::new(EnvironmentFolders::new(folders.environments.clone(), clock.clone())),
         engine,
         programs: Arc::new(Children),
-        logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
+        logs: Arc::new(FileLogs::new(folders.environments, clock.clone(), redactor.clone())),
+        vault: Arc::new(AgeVault::new(&settings.data_dir, &settings.secrets.folder, instance)),
+        redactor,
         clock,
     };
     Ok(Wired { ports, volumes })

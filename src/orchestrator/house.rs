@@ -17,7 +17,8 @@ use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention};
 use crate::ports::{
     Archives, Builder, Clock, Disks, Engine, EngineWatch, Folders, Git, Jobs, KeptCommits, Logs, PortError,
-    PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Workspace, meters,
+    PortResult, Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault,
+    Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -48,6 +49,9 @@ pub struct Ports {
     pub stock: Arc<dyn Stock>,
     pub folders: Arc<dyn Folders>,
     pub programs: Arc<dyn Programs>,
+    pub vault: Arc<dyn Vault>,
+    /// Keeps secrets out of what is told.
+    pub redactor: Arc<Redactor>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -91,7 +95,8 @@ impl House {
         state: EventState,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.store.settle_event(event.id, state, reason).await?;
+        let reason = reason.map(|reason| self.ports.redactor.text(reason));
+        self.store.settle_event(event.id, state, reason.as_deref()).await?;
         meters::event_settled(event.kind.word(), state.word());
         Ok(())
     }

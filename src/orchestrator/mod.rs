@@ -41,6 +41,7 @@ mod resume;
 mod retention;
 mod room;
 mod run;
+mod secrets;
 mod settle;
 mod sleep;
 mod stack;
@@ -63,6 +64,7 @@ pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
+pub use secrets::Failed as SecretFailed;
 pub use submitted::Submitted;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
@@ -122,6 +124,7 @@ impl Orchestrator {
     pub async fn start(&self) -> Result<(), StoreError> {
         let now = self.house.ports.clock.now();
         self.house.store.supersede_running(patience::CUT, now).await?;
+        self.bring_secrets().await?;
         self.board.rebuild().await?;
         self.spawn_measuring().await;
         for environment in self.house.store.environments(false).await? {

@@ -86,6 +86,7 @@ impl Run<'_> {
             contents: &contents,
             checkout,
             binds: &self.house.ports.workspace.binds_directory(environment.id),
+            secrets: &self.house.ports.vault.folder(environment.id),
             variables: &variables,
             overlay: &overlay,
             names: &container_names(&prepared.rendered),

@@ -85,7 +85,10 @@ impl Run<'_> {
             Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
             Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
             Step::RemoveImage { tag } => self.shop.remove(id, std::slice::from_ref(tag)).await?,
-            Step::RemoveFiles => self.house.ports.workspace.remove(id).await?,
+            Step::RemoveFiles => {
+                self.house.ports.vault.clear(id).await?;
+                self.house.ports.workspace.remove(id).await?;
+            }
             Step::Release => self.release(outcome, archive).await?,
             Step::Build { .. }
             | Step::Pull { .. }

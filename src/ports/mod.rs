@@ -13,6 +13,7 @@ mod jobs;
 pub mod meters;
 mod outside;
 mod stacks;
+mod vault;
 mod volumes;
 mod workspace;
 
@@ -28,5 +29,6 @@ pub use outside::{
     Programs, Restoring, RoutePublisher,
 };
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
+pub use vault::{Redactor, SecretFiles, Vault};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};
 pub use workspace::{Logs, Workspace};

@@ -11,6 +11,7 @@ mod harness;
 mod intake;
 mod jobs;
 mod rest;
+mod secrets;
 mod seen;
 
 use drey::domain::environment::{Outcome, Phase};

@@ -10,6 +10,7 @@ mod files;
 mod fit;
 mod networks;
 mod overlay;
+mod secrets;
 mod select;
 mod services;
 mod variables;
@@ -51,6 +52,8 @@ pub struct RewriteContext<'a> {
     pub checkout: &'a Path,
     /// Folder of the environment's bound files.
     pub binds: &'a Path,
+    /// Folder of the environment's secrets.
+    pub secrets: &'a Path,
     /// For every container; no value of a branch's own file replaces one.
     pub variables: &'a BTreeMap<String, String>,
     /// Fragment from the overlay template; wins over what the file says.
@@ -73,6 +76,7 @@ pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, 
     let networks = networks::rewrite(&mut document, context);
     let volumes = volumes::rewrite(&mut document, context);
     let bound = binds::rewrite(&mut document, context)?;
+    secrets::bind(&mut document, &settings, context.secrets);
     services::rewrite(&mut document, context);
     overlay::merge(&mut document, context.overlay);
     if let Some(top) = document.as_object_mut() {
