@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("landlock", &["adapters/process"]),
     ("sqlx", &["store"]),
     ("tokio_rustls", &["proxy", "app/remote.rs"]),
+    ("age", &["adapters/vault"]),
     ("rustls_native_certs", &["app/remote.rs"]),
     ("rcgen", &["proxy"]),
     ("axum", &["web"]),

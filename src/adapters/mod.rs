@@ -10,4 +10,5 @@ pub mod logs;
 pub mod process;
 pub mod room;
 pub mod template;
+pub mod vault;
 pub mod workspace;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
@@ -10,15 +11,22 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as lines, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::ports::Redactor;
 
 /// Says what is told from now on.
 pub struct LogControl {
     filter: reload::Handle<EnvFilter, Registry>,
     /// `DREY_LOG` was given: it stays.
     is_fixed: bool,
+    redactor: Arc<Redactor>,
 }
 
 impl LogControl {
+    /// What it learns no line has any more.
+    pub(super) fn redactor(&self) -> Arc<Redactor> {
+        self.redactor.clone()
+    }
+
     pub(super) fn set(&self, level: LogLevel) {
         if !self.is_fixed {
             // It fails only when there is no log any more.
@@ -38,9 +46,12 @@ pub fn start_logging(log: &Log) -> LogControl {
         LogFormat::Text => false,
         LogFormat::Auto => !is_terminal,
     };
-    let told = if is_json { json(io::stderr).boxed() } else { text(io::stderr, is_terminal).boxed() };
+    let redactor = Arc::new(Redactor::default());
+    let known = redactor.clone();
+    let writer = move || Redacted { inner: io::stderr(), redactor: known.clone() };
+    let told = if is_json { json(writer).boxed() } else { text(writer, is_terminal).boxed() };
     tracing_subscriber::registry().with(filter).with(told).init();
-    LogControl { filter: handle, is_fixed }
+    LogControl { filter: handle, is_fixed, redactor }
 }
 
 /// drey's own words at this level; those of libraries at `info` at most.
@@ -101,6 +112,24 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Lines without secrets.
+struct Redacted<W> {
+    inner: W,
+    redactor: Arc<Redactor>,
+}
+
+impl<W: Write> Write for Redacted<W> {
+    /// A whole line at a time, as the layer gives it.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.inner.write_all(self.redactor.text(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 /// JSON has an escape for each character, but its writers use it below U+0020 only.
 struct EscapedJson<W>(W);
 
@@ -135,7 +164,7 @@ impl<W: Write> Write for EscapedJson<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -176,6 +205,20 @@ mod tests {
         assert_eq!((&line["level"], &line["message"]), (&"WARN".into(), &HOSTILE.into()));
         assert_eq!((&line["environment.branch"], &line["reason"]), (&HOSTILE.into(), &HOSTILE.into()));
         assert!(line["timestamp"].is_string(), "{line}");
+    }
+
+    #[test]
+    fn no_line_has_a_secret() {
+        let redactor = Arc::new(Redactor::default());
+        redactor.learn([&b"feature/"[..]]);
+        for is_json in [true, false] {
+            let redactor = redactor.clone();
+            let lines = told(move |kept| {
+                let writer = move || Redacted { inner: kept.clone(), redactor: redactor.clone() };
+                if is_json { json(writer).boxed() } else { text(writer, false).boxed() }
+            });
+            assert!(lines.contains("***") && !lines.contains("feature/"), "{lines}");
+        }
     }
 
     #[test]

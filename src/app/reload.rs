@@ -62,6 +62,7 @@ impl Running {
         let Fresh { settings, orchestrator, later } = fresh;
         let before = std::mem::replace(&mut self.settings, settings);
         let changed = changed(&before, &self.settings);
+        repositories::hide_secrets(&self.settings, &self.log.redactor());
         self.log.set(self.settings.log.level);
         self.web.replace(repositories::served(&self.settings));
         for key in later {

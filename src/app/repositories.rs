@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::config::{Repository, Settings};
-use crate::web::{BorderRules, Served};
+use crate::ports::Redactor;
+use crate::web::{BorderRules, Served, look_token};
 
 /// What the API needs to know of all of them.
 pub(super) fn served(settings: &Settings) -> Served {
@@ -21,6 +22,28 @@ pub(super) fn served(settings: &Settings) -> Served {
             rate_per_repository: settings.http.rate_per_repository,
         },
     }
+}
+
+/// From now on nothing that drey tells has a secret of its configuration, nor what is made of one.
+pub(super) fn hide_secrets(settings: &Settings, redactor: &Redactor) {
+    let mut secrets: Vec<String> =
+        settings.registries.iter().map(|registry| registry.password.reveal().to_owned()).collect();
+    for repository in &settings.repositories {
+        secrets.extend(login(&repository.url));
+        if let Some(secret) = &repository.secret {
+            secrets.push(secret.reveal().to_owned());
+            secrets.push(look_token(secret.reveal().as_bytes(), &repository.name));
+        }
+    }
+    redactor.learn(secrets.iter().map(String::as_bytes));
+}
+
+/// `https://user:token@host/x` → `token`; a login without a colon is the token itself.
+fn login(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (login, _) = rest.split('/').next()?.rsplit_once('@')?;
+    let is_web = matches!(scheme, "https" | "http");
+    is_web.then(|| login.split_once(':').map_or(login, |(_, token)| token).to_owned())
 }
 
 /// Name, address, rules; nothing secret.
@@ -79,6 +102,14 @@ mod tests {
             let keys: BTreeSet<&String> = repository.as_object().unwrap().keys().collect();
             assert_eq!(keys, properties.keys().collect());
         }
+    }
+
+    #[test]
+    fn a_login_is_a_secret() {
+        assert_eq!(login("https://u:t0ken-x@git.example/a/b").as_deref(), Some("t0ken-x"));
+        assert_eq!(login("https://t0ken-x@git.example/a").as_deref(), Some("t0ken-x"));
+        assert_eq!(login("https://git.example/a@b"), None);
+        assert_eq!(login("ssh://git@host/x"), None);
     }
 
     #[test]

@@ -85,6 +85,7 @@ async fn start(
 ) -> anyhow::Result<Running> {
     let data_dir = &settings.data_dir;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    repositories::hide_secrets(&settings, &log.redactor());
     let store = open_store(data_dir).await?;
     let listener = TcpListener::bind(settings.http.listen)
         .await
@@ -94,7 +95,7 @@ async fn start(
     let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
     let git = Arc::new(wiring::git(&settings)?);
     let Wired { ports, volumes } =
-        wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), clock)?;
+        wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), (clock, log.redactor()))?;
     let house = House::new(store, ports, wiring::orchestrator(&settings)?, supervisor.clone());
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;

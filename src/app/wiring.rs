@@ -20,6 +20,7 @@ use crate::adapters::git::{GitAdapter, GitLimits, GitSettings};
 use crate::adapters::logs::FileLogs;
 use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
+use crate::adapters::vault::AgeVault;
 use crate::adapters::workspace::DiskWorkspace;
 use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
@@ -27,7 +28,7 @@ use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
-use crate::ports::{Clock, Firewall, Prober, Remote, RoutePublisher, TreeLimits, Volumes};
+use crate::ports::{Clock, Firewall, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes};
 use crate::proxy::{ProxySettings, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
@@ -82,7 +83,7 @@ pub(super) fn ports(
     instance: &InstanceId,
     proxy: ProxyPorts,
     git: Arc<GitAdapter>,
-    clock: Arc<dyn Clock>,
+    (clock, redactor): (Arc<dyn Clock>, Arc<Redactor>),
 ) -> anyhow::Result<Wired> {
     let folders = Folders::new(&settings.data_dir);
     let engine = Arc::new(engine(settings));
@@ -112,7 +113,9 @@ pub(super) fn ports(
         firewall: firewall(settings, instance),
         cgroups: Arc::new(EngineCgroups::new(engine.clone(), instance.clone(), &settings.engine.host)),
         engine,
-        logs: Arc::new(FileLogs::new(folders.environments, clock.clone())),
+        logs: Arc::new(FileLogs::new(folders.environments, clock.clone(), redactor.clone())),
+        vault: Arc::new(AgeVault::new(&settings.data_dir, &settings.secrets.folder, instance)),
+        redactor,
         clock,
     };
     Ok(Wired { ports, volumes })

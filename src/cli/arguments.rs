@@ -56,6 +56,9 @@ pub(super) enum Command {
     /// Who may use the API from elsewhere
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Secrets that services of a repository's branches may ask for
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Write a consistent copy of the database while the daemon runs
     Backup { file: PathBuf },
     /// Print the completion script of a shell
@@ -71,6 +74,7 @@ impl Command {
             | Self::Archive(_)
             | Self::Event(_)
             | Self::Token(_)
+            | Self::Secret(_)
             | Self::Backup { .. } => true,
             Self::Serve
             | Self::Check
@@ -254,4 +258,28 @@ pub(super) enum TokenCommand {
     List,
     /// From now on it counts no more
     Revoke { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Keep the value that comes on standard input
+    Set {
+        repo: String,
+        name: String,
+        /// Glob: only for these branches, which then get no secrets but those of this glob
+        #[arg(long, value_name = "PATTERN")]
+        branches: Option<String>,
+    },
+    /// Repository, name and branches of each
+    List {
+        #[arg(long)]
+        repo: Option<String>,
+    },
+    /// Forget it
+    Remove {
+        repo: String,
+        name: String,
+        #[arg(long, value_name = "PATTERN")]
+        branches: Option<String>,
+    },
 }

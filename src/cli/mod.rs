@@ -10,6 +10,7 @@ mod output;
 mod records;
 mod repositories;
 mod restore;
+mod secrets;
 mod stack;
 mod tokens;
 
@@ -66,6 +67,7 @@ fn run(arguments: Arguments) -> Outcome {
         | Command::Archive(_)
         | Command::Event(_)
         | Command::Token(_)
+        | Command::Secret(_)
         | Command::Backup { .. }
         | Command::Check
         | Command::Stack(_)
@@ -81,6 +83,7 @@ fn ask(client: &Client<'_>, command: Command, json: bool) -> Outcome {
         Command::Archive(command) => records::archive(client, &command, json),
         Command::Event(command) => records::event(client, &command, json),
         Command::Token(command) => tokens::run(client, &command, json),
+        Command::Secret(command) => secrets::run(client, &command, json),
         Command::Backup { file } => records::backup(client, &file, json),
         Command::Serve
         | Command::Name { .. }

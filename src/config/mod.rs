@@ -9,6 +9,7 @@ mod reader;
 mod reload;
 mod repository;
 mod secret;
+mod secrets;
 mod sections;
 mod size;
 
@@ -26,6 +27,7 @@ pub use error::{ConfigErrors, Fault};
 pub use log::{Log, LogFormat, LogLevel};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
+pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, Proxy, RegistryCredential, Templates, TlsMode};
 
 use crate::domain::disk::Watermarks;
@@ -49,6 +51,7 @@ pub struct Settings {
     pub disk: Watermarks,
     pub gc: Gc,
     pub templates: Templates,
+    pub secrets: Secrets,
     pub log: Log,
     pub repositories: Vec<Repository>,
     /// The file that was read, if any.
@@ -117,6 +120,7 @@ impl Settings {
             disk: disk::read_watermarks(&mut top.section("disk")),
             gc: Gc::read(&mut top.section("gc")),
             templates: Templates::read(&mut top.section("templates")),
+            secrets: Secrets::read(&mut top.section("secrets")),
             log: Log::read(&mut top.section("log")),
             registries: top.sections("registry").iter_mut().map(RegistryCredential::read).collect(),
             repositories: top

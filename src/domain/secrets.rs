@@ -103,6 +103,11 @@ pub enum SecretError {
     Long(usize),
 }
 
+/// Folder of a service's secrets below that of its environment. A service may be named `..`; its folder is not.
+pub fn service_folder(service: &str) -> String {
+    format!("of-{service}")
+}
+
 /// # Errors
 /// When the pattern is no glob over branch names.
 pub fn check_pattern(pattern: &str) -> Result<(), SecretError> {

@@ -94,6 +94,7 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let (engine, workspace) = (&self.house.ports.engine, &self.house.ports.workspace);
         let id = self.environment.id;
+        self.place_secrets(stack).await?;
         let within = Duration::from_secs(stack.readiness.within_seconds);
         let last_words = LastWords::new(self.house, id);
         let mut deadline = Deadline { within, at: None };

@@ -17,8 +17,8 @@ use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     Archives, Builder, Cgroups, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders, Git,
-    Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Remote, RoutePublisher, Stacks, Stock,
-    TreeLimits, Workspace, meters,
+    Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor, Remote, RoutePublisher,
+    Stacks, Stock, TreeLimits, Vault, Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -53,6 +53,9 @@ pub struct Ports {
     pub programs: Arc<dyn Programs>,
     pub firewall: Arc<dyn Firewall>,
     pub cgroups: Arc<dyn Cgroups>,
+    pub vault: Arc<dyn Vault>,
+    /// Keeps secrets out of what is told.
+    pub redactor: Arc<Redactor>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -105,7 +108,8 @@ impl House {
         state: EventState,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.store.settle_event(event.id, state, reason).await?;
+        let reason = reason.map(|reason| self.ports.redactor.text(reason));
+        self.store.settle_event(event.id, state, reason.as_deref()).await?;
         meters::event_settled(event.kind.word(), state.word());
         Ok(())
     }

@@ -44,6 +44,7 @@ mod resume;
 mod retention;
 mod room;
 mod run;
+mod secrets;
 mod settle;
 mod sleep;
 mod stack;
@@ -66,6 +67,7 @@ pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
+pub use secrets::Failed as SecretFailed;
 pub use submitted::Submitted;
 
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
@@ -127,6 +129,7 @@ impl Orchestrator {
     pub async fn start(&self) -> Result<(), StoreError> {
         let now = self.house.ports.clock.now();
         self.house.store.supersede_running(patience::CUT, now).await?;
+        self.bring_secrets().await?;
         self.board.rebuild().await?;
         self.spawn_measuring().await;
         // What still runs from a former life has been without walls since the machine was started.

@@ -62,6 +62,7 @@ impl Run<'_> {
                 .map_err(|error| Failure::Failed(error.to_string()))
         };
         let document = selected(&self.accept(&repository, &rendered)?)?;
+        self.check_secrets(&document).await?;
         let rendered = selected(&rendered.document)?;
         Ok(Some(Prepared { commit, checkout, rendered, document }))
     }

@@ -145,7 +145,8 @@ impl Run<'_> {
         self.change(change).await
     }
 
-    pub(super) async fn change(&self, change: StateChange) -> Result<Environment, Failure> {
+    pub(super) async fn change(&self, mut change: StateChange) -> Result<Environment, Failure> {
+        change.reason = change.reason.map(|reason| self.house.ports.redactor.text(&reason).into_owned());
         let (id, generation) = (self.environment.id, self.environment.generation);
         let now = self.house.ports.clock.now();
         let changed = self.house.store.update_state(id, generation, &change, now).await?;

@@ -79,7 +79,8 @@ impl Run<'_> {
         // After a breach nothing is left around which the rest could go on.
         let is_repair =
             self.environment.intent == Intent::Repair && !matches!(result, Err(Failure::Breach(_)));
-        let end = self.end_of(result).await?;
+        let mut end = self.end_of(result).await?;
+        end.reason = end.reason.map(|reason| self.house.ports.redactor.text(&reason).into_owned());
         let is_blocked = end.phase == Some(Phase::Blocked);
         self.tell_end(if is_blocked { "blocked" } else { end.state.word() }, end.reason.as_deref());
         self.say(end.reason.clone().unwrap_or_else(|| end.state.word().to_owned()));

@@ -29,6 +29,7 @@ impl Run<'_> {
                 self.lie_down(why, false).await?;
             } else if planned.step == Step::Stop {
                 self.stop().await?;
+                self.house.ports.vault.clear(self.environment.id).await?;
             } else {
                 return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step)));
             }

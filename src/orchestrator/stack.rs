@@ -87,6 +87,7 @@ impl Run<'_> {
             contents: &contents,
             checkout,
             binds: &self.house.ports.workspace.binds_directory(environment.id),
+            secrets: &self.house.ports.vault.folder(environment.id),
             variables: &variables,
             shares: &values,
             overlay: &overlay,

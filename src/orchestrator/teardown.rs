@@ -87,6 +87,7 @@ impl Run<'_> {
             Step::RemoveImage { tag } => self.shop.remove(id, std::slice::from_ref(tag)).await?,
             Step::RemoveFiles => {
                 self.house.ports.cgroups.remove(id).await?;
+                self.house.ports.vault.clear(id).await?;
                 self.house.ports.workspace.remove(id).await?;
             }
             Step::Release => self.release(outcome, archive).await?,

@@ -241,7 +241,8 @@ impl Watcher {
     ) -> Result<(), StoreError> {
         let house = &self.orchestrator.house;
         let now = house.ports.clock.now();
-        if let Some(written) = house.store.tell(environment, reason, now).await? {
+        let reason = reason.map(|reason| house.ports.redactor.text(reason));
+        if let Some(written) = house.store.tell(environment, reason.as_deref(), now).await? {
             self.orchestrator.board.show(&written, Some(observed)).await;
         }
         Ok(())

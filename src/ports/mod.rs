@@ -15,6 +15,7 @@ mod jobs;
 pub mod meters;
 mod outside;
 mod stacks;
+mod vault;
 mod volumes;
 mod workspace;
 
@@ -32,5 +33,6 @@ pub use outside::{
     Programs, Restoring, RoutePublisher,
 };
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
+pub use vault::{Redactor, SecretFiles, Vault};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};
 pub use workspace::{Logs, Workspace};

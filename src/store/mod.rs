@@ -20,6 +20,7 @@ mod job;
 mod lifecycle;
 mod room;
 mod route;
+mod secret;
 mod slug;
 mod stack;
 mod subnet;

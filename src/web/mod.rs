@@ -21,6 +21,7 @@ mod log;
 mod openapi;
 mod restore;
 mod routes;
+mod secrets;
 mod server;
 mod signature;
 mod tokens;

@@ -30,6 +30,7 @@ mod tests {
     use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState};
     use crate::domain::fate::{Fate, Upcoming, What};
     use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, RepoName, Slug};
+    use crate::domain::secrets::{Secret, SecretName};
     use crate::domain::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(0);
@@ -51,6 +52,19 @@ mod tests {
             .map(|route| (route.path.to_owned(), route.method.to_string(), route.least.word().to_owned()))
             .collect();
         assert_eq!(described, routed);
+    }
+
+    #[test]
+    fn secrets_are_as_described_without_their_values() {
+        let secret = Secret {
+            repo: names().0,
+            name: SecretName::parse("A").unwrap(),
+            branches: "**".to_owned(),
+            created_at: NOW,
+            updated_at: NOW,
+        };
+        fits("Secret", &json!(secret));
+        fits("SecretList", &json!(List { items: vec![secret], next: None }));
     }
 
     #[test]

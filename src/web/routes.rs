@@ -14,7 +14,7 @@ use crate::domain::access::Role::{Admin, Developer, Qa};
 use super::access::{self, Admission, Least};
 use super::{
     Web, archives, environments, error, events, figures, health, hooks, keeping, log, openapi, restore,
-    tokens,
+    secrets, tokens,
 };
 
 /// A line of the table.
@@ -97,6 +97,9 @@ fn of_the_house() -> Vec<Route> {
         acts("/api/v1/events/{id}/replay", admin, events::replay),
         looks("/api/v1/repositories", qa, archives::repositories),
         looks("/api/v1/repositories/{name}", qa, archives::repository),
+        looks("/api/v1/secrets", Least::Role(Developer), secrets::list),
+        acts("/api/v1/secrets/set", admin, secrets::set),
+        acts("/api/v1/secrets/remove", admin, secrets::remove),
         looks("/api/v1/tokens", admin, tokens::list),
         // A stolen token must not make others that outlive it.
         acts("/api/v1/tokens/create", Least::Socket, tokens::create),

@@ -50,6 +50,8 @@ impl EnvironmentView {
         let fate = fate::tell(&environment, rules);
         let now = house.ports.clock.now();
         let reason = environment.reason.clone().or_else(|| rest::warning(&environment, rules, now));
+        // Again: it may be older than what is a secret now.
+        let reason = reason.map(|reason| house.ports.redactor.text(&reason).into_owned());
         let settings = house.settings();
         let address = &settings.address;
         let routes = house.store.routes(environment.id).await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use drey::adapters::logs::FileLogs;
 use drey::adapters::room::EnvironmentFolders;
+use drey::adapters::vault::AgeVault;
 use drey::adapters::workspace::DiskWorkspace;
 use drey::domain::disk::Watermarks;
 use drey::domain::environment::{Environment, Phase};
@@ -20,7 +21,7 @@ use drey::domain::walls;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
 };
-use drey::ports::{Remote, TreeLimits};
+use drey::ports::{Redactor, Remote, TreeLimits};
 use drey::store::Store;
 use drey::supervisor::Supervisor;
 use serde_json::{Value, json};
@@ -80,6 +81,7 @@ impl TestHouse {
         let store = Store::open(&folder.path().join("drey.db")).await.unwrap();
         let supervisor = Supervisor::new();
         let shared = Arc::new(world.clone());
+        let redactor = Arc::new(Redactor::default());
         let environments = folder.path().join("environments");
         let ports = Ports {
             engine: shared.clone(),
@@ -97,7 +99,9 @@ impl TestHouse {
             disks: shared.clone(),
             stock: shared.clone(),
             folders: Arc::new(EnvironmentFolders::new(environments.clone(), shared.clone())),
-            logs: Arc::new(FileLogs::new(environments, shared.clone())),
+            logs: Arc::new(FileLogs::new(environments, shared.clone(), redactor.clone())),
+            vault: Arc::new(AgeVault::new(folder.path(), &folder.path().join("run"), store.instance())),
+            redactor,
             programs: shared.clone(),
             firewall: shared.clone(),
             cgroups: shared.clone(),

@@ -14,6 +14,7 @@ mod intake;
 mod jobs;
 mod names;
 mod rest;
+mod secrets;
 mod seen;
 mod walls;
 

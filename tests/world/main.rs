@@ -21,6 +21,7 @@ mod jobs;
 mod logs;
 mod processes;
 mod room;
+mod secrets;
 mod seen;
 mod soak;
 mod storm;

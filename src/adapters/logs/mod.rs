@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use self::containers::ContainerSink;
 use self::growing::GrowingSink;
 use crate::domain::names::EnvironmentId;
-use crate::ports::{Clock, LogSink, Logs, PortError, PortResult};
+use crate::ports::{Clock, LogLine, LogSink, Logs, PortError, PortResult, Redactor};
 
 /// Lines a follower may lag behind before it loses some.
 const FOLLOWER_BUFFER: usize = 1024;
@@ -27,13 +27,19 @@ type Followers = Arc<Mutex<BTreeMap<EnvironmentId, broadcast::Sender<String>>>>;
 pub struct FileLogs {
     root: PathBuf,
     clock: Arc<dyn Clock>,
+    redactor: Arc<Redactor>,
     followers: Followers,
 }
 
 impl FileLogs {
     /// `root` is `DATA_DIR/environments`.
-    pub fn new(root: PathBuf, clock: Arc<dyn Clock>) -> Self {
-        Self { root, clock, followers: Arc::default() }
+    pub fn new(root: PathBuf, clock: Arc<dyn Clock>, redactor: Arc<Redactor>) -> Self {
+        Self { root, clock, redactor, followers: Arc::default() }
+    }
+
+    /// What goes into it has no secrets any more.
+    fn without_secrets(&self, sink: impl LogSink + 'static) -> Arc<dyn LogSink> {
+        Arc::new(Redacted { sink, redactor: self.redactor.clone() })
     }
 
     fn directory(&self, environment: EnvironmentId) -> PathBuf {
@@ -50,18 +56,22 @@ impl FileLogs {
 impl Logs for FileLogs {
     fn deployment(&self, environment: EnvironmentId, deployment: i64) -> Arc<dyn LogSink> {
         let path = self.directory(environment).join(format!("deployment-{deployment}.log"));
-        Arc::new(GrowingSink::open(&path, self.clock.clone(), self.followers_of(environment)))
+        self.without_secrets(GrowingSink::open(&path, self.clock.clone(), self.followers_of(environment)))
     }
 
     fn container(&self, environment: EnvironmentId, name: &str, id: &str) -> Arc<dyn LogSink> {
         let folder = self.directory(environment).join(CONTAINERS);
-        Arc::new(ContainerSink::new(folder, name, id, self.clock.clone()))
+        self.without_secrets(ContainerSink::new(folder, name, id, self.clock.clone()))
     }
 
     async fn read(&self, environment: EnvironmentId, deployment: i64) -> PortResult<Vec<String>> {
         let path = self.directory(environment).join(format!("deployment-{deployment}.log"));
         match tokio::fs::read(&path).await {
-            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()),
+            // Again: what was written may hold what is a secret only since then.
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes)
+                .lines()
+                .map(|line| self.redactor.text(line).into_owned())
+                .collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(PortError::Transient(format!("{}: {error}", path.display()))),
         }
@@ -87,6 +97,19 @@ impl Logs for FileLogs {
     }
 }
 
+/// Takes secrets out before anything is kept or followed.
+struct Redacted<S> {
+    sink: S,
+    redactor: Arc<Redactor>,
+}
+
+impl<S: LogSink> LogSink for Redacted<S> {
+    fn line(&self, line: LogLine) {
+        let text = self.redactor.text(&line.text).into_owned();
+        self.sink.line(LogLine { text, ..line });
+    }
+}
+
 /// Name and path of each log in the folder; nothing where there is no such folder.
 fn finished(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -100,7 +123,6 @@ fn finished(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
 mod tests {
     use super::*;
     use crate::domain::time::Timestamp;
-    use crate::ports::LogLine;
 
     pub(super) struct Noon;
     impl Clock for Noon {
@@ -110,9 +132,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_log_and_no_follower_gets_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let redactor = Arc::new(Redactor::default());
+        redactor.learn([&b"hunter22"[..]]);
+        let logs = FileLogs::new(folder.path().to_owned(), Arc::new(Noon), redactor);
+        let id = EnvironmentId(3);
+        let mut follower = logs.follow(id);
+        for sink in [logs.deployment(id, 1), logs.container(id, "web", "c0ffee")] {
+            sink.line(LogLine { source: "web".into(), text: "0 it is hunter22, aHVudGVyMjI=".into() });
+        }
+        assert_eq!(follower.recv().await.unwrap(), "1970-01-01T00:00:00.000Z web | 0 it is ***, ***");
+        for (name, path) in logs.files(id).await.unwrap() {
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!(text.contains("it is ***, ***") && !text.contains("hunter22"), "{name}: {text}");
+        }
+    }
+
+    #[tokio::test]
     async fn lines_are_kept_and_followed() {
         let folder = tempfile::tempdir().unwrap();
-        let logs = FileLogs::new(folder.path().to_owned(), Arc::new(Noon));
+        let logs = FileLogs::new(folder.path().to_owned(), Arc::new(Noon), Arc::default());
         let id = EnvironmentId(3);
         let mut follower = logs.follow(id);
         for sink in [logs.deployment(id, 1), logs.deployment(id, 1)] {

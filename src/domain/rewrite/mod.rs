@@ -11,6 +11,7 @@ mod fit;
 mod guards;
 mod networks;
 mod overlay;
+mod secrets;
 mod select;
 mod services;
 mod variables;
@@ -52,6 +53,8 @@ pub struct RewriteContext<'a> {
     pub checkout: &'a Path,
     /// Folder of the environment's bound files.
     pub binds: &'a Path,
+    /// Folder of the environment's secrets.
+    pub secrets: &'a Path,
     /// For every container; no value of a branch's own file replaces one.
     pub variables: &'a BTreeMap<String, String>,
     /// What each service gets, as [`overlay_values`] makes it; set whatever the overlay template says.
@@ -78,6 +81,7 @@ pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, 
     let networks = networks::rewrite(&mut document, context);
     let volumes = volumes::rewrite(&mut document, context);
     let bound = binds::rewrite(&mut document, context)?;
+    secrets::bind(&mut document, &settings, context.secrets);
     services::rewrite(&mut document, context);
     guards::set(&mut document, context.shares);
     overlay::merge(&mut document, context.overlay);

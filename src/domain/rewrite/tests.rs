@@ -45,6 +45,7 @@ impl Given {
             contents: &self.contents,
             checkout: Path::new("/c"),
             binds: Path::new("/binds"),
+            secrets: Path::new("/run/drey/abc234/1"),
             variables: &self.variables,
             shares: &json!({}),
             overlay: &self.overlay,
@@ -398,4 +399,21 @@ fn a_service_in_the_network_of_another_is_routed_through_it() {
     document["services"]["web"]["network_mode"] = json!("none");
     let refused = Given::default().rewrite(&document).unwrap_err().to_string();
     assert!(refused.starts_with("services.web.network_mode: what is in no network"), "{refused}");
+}
+
+#[test]
+fn a_secret_is_a_file_that_the_stack_knows_by_its_path() {
+    let mut document = document();
+    document["x-drey"] = json!({"secrets": {"db": ["DB_PASSWORD"]}});
+    let stack = Given::default().rewrite(&document).unwrap();
+    assert_eq!(
+        stack.document["services"]["db"]["volumes"],
+        json!([{
+            "type": "bind", "source": "/run/drey/abc234/1/of-db/DB_PASSWORD", "target": "/run/secrets/DB_PASSWORD",
+            "read_only": true, "bind": {"create_host_path": false}
+        }])
+    );
+    assert!(!stack.document["services"]["web"].to_string().contains("DB_PASSWORD"));
+    assert!(stack.binds.iter().all(|bind| !bind.source.contains("secrets")), "it is no file of the checkout");
+    assert_eq!(stack.settings.secrets.keys().collect::<Vec<_>>(), ["db"]);
 }

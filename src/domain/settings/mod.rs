@@ -3,8 +3,9 @@
 
 mod fault;
 mod jobs;
+mod secrets;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,12 +15,14 @@ pub use fault::SettingFault;
 
 use super::branches::BranchGlobs;
 use super::jobs::Job;
+use super::secrets::SecretName;
 use fault::fault;
 
 /// The key at the top of a compose file.
 const SECTION: &str = "x-drey";
 /// All that may stand there.
-const KNOWN: &str = "sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive";
+const KNOWN: &str =
+    "sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive, secrets";
 /// Longest time that a branch may ask for.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -45,6 +48,9 @@ pub struct StackSettings {
     /// Run in this order before the containers are stopped for an archive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub before_archive: Vec<Job>,
+    /// Service → names of the secrets it asks for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, BTreeSet<SecretName>>,
 }
 
 impl StackSettings {
@@ -63,6 +69,12 @@ impl StackSettings {
             members.iter().filter_map(|(name, value)| settings.set(name, value).err()).collect();
         let services = document.get("services").and_then(Value::as_object).into_iter().flatten();
         let services: BTreeSet<&str> = services.map(|(name, _)| name.as_str()).collect();
+        if let Some(value) = members.get(secrets::KEY) {
+            match secrets::read(&format!("{SECTION}.{}", secrets::KEY), value, &services) {
+                Ok(wanted) => settings.secrets = wanted,
+                Err(more) => faults.extend(more),
+            }
+        }
         match jobs::read(SECTION, members, &services) {
             Ok(jobs) => {
                 settings.after_start = jobs.after_start;
@@ -80,7 +92,7 @@ impl StackSettings {
             "expire_after" => self.expire_after = Some(duration(&key, value)?),
             "merge_grace" => self.merge_grace = Some(duration(&key, value)?),
             "keep" => self.keep = Some(globs(&key, value)?),
-            _ if jobs::KEYS.contains(&name) => {}
+            _ if jobs::KEYS.contains(&name) || name == secrets::KEY => {}
             "policy" | "allow" => {
                 let reason = "a branch does not choose its own policy; leave it out, and ask the operator for a \
                               single permission (`allow` of [[repo]])";
@@ -146,7 +158,7 @@ mod tests {
             "after": 1, "allow": ["bind-rw"], "expire_after": "9999d", "keep": "demo", "merge_grace": 5,
             "policy": "strict", "sleep_after": ["1h"],
         })), @r#"
-        x-drey.after: is no setting; there are sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive
+        x-drey.after: is no setting; there are sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive, secrets
         x-drey.allow: a branch does not choose its own policy; leave it out, and ask the operator for a single permission (`allow` of [[repo]])
         x-drey.expire_after: "9999d" is longer than a year; write 366d at most
         x-drey.keep: must be a list of globs over branch names, for instance ["release/**"]
