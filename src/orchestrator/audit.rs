@@ -78,7 +78,8 @@ impl Run<'_> {
 
     /// Folders of the host that drey itself binds from.
     fn bind_folders(&self) -> Vec<PathBuf> {
-        vec![self.house.ports.workspace.binds_directory(self.environment.id)]
+        let (id, ports) = (self.environment.id, &self.house.ports);
+        vec![ports.workspace.binds_directory(id), ports.vault.folder(id)]
     }
 
     /// The route goes first, the containers after; volumes stay.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use drey::web::{Served, Web};
+use drey::web::{BorderRules, Served, Web};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -19,7 +19,8 @@ struct Doors {
 
 impl Doors {
     async fn open(house: &TestHouse) -> Self {
-        let served = Served { secrets: BTreeMap::new(), repositories: BTreeMap::new() };
+        let border = BorderRules::default();
+        let served = Served { secrets: BTreeMap::new(), repositories: BTreeMap::new(), border };
         let folder = house.folder.path().to_owned();
         let web =
             Web::new(house.orchestrator.clone(), served, folder.clone(), Box::new(|| "figures".to_owned()));
