@@ -92,6 +92,8 @@ fn deployed(document: &Value, facts: &CheckoutFacts, checkout: &Path) -> Option<
         contents: &contents,
         checkout,
         binds: Path::new(BINDS),
+        secrets: Path::new("/run/drey/ab/1"),
+        cgroup_parent: None,
         variables: &BTreeMap::from([("DREY_URL".to_owned(), "https://x.qa.example".to_owned())]),
         shares: &rewrite::overlay_values(&rendered, SERVICE, share),
         overlay: &json!({}),
