@@ -5,6 +5,7 @@ mod check_daemon;
 mod check_walls;
 mod clock;
 mod complaint;
+mod dockerfiles;
 mod figures;
 mod finding;
 pub mod hook_install;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::{complaint, wiring};
+use super::{complaint, dockerfiles, wiring};
 use crate::adapters::compose::{ComposeCli, ComposeSettings, scan};
 use crate::config::{Repository, Settings};
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, InstanceId, ProjectName, RepoName, Slug};
@@ -157,6 +157,11 @@ fn judge(
     let mut verdict = policy::judge(&rendered.document, &rendered.facts, permissions)
         .with_scan(&rendered.remarks, &rendered.sources);
     if !verdict.is_accepted() {
+        return (verdict, Vec::new());
+    }
+    let refused = dockerfiles::findings(&rendered.document, &rendered.facts.root, permissions);
+    if !refused.is_empty() {
+        verdict.findings.extend(refused);
         return (verdict, Vec::new());
     }
     let profiles = repository.map(|it| it.profiles.clone()).unwrap_or_default();

@@ -136,7 +136,7 @@ impl Run<'_> {
                 )));
             }
         };
-        self.accept_images(name, &dockerfile, &recipe)?;
+        self.accept_dockerfile(name, &dockerfile, &recipe)?;
         let mut base_ids = BTreeMap::new();
         let bases = images::base_images(&dockerfile, &recipe.args, recipe.target.as_deref());
         let contexts = recipe.additional.values().filter_map(|value| value.strip_prefix("docker-image://"));
@@ -164,19 +164,18 @@ impl Run<'_> {
     }
 
     /// What a Dockerfile builds upon is an image like any other: from the same registries, and no other branch's.
-    fn accept_images(&self, service: &str, dockerfile: &str, recipe: &BuildRecipe) -> Result<(), Failure> {
-        let repository = self.repository()?;
-        let mut used = images::all_base_images(dockerfile, &recipe.args);
-        used.extend(images::syntax(dockerfile));
+    fn accept_dockerfile(
+        &self,
+        service: &str,
+        dockerfile: &str,
+        recipe: &BuildRecipe,
+    ) -> Result<(), Failure> {
         let contexts: BTreeSet<&String> = recipe.additional.keys().collect();
-        for image in used.iter().filter(|image| !contexts.contains(image)) {
-            if let Some(reason) = policy::image_refusal(image, &repository.permissions) {
-                return Err(Failure::Blocked(format!(
-                    "policy: services.{service}.build: the Dockerfile uses the image `{image}`, which {reason}"
-                )));
-            }
+        let permissions = &self.repository()?.permissions;
+        match policy::dockerfile(dockerfile, &recipe.args, &contexts, permissions).into_iter().next() {
+            None => Ok(()),
+            Some((_, reason)) => Err(Failure::Blocked(format!("policy: services.{service}.build: {reason}"))),
         }
-        Ok(())
     }
 }
 

@@ -4,6 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Stands for what a variable is made into by means that only the builder has; no name of an image holds it.
+const UNKNOWN: char = '\u{1}';
+
 /// References of the images that are needed for `target` (the last stage without one), each once, in order.
 ///
 /// `args` are the build's arguments: they count for those that are declared before the first `FROM`.
@@ -47,8 +50,14 @@ pub fn all_base_images(dockerfile: &str, args: &BTreeMap<String, String>) -> BTr
     (0..stages.len()).flat_map(|index| base_images(dockerfile, args, Some(&index.to_string()))).collect()
 }
 
-/// The image of the builder's front end, where the first lines name one: `# syntax=IMAGE`.
+/// The image of the builder's front end, where the first lines name one: `# syntax=IMAGE`, or a file that is JSON.
 pub fn syntax(dockerfile: &str) -> Option<String> {
+    let text = dockerfile.trim_start_matches('\u{feff}').trim_start();
+    if text.starts_with('{') {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+        let named = values.next().and_then(Result::ok)?;
+        return named.get("syntax").and_then(serde_json::Value::as_str).map(str::to_owned);
+    }
     let directives = dockerfile.trim_start_matches('\u{feff}').lines().map(str::trim);
     let directives = directives.map_while(|line| line.strip_prefix('#').or(line.strip_prefix("//")));
     directives.filter_map(|line| line.split_once('=')).find_map(|(name, value)| {
@@ -117,14 +126,70 @@ fn stage(rest: &str, variables: &BTreeMap<String, String>) -> Stage {
 /// `COPY --from=…` and `RUN --mount=…,from=…`
 fn sources(keyword: &str, rest: &str, variables: &BTreeMap<String, String>) -> Vec<Reference> {
     let flags = rest.split_whitespace().take_while(|word| word.starts_with("--"));
-    let found = flags.filter_map(|flag| match (keyword, flag.split_once('=')?) {
-        ("COPY", ("--from", image)) => Some(image),
-        ("RUN", ("--mount", options)) => options.split(',').find_map(|option| option.strip_prefix("from=")),
-        _ => None,
+    // The builder takes quotes and escapes out of flags, and does not mind the case of what a mount is given.
+    let plain =
+        |flag: &str| -> String { flag.chars().filter(|c| !matches!(c, '"' | '\'' | '\\' | '`')).collect() };
+    let of_mount = |option: &str| {
+        let (key, image) = option.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("from").then(|| image.to_owned())
+    };
+    let found = flags.map(plain).flat_map(|flag| match (keyword, flag.split_once('=')) {
+        ("COPY", Some(("--from", image))) => vec![image.to_owned()],
+        ("RUN", Some(("--mount", options))) => options.split(',').filter_map(of_mount).collect(),
+        _ => Vec::new(),
     });
+    found.map(|image| Reference { text: substitute(&image, variables), may_be_number: true }).collect()
+}
+
+/// What `ADD` takes from the network, whichever stage it is in. Of what variables hold only those of the file and `args` are
+/// known: a source whose beginning is not known is given as it is written.
+pub fn remote_sources(dockerfile: &str, args: &BTreeMap<String, String>) -> Vec<String> {
+    let mut variables = BTreeMap::new();
+    let mut found = Vec::new();
+    for (keyword, rest) in instructions(dockerfile) {
+        match keyword.as_str() {
+            "ARG" => declare(&rest, args, &mut variables),
+            "ENV" => set(&rest, &mut variables),
+            "ADD" => found.extend(rest.split_whitespace().filter_map(|word| remote(word, &variables))),
+            "ONBUILD" if rest.to_ascii_uppercase().starts_with("ADD") => {
+                found.extend(rest.split_whitespace().skip(1).filter_map(|word| remote(word, &variables)));
+            }
+            _ => {}
+        }
+    }
     found
-        .map(|image| Reference { text: substitute(unquoted(image), variables), may_be_number: true })
-        .collect()
+}
+
+/// The word in plain text where it names something in the network; as written where nobody knows.
+fn remote(word: &str, variables: &BTreeMap<String, String>) -> Option<String> {
+    let plain: String = word.chars().filter(|c| !matches!(c, '"' | '\'' | '\\' | '[' | ']' | ',')).collect();
+    let meant = substitute(&plain, variables).to_ascii_lowercase();
+    let is_remote = meant.contains("://") || meant.starts_with("git@");
+    // Its base image may know what nobody here knows.
+    let is_open = leading_variable(&plain).is_some_and(|begin| substitute(begin, variables).is_empty());
+    let is_unknown = is_open || meant.contains(UNKNOWN);
+    (is_remote || is_unknown).then_some(plain)
+}
+
+/// `$NAME` or `${…}` at the beginning.
+fn leading_variable(text: &str) -> Option<&str> {
+    let after = text.strip_prefix('$')?;
+    let end = match after.strip_prefix('{') {
+        Some(inside) => inside.find('}').map(|at| at + 3)?,
+        None => 1 + after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len()),
+    };
+    text.get(..end)
+}
+
+/// `ENV NAME=value …`, or the older `ENV NAME value`.
+fn set(rest: &str, variables: &mut BTreeMap<String, String>) {
+    match rest.split_once(char::is_whitespace) {
+        Some((name, value)) if !name.contains('=') => {
+            let value = substitute(unquoted(value.trim()), variables);
+            variables.insert(name.to_owned(), value);
+        }
+        _ => declare(rest, &BTreeMap::new(), variables),
+    }
 }
 
 /// Keyword in upper case and what follows it; continued lines joined, comments and here-documents left out.
@@ -248,6 +313,8 @@ fn expand(value: Option<&str>, operator: &str, variables: &BTreeMap<String, Stri
             substitute(operator.get(1..).unwrap_or_default(), variables)
         }
         (Some('+'), None) => String::new(),
+        // What cuts and replaces (`#`, `%`, `/`) is the builder's: nobody here knows what comes out.
+        (Some('#' | '%' | '/'), Some(_)) => UNKNOWN.to_string(),
         (_, value) => value.unwrap_or_default().to_owned(),
     }
 }
@@ -313,5 +380,42 @@ mod tests {
         assert_eq!(syntax("FROM a\n# syntax=late\n"), None);
         let all = all_base_images("FROM a AS one\nFROM b\nCOPY --from=c / /\n", &BTreeMap::new());
         assert_eq!(all.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_the_builder_reads_in_other_words_is_seen() {
+        let none = BTreeMap::new();
+        for text in [
+            "FROM a\nRUN --mount=type=bind,FROM=drey/x:1 ls\n",
+            "FROM a\nRUN --mount=type=bind,\"from=drey/x:1\" ls\n",
+            "FROM a\nRUN --mount=\"from=drey/x:1,type=bind\" ls\n",
+            "FROM a\nRUN --mount=type=bind,fr\\om=drey/x:1 ls\n",
+            "FROM a\nRUN --network=none --mount=from=b,from=drey/x:1 ls\n",
+            "FROM a\nCOPY --\"from=drey/x:1\" / /\n",
+        ] {
+            assert!(all_base_images(text, &none).contains("drey/x:1"), "{text}");
+        }
+        let cut = all_base_images("ARG X=zzdrey/x:1\nFROM ${X#zz}\n", &none);
+        assert!(cut.iter().all(|image| image.contains(UNKNOWN)) && cut.len() == 1, "{cut:?}");
+        assert_eq!(syntax("{\"syntax\": \"evil/x\"}\nFROM a").as_deref(), Some("evil/x"));
+    }
+
+    #[test]
+    fn what_is_added_from_the_network_is_seen() {
+        let found = |text: &str| remote_sources(text, &BTreeMap::new()).len();
+        for text in [
+            "FROM a\nADD http://10.0.0.1/x /x\n",
+            "FROM a\nADD --chown=1:1 [\"https://h/x\", \"/x\"]\n",
+            "FROM a\nADD git@h:a/b.git /x\n",
+            "FROM a\nARG U=http\nADD ${U}://h/x /x\n",
+            "FROM a\nENV U=http://h\nADD $U/x /x\n",
+            "FROM a\nENV U http://h\nADD $U/x /x\n",
+            "FROM a\nADD $OF_THE_BASE /x\n",
+            "FROM a\nADD ${OF_THE_BASE}//h/x /x\n",
+            "FROM a\nONBUILD ADD http://h/x /x\n",
+        ] {
+            assert_eq!(found(text), 1, "{text}");
+        }
+        assert_eq!(found("FROM a\nARG J=app.jar\nADD $J conf /x/\nADD . .\nRUN wget http://h/x\n"), 0);
     }
 }

@@ -6,7 +6,7 @@ mod identity;
 
 use std::collections::BTreeMap;
 
-pub use dockerfile::{all_base_images, base_images, syntax};
+pub use dockerfile::{all_base_images, base_images, remote_sources, syntax};
 pub use identity::{BuildRecipe, Interim, identity, tag};
 
 /// Where a build reads from, inside the checkout; `/`-separated, no leading slash, empty for the root.

@@ -6,6 +6,7 @@
 
 mod bytes;
 mod checks;
+mod dockerfile;
 mod edit;
 mod facts;
 mod finding;
@@ -23,6 +24,7 @@ mod tests;
 use serde_json::Value;
 
 pub(in crate::domain) use checks::isolation::{DEFAULT_CAPABILITIES, TAKEN_CAPABILITIES, is_own_sysctl};
+pub use dockerfile::dockerfile;
 pub use facts::{CheckoutFacts, PathFact, paths_used};
 pub use finding::{Action, Finding, Verdict};
 pub use limits::{RequestedLimits, requested_limits};
@@ -36,11 +38,6 @@ pub fn judge(document: &Value, facts: &CheckoutFacts, permissions: &Permissions)
     let mut inspection = inspection::Inspection::new(document, facts, permissions);
     walk::document(&mut inspection);
     inspection.into_verdict()
-}
-
-/// Why an image may not be used: by a service, or by a Dockerfile that nobody but the builder reads.
-pub fn image_refusal(reference: &str, permissions: &Permissions) -> Option<String> {
-    checks::image::refusal(reference, permissions)
 }
 
 /// The document without what policy drops, and with what it sets: the only form that may be deployed.

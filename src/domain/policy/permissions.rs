@@ -8,7 +8,7 @@ use thiserror::Error;
 /// A permission that policy does not know.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "permission {0:?} is not known; there are: bind-rw, cap:NAME, device:/dev/NAME, dns, extra-host:ADDRESS, gpus, sysctl:NAME"
+    "permission {0:?} is not known; there are: bind-rw, build-remote, cap:NAME, device:/dev/NAME, dns, extra-host:ADDRESS, gpus, sysctl:NAME"
 )]
 pub struct PermissionError(pub String);
 
@@ -106,7 +106,7 @@ fn is_known(text: &str) -> bool {
     if let Some(name) = name_of("sysctl:") {
         return plain(name);
     }
-    matches!(text, "bind-rw" | "dns" | "gpus")
+    matches!(text, "bind-rw" | "build-remote" | "dns" | "gpus")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Files of the checkout that containers see: read-only copies, under a path that changes only with their content.
+//! Files of the checkout that containers see: copies, read-only unless the operator allows more, under a path that changes only with their content.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -47,8 +47,9 @@ pub(super) fn rewrite(
             let key = format!("services.{name}.volumes");
             let source = moved(mount.get("source"), &key, context, &mut binds)?;
             let target = mount.get("target").cloned().unwrap_or_default();
+            let read_only = mount.get("read_only") != Some(&Value::Bool(false));
             *mount = json!({
-                "type": "bind", "source": source, "target": target, "read_only": true,
+                "type": "bind", "source": source, "target": target, "read_only": read_only,
                 "bind": {"create_host_path": false}
             });
         }

@@ -208,6 +208,22 @@ fn everything_becomes_dreys_own() {
 }
 
 #[test]
+fn a_bind_is_written_to_only_where_the_document_says_so() {
+    let with = |read_only: Option<bool>| {
+        let mut document = document();
+        let mounts = document["services"]["web"]["volumes"].as_array_mut().unwrap();
+        let bind = mounts.iter_mut().find(|mount| mount["type"] == "bind").unwrap();
+        bind.as_object_mut().unwrap().remove("read_only");
+        if let Some(read_only) = read_only {
+            bind["read_only"] = json!(read_only);
+        }
+        let stack = Given::default().rewrite(&document).unwrap();
+        stack.document["services"]["web"]["volumes"][0]["read_only"].clone()
+    };
+    assert_eq!([with(None), with(Some(true)), with(Some(false))], [json!(true), json!(true), json!(false)]);
+}
+
+#[test]
 fn the_digest_changes_with_the_content_and_only_with_it() {
     let given = Given::default();
     let digest = |document: &Value| given.rewrite(document).unwrap().digest;

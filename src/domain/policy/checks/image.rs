@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::inspection::{Inspection, Place};
 use super::super::permissions::Permissions;
 use super::super::table::Row;
-use super::{Found, scalar_text, shown};
+use super::{Found, shown};
 
 /// The image of a service; with `build` the name is dropped, because drey names what it builds.
 pub(super) fn of_service(inspection: &mut Inspection<'_>, place: &Place, row: &Row, found: Found<'_>) {
@@ -22,8 +22,8 @@ pub(super) fn of_service(inspection: &mut Inspection<'_>, place: &Place, row: &R
 
 /// An image that is taken from the engine or a registry.
 pub(super) fn used(inspection: &mut Inspection<'_>, place: &Place, row: &Row, value: &Value) {
-    let reference = scalar_text(value).unwrap_or_default();
-    if let Some(reason) = refusal(&reference, inspection.permissions) {
+    let reference = value.as_str().unwrap_or_default();
+    if let Some(reason) = refusal(reference, inspection.permissions) {
         inspection.reject(place, row, &format!("the image {} {reason}", shown(value)));
     }
 }

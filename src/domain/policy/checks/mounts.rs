@@ -64,6 +64,9 @@ fn bind(inspection: &mut Inspection<'_>, place: &Place, row: &Row, mount: &Map<S
         let message =
             "files of the repository are mounted read-only; use a volume for what the service writes";
         inspection.set(&place.child("read_only"), Rule::Bind, message, json!(true));
+    } else if writable {
+        // Said in so many words: what says nothing of it is deployed read-only.
+        inspection.set_silently(&place.child("read_only"), json!(false));
     }
 }
 
