@@ -4,12 +4,16 @@ p99_ms, refused: signed deliveries of 25 KB, 50 a second for 60 s, while two dep
 time counts from the moment at which it was due, not from when a client was free to send it.
 durable_rate_ratio: the highest rate of answered deliveries (several clients at once) against the rate at which Python's
 sqlite3 commits the same rows to a database of the same schema and settings, one commit per delivery, in turn.
+attacked_p99_ms, attacked_lost: the same, with small deliveries, while 1,000 forged ones are on their way all the time, as fast as they
+are answered (forged_rate); attacked_lost are honest ones that were not taken.
 rss_mb_500: the most memory that the daemon has while 500 branches, pushed at once, are taken in with room for 20.
 
 A git hook says one line per ref, so 25 KB are some 220 refs: here one branch that the configuration ignores, as it is
 said with `ignore`, and the tags of a repository that is mirrored. Each is a row: SQLite gets all of them too.
 """
 
+import asyncio
+import collections
 import hashlib
 import hmac
 import json
@@ -33,6 +37,7 @@ SENDERS = 8
 ROUND = int(os.environ.get("DREY_BENCH_ROUND", "1500"))
 ROUNDS = 3
 PROCESSES, CLIENTS = 2, 12
+FORGERS = 1000
 BRANCHES = 500
 PLACES = 20
 WITHIN = 300
@@ -159,6 +164,72 @@ def under_load(drey, work, figures):
     figures.tell("max_ms", [times[-1]], "ms")
     figures.tell("refused", [refused[0]], "")
     figures.tell("rss_mb_load", [drey.status("VmRSS") / 1024], "MB")
+
+
+def forge(port, name, seconds, told):
+    """In a process of its own: forged deliveries, each over a connection of its own; how many were answered, and how."""
+    counts = collections.Counter()
+
+    async def forger(number, end):
+        content = body(number)[:200]
+        repository = name if number % 3 else "unknown"
+        data = request("forger", f"forged-{number}", content).replace(b"/git/forger", f"/git/{repository}".encode())
+        while time.monotonic() < end:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(data)
+                counts[(await reader.read(12))[9:].decode()] += 1
+                writer.close()
+            except OSError:
+                counts["none"] += 1
+
+    async def all_of_them():
+        end = time.monotonic() + seconds
+        await asyncio.gather(*(forger(number, end) for number in range(FORGERS)))
+
+    asyncio.run(all_of_them())
+    told.put(counts)
+
+
+def under_attack(drey, name, figures):
+    told = multiprocessing.Queue()
+    forging = multiprocessing.Process(target=forge, args=(drey.listen, name, SECONDS, told))
+    forging.start()
+    due, times, lost = queue.Queue(), [], []
+    for number in range(RATE * (SECONDS - 1)):
+        due.put((number, request(name, f"attacked-{number}", body(number).split(b"\n")[0] + b"\n")))
+    begin = time.monotonic() + 0.5
+
+    def send():
+        client = Client(drey.listen)
+        while True:
+            try:
+                number, data = due.get_nowait()
+            except queue.Empty:
+                return
+            moment = begin + number / RATE
+            time.sleep(max(0, moment - time.monotonic()))
+            # A hook comes with a connection of its own.
+            client.socket = None
+            status = client.send(data)
+            times.append(1000 * (time.monotonic() - moment))
+            if status != 202:
+                lost.append(status)
+
+    senders = [threading.Thread(target=send) for _ in range(SENDERS)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    counts = told.get()
+    forging.join()
+    times.sort()
+    figures.tell("attacked_p50_ms", [times[len(times) // 2]], "ms")
+    figures.tell("attacked_p99_ms", [times[len(times) * 99 // 100]], "ms")
+    figures.tell("attacked_lost", [len(lost)], "")
+    figures.tell("forged_rate", [sum(counts.values()) / SECONDS], "/s")
+    if counts["202"]:
+        sys.exit("a forged delivery was taken")
 
 
 def send_all(port, requests, gate, told):
@@ -333,6 +404,7 @@ def main(binary):
     try:
         under_load(drey, work, figures)
         drey.destroy_all()
+        under_attack(drey, work[0].bare.stem, figures)
         against_sqlite(drey, work[0].bare.stem, folder, figures)
     finally:
         drey.stop()

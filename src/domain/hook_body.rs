@@ -110,6 +110,7 @@ fn kind(reference: &[u8], old: CommitSha, new: CommitSha) -> EventKind {
 mod tests {
     use std::path::Path;
 
+    use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
@@ -170,6 +171,28 @@ mod tests {
         }
         assert_eq!(parse(good.repeat(REF_LIMIT).as_bytes()).unwrap().len(), REF_LIMIT);
         assert_eq!(parse(good.repeat(REF_LIMIT + 1).as_bytes()), Err(HookBodyError::TooManyRefs));
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_read_or_refused_and_what_is_read_is_a_branch_or_ignored(
+            body in "(([0a]{40}|[0-9a-f]{39,65}|\\PC{0,3}) ([0-9a-f]{40}|[0-9a-f]{64}) (refs/heads/|refs/|)\\PC{0,9}\r?\n?){0,5}",
+            noise in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut body = body.into_bytes();
+            for (at, byte) in noise.into_iter().filter(|_| !body.is_empty()).collect::<Vec<_>>() {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            let lines = body.strip_suffix(b"\n").unwrap_or(&body).split(|byte| *byte == b'\n').count();
+            if let Ok(read) = parse(&body) {
+                prop_assert_eq!(read.len(), if body.is_empty() || body == b"\n" { 0 } else { lines });
+                for line in read {
+                    let named = line.kind.branch().is_none_or(|branch| branch.full_ref() == line.reference);
+                    prop_assert!(named, "{:?}", line);
+                }
+            }
+        }
     }
 
     #[test]

@@ -29,6 +29,21 @@ pub fn clean_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The same document of JSON, in which what is not harmless is spelled as an escape: JSON has one for each character, but its writer
+/// uses it below U+0020 only. Nothing of the kind stands outside of texts.
+pub fn escape_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmless(c) {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    text
+}
+
 /// Whether a character shows itself and nothing else. A character that does not would steer the terminal, break the line
 /// or turn the direction in which it is read.
 pub fn is_harmless(c: char) -> bool {
@@ -134,6 +149,14 @@ mod tests {
     fn colours_stay_where_they_are_asked_for() {
         let text = "\u{1b}[31mred\u{1b}[0m\u{1b}[2J\u{1b}[38;2;1;2;3mx\u{1b}[?25l\u{1b}]0;t\u{7}";
         assert_eq!(clean_but_colours(text), "\u{1b}[31mred\u{1b}[0m\u{1b}[38;2;1;2;3mx");
+    }
+
+    #[test]
+    fn json_is_the_same_document_and_steers_nothing() {
+        let hostile = serde_json::json!({"a\u{202e}b": "\u{9b}31m\u{1b}[2J\u{7f}\u{e0041}ü\n\t"});
+        let escaped = escape_json(&hostile.to_string());
+        assert!(escaped.chars().all(is_harmless), "{escaped:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), hostile);
     }
 
     #[test]

@@ -205,7 +205,8 @@ async fn answer(
     if let Some(first) = told.first_mut() {
         first["message"] = message(first["message"].as_str(), &options.unknown);
     }
-    let told: String = told.iter().map(|line| format!("{line}\n")).collect();
+    // The hook prints it at the pusher's terminal, and what is in it may be anybody's.
+    let told: String = told.iter().map(log::json_line).collect();
     let waited = if options.wait { waited(web, submitted).await? } else { Vec::new() };
     let headers = [(CONTENT_TYPE, "application/x-ndjson")];
     if waited.is_empty() {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::domain::environment::{Environment, Phase};
 use crate::domain::names::Generation;
+use crate::domain::text::escape_json;
 
 use super::Web;
 use super::environments::{Named, find};
@@ -80,11 +81,11 @@ pub(super) async fn tell_until_settled(
     for environment in environments {
         if environments.len() > 1 && environment.has_work() {
             let heading = json!({"log": format!("drey: {}:", environment.branch)});
-            sender.send(format!("{heading}\n")).await.ok();
+            sender.send(json_line(&heading)).await.ok();
         }
         let followed = if environment.has_work() {
             let wanted = Wanted { environment: environment.id, from: environment.generation, deadline };
-            follow(web, wanted, sender, |line| format!("{}\n", json!({"log": line}))).await
+            follow(web, wanted, sender, |line| json_line(&json!({"log": line}))).await
         } else {
             Followed::Settled(Box::new(environment.clone()))
         };
@@ -93,10 +94,15 @@ pub(super) async fn tell_until_settled(
         let url = address.url(&address.primary_host(&environment.slug));
         let Some((result, reason)) = end(followed) else { return };
         let last = json!({"branch": environment.branch, "result": result, "url": url, "reason": reason});
-        if sender.send(format!("{last}\n")).await.is_err() {
+        if sender.send(json_line(&last)).await.is_err() {
             return;
         }
     }
+}
+
+/// One line of JSON that steers no terminal.
+pub(super) fn json_line(value: &Value) -> String {
+    escape_json(&value.to_string()) + "\n"
 }
 
 /// How it ended, and why it is not ready; nothing when nobody reads any more.

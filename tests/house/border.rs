@@ -236,13 +236,14 @@ async fn an_address_that_fails_often_is_held_back_and_its_good_deliveries_are_no
         assert!(held_back.len() >= 30, "{}", held_back.len());
         assert!(held_back.iter().all(|(_, head, _)| head.contains("retry-after: 1")));
         assert!(answers.iter().all(|(status, ..)| matches!(status, 401 | 429)));
-        for number in 0..10 {
-            let flood = Delivery::of("x", FORGED, &body);
-            let (id, body) = (number.to_string(), tag(number));
-            let honest = Delivery::of(&id, SECRET, &body);
-            let (_, status) = tokio::join!(flood.status(to), honest.status(to));
-            assert_eq!(status, 202);
-        }
+        let flood = (0..10).map(|_| async { Delivery::of("x", FORGED, &body).status(to).await });
+        let honest = async {
+            for number in 0..10 {
+                let (id, body) = (number.to_string(), tag(number));
+                assert_eq!(Delivery::of(&id, SECRET, &body).status(to).await, 202);
+            }
+        };
+        tokio::join!(futures_util::future::join_all(flood), honest);
         assert_eq!(stored(&house).await, 10);
     })
     .await;
@@ -313,7 +314,8 @@ async fn whoever_says_nothing_keeps_nobody_out() {
     .await;
 }
 
-/// Thousand forged deliveries at once, again and again, and honest ones beside them. `DREY_HOSTILE=full`: for a minute.
+/// Thousand forged deliveries at once, again and again, and honest ones beside them. `DREY_HOSTILE=full`: for a minute,
+/// which leaves other tests no processor: `--test-threads=1`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_flood_of_forged_deliveries_every_honest_one_is_taken() {
     let is_full = std::env::var_os("DREY_HOSTILE").is_some_and(|value| value == "full");

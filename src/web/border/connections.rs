@@ -1,7 +1,8 @@
 //! Who is connected: so many in all, and of one sender so many that say nothing for a while.
 //!
-//! A connection is never refused for what others do. At a limit the one goes that has been silent longest; one that just
-//! came is young and stays, so an honest delivery, which takes milliseconds, gets through.
+//! A connection is never refused for what others do. At a limit one goes whose answer is held back anyhow, then the one that has
+//! been silent longest; one that just came is young and stays, so an honest delivery, which takes milliseconds, gets
+//! through.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -45,14 +46,28 @@ struct Occupied {
     /// `None` for a proxy that is trusted: behind it are many.
     sender: Option<IpAddr>,
     waits_since: Instant,
-    /// It has shown that it knows a secret.
-    is_admitted: bool,
+    standing: Standing,
     cut: CancellationToken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has not said yet what it wants.
+    Waits,
+    /// It has shown that it knows a secret.
+    Admitted,
+    /// Its answer is held back, and nobody minds when it gets none.
+    Refused,
 }
 
 impl Occupied {
     fn may_go(&self, now: Instant) -> bool {
-        !self.is_admitted && !self.cut.is_cancelled() && now.duration_since(self.waits_since) >= GRACE
+        !self.cut.is_cancelled()
+            && match self.standing {
+                Standing::Waits => now.duration_since(self.waits_since) >= GRACE,
+                Standing::Admitted => false,
+                Standing::Refused => true,
+            }
     }
 }
 
@@ -82,7 +97,9 @@ impl Connections {
         if open.seats.len() < self.most {
             return true;
         }
-        if let Some(oldest) = open.seats.values().find(|seat| seat.may_go(now)) {
+        let of = |standing| move |seat: &&Occupied| seat.standing == standing && seat.may_go(now);
+        let refused = open.seats.values().find(of(Standing::Refused));
+        if let Some(oldest) = refused.or_else(|| open.seats.values().find(of(Standing::Waits))) {
             oldest.cut.cancel();
         }
         false
@@ -97,15 +114,18 @@ impl Connections {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = (!is_trusted).then(|| network::sender(peer));
         if sender.is_some() {
-            let mut of_sender = open.seats.values().filter(|seat| seat.sender == sender && !seat.is_admitted);
-            let count = of_sender.clone().filter(|seat| !seat.cut.is_cancelled()).count();
-            if let Some(oldest) = of_sender.find(|seat| count >= self.each && seat.may_go(now)) {
+            let waits = |seat: &&Occupied| {
+                seat.sender == sender && seat.standing == Standing::Waits && !seat.cut.is_cancelled()
+            };
+            let count = open.seats.values().filter(waits).count();
+            let oldest = open.seats.values().filter(waits).find(|seat| seat.may_go(now));
+            if let Some(oldest) = oldest.filter(|_| count >= self.each) {
                 oldest.cut.cancel();
             }
         }
         let (number, cut) = (open.next, CancellationToken::new());
         open.next += 1;
-        let seat = Occupied { sender, waits_since: now, is_admitted: false, cut: cut.clone() };
+        let seat = Occupied { sender, waits_since: now, standing: Standing::Waits, cut: cut.clone() };
         open.seats.insert(number, seat);
         Seat(Arc::new(Held { number, peer, cut, connections: Arc::clone(self) }))
     }
@@ -139,12 +159,17 @@ impl Seat {
 
     /// A request came: it has its time anew.
     pub(in crate::web) fn asks(&self) {
-        self.change(|seat| (seat.waits_since, seat.is_admitted) = (Instant::now(), false));
+        self.change(|seat| (seat.waits_since, seat.standing) = (Instant::now(), Standing::Waits));
     }
 
     /// It has shown that it knows a secret: until its next request nobody gets its place.
     pub(in crate::web) fn admit(&self) {
-        self.change(|seat| seat.is_admitted = true);
+        self.change(|seat| seat.standing = Standing::Admitted);
+    }
+
+    /// Its answer is held back: it is the first to make place.
+    pub(in crate::web) fn refuse(&self) {
+        self.change(|seat| seat.standing = Standing::Refused);
     }
 
     fn change(&self, change: impl FnOnce(&mut Occupied)) {
@@ -206,6 +231,10 @@ mod tests {
         assert!(!all.makes_place(now + GRACE) && is_cut(&first) && !is_cut(&second));
         drop(first);
         assert!(all.makes_place(now));
+        let third = all.take_at(address(3), true, now);
+        third.refuse();
+        assert!(!all.makes_place(now + GRACE) && is_cut(&third) && !is_cut(&second), "refused ones go first");
+        drop(third);
         drop(second);
         assert!(all.open.lock().unwrap().seats.is_empty());
     }

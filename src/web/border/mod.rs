@@ -11,6 +11,7 @@ mod room;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -28,9 +29,12 @@ pub(super) use room::{BODY_LIMIT, Room, SUSPECT_LIMIT, Share};
 
 use rate::{Rates, Throttle};
 
-/// How long an address that fails too often waits for its answer: whoever tries one after the other is slowed down, and
+/// How long an address that fails too often waits for its answer, at least: whoever tries one after the other is slowed down, and
 /// its connection costs less than its requests would.
-const HOLD_BACK: Duration = Duration::from_millis(500);
+const HOLD_BACK: Duration = Duration::from_secs(3);
+/// Some wait longer, by one to fifty of these: those who came together do not all come again together.
+const STAGGER: Duration = Duration::from_millis(80);
+
 /// Most characters of a name of a stranger's choice in the log.
 const NAME_LIMIT: usize = 100;
 
@@ -52,6 +56,7 @@ pub(super) struct Border {
     failures: Rates<IpAddr>,
     deliveries: Rates<RepoName>,
     told: Throttle,
+    held_back: AtomicU32,
 }
 
 /// Whoever sends a request; nothing is counted for those who use the socket.
@@ -69,6 +74,7 @@ impl Border {
             failures: Rates::default(),
             deliveries: Rates::default(),
             told: Throttle::default(),
+            held_back: AtomicU32::new(0),
         }
     }
 
@@ -118,7 +124,9 @@ impl Border {
             tracing::warn!(repo, sender, reason = refusal.word(), untold, "a delivery was refused");
         }
         if matches!(refusal, Refusal::AddressRate) {
-            tokio::time::sleep(HOLD_BACK).await;
+            caller.seat.iter().for_each(Seat::refuse);
+            let steps = self.held_back.fetch_add(1, Ordering::Relaxed) % 50;
+            tokio::time::sleep(HOLD_BACK + STAGGER * (steps + 1)).await;
         }
         refusal.into_error().into_response()
     }

@@ -187,3 +187,62 @@ async fn two_sizes_of_one_entry_are_one_too_many() {
     let error = adapter.verify("double").await.unwrap_err().to_string();
     assert!(error.contains("a second time"), "{error}");
 }
+
+mod mutated {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A sound archive, not packed yet.
+    fn sound() -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        append(&mut tar, "manifest.json", EntryType::Regular, 12, b"{\"format\":2}".as_slice());
+        tar.append_pax_extensions([("path", b"volumes/a/\xff".as_slice()), ("SCHILY.xattr.user.x", b"1")])
+            .unwrap();
+        append(&mut tar, "x", EntryType::Regular, 5, b"hello".as_slice());
+        append(&mut tar, "volumes/a/l", EntryType::Symlink, 0, b"".as_slice());
+        append(&mut tar, "index.json", EntryType::Regular, 14, b"{\"entries\":[]}".as_slice());
+        tar.into_inner().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn no_archive_makes_the_reader_fall_or_write(
+            changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..12),
+            length in any::<proptest::sample::Index>(),
+            is_cut in any::<bool>(),
+            repairs in any::<bool>(),
+        ) {
+            let mut bytes = sound();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if repairs {
+                // With sums that are right the reader gets further.
+                for at in (0..bytes.len()).step_by(512) {
+                    let mut header = Header::new_old();
+                    header.as_mut_bytes().copy_from_slice(&bytes[at..at + 512]);
+                    if header.as_bytes()[257..262] == *b"ustar" {
+                        header.set_cksum();
+                        bytes[at..at + 512].copy_from_slice(header.as_bytes());
+                    }
+                }
+            }
+            if is_cut {
+                bytes.truncate(length.index(bytes.len()));
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.tar.zst");
+            fs::write(&path, zstd::encode_all(bytes.as_slice(), 1).unwrap()).unwrap();
+            prop_assert!(read::verify(&path, 1 << 20).is_err(), "its index names nothing");
+            let out = folder.path().join("out");
+            // Whatever comes of it stays below the one new path.
+            unpack(bytes.as_slice(), &out).ok();
+            let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+            prop_assert!(left.iter().all(|name| name == "out" || name == "x.tar.zst"), "{:?}", left);
+        }
+    }
+}
