@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check_daemon;
+use super::check_secrets;
 use super::finding::Findings;
 use super::leftovers::Leftovers;
 use super::scratch::Scratch;
@@ -40,6 +41,9 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
         subnets(settings, &mut findings).await;
     }
     jail_status(&mut findings);
+    if !faulty("secrets") {
+        check_secrets::secrets(&settings.secrets.folder, &mut findings);
+    }
     if !settings.proxy.domain.is_empty() {
         names(settings, &mut findings);
     }
