@@ -6,6 +6,7 @@
 
 mod assignments;
 mod dotenv;
+mod dropped;
 mod inputs;
 mod paths;
 mod process;
@@ -197,6 +198,7 @@ impl<'a> Scanner<'a> {
                     .to_owned(),
             });
         }
+        self.findings.extend(dropped::in_file(name, node));
         if node.all("name").next().is_some() {
             self.findings.push(Finding {
                 file: Some(name.to_owned()),
