@@ -4,6 +4,7 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::check_secrets;
 use super::finding::Findings;
 use super::leftovers::Leftovers;
 use super::scratch::Scratch;
@@ -42,6 +43,9 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
         check_walls::cgroups(settings, &mut findings).await;
     }
     jail_status(&mut findings);
+    if !faulty("secrets") {
+        check_secrets::secrets(&settings.secrets.folder, &mut findings);
+    }
     if !settings.proxy.domain.is_empty() {
         names(settings, &mut findings);
     }

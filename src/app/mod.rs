@@ -2,6 +2,7 @@
 
 pub mod check;
 mod check_daemon;
+mod check_secrets;
 mod check_walls;
 mod clock;
 mod complaint;

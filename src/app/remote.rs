@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -60,13 +61,21 @@ impl Server {
         if !self.is_tls {
             return Ok(Box::new(stream));
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(trusted())
-            .with_no_client_auth();
-        let name = rustls_pki_types::ServerName::try_from(self.host.clone())?;
-        Ok(Box::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+        Ok(Box::new(encrypted(stream, &self.host, trusted()).await?))
     }
+}
+
+async fn encrypted(
+    stream: TcpStream,
+    host: &str,
+    roots: RootCertStore,
+) -> anyhow::Result<TlsStream<TcpStream>> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = rustls_pki_types::ServerName::try_from(host.to_owned())?;
+    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
 }
 
 /// What the system trusts, or the file that `SSL_CERT_FILE` names.
@@ -110,6 +119,10 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+
     use super::*;
 
     #[test]
@@ -124,5 +137,37 @@ mod tests {
         }
         let open = parse("http://drey.example").unwrap_err();
         assert!(open.contains("https://") && open.contains("ssh -L"), "{open}");
+    }
+    #[tokio::test]
+    async fn a_server_is_believed_only_with_a_certificate_of_whom_is_trusted() {
+        let made = rcgen::generate_simple_self_signed(["drey.example".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut ours = RootCertStore::empty();
+        ours.add(made.cert.der().clone()).unwrap();
+        for (host, roots, is_fine) in [
+            ("drey.example", ours.clone(), true),
+            ("other.example", ours, false),
+            ("drey.example", trusted(), false),
+        ] {
+            let accepted = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                acceptor.accept(stream).await.is_ok()
+            };
+            let connected = async {
+                let stream = TcpStream::connect(address).await.unwrap();
+                encrypted(stream, host, roots).await.is_ok()
+            };
+            let (_, connected) = tokio::join!(accepted, connected);
+            assert_eq!(connected, is_fine, "{host}");
+        }
     }
 }

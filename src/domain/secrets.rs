@@ -19,8 +19,8 @@ use super::time::Timestamp;
 pub const EVERY_BRANCH: &str = "**";
 /// Shorter values would be found everywhere by chance, and so could not be kept out of logs.
 pub const SHORTEST_VALUE: usize = 6;
-/// Most bytes of a value.
-pub const LONGEST_VALUE: usize = 64 * 1024;
+/// Most bytes of a value: all its forms are kept in memory.
+pub const LONGEST_VALUE: usize = 16 * 1024;
 /// Most characters of a name.
 const NAME_LIMIT: usize = 64;
 
@@ -99,7 +99,7 @@ pub enum SecretError {
     Pattern(String),
     #[error("value: has {0} bytes; must have at least 6, or it could not be told from other text in logs")]
     Short(usize),
-    #[error("value: has {0} bytes; must have 65536 at most")]
+    #[error("value: has {0} bytes; must have 16384 at most")]
     Long(usize),
 }
 

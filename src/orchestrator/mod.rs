@@ -14,6 +14,7 @@ mod collect;
 mod cut;
 mod deploy;
 mod dispatch;
+mod enclosing;
 mod enclosure;
 mod evict;
 mod failpoints;

@@ -12,13 +12,13 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::harness::{TestHouse, in_house};
 
 /// The daemon's doors on a house.
-struct Doors {
+pub(crate) struct Doors {
     port: u16,
     socket: PathBuf,
 }
 
 impl Doors {
-    async fn open(house: &TestHouse) -> Self {
+    pub(crate) async fn open(house: &TestHouse) -> Self {
         let border = BorderRules::default();
         let served = Served { secrets: BTreeMap::new(), repositories: BTreeMap::new(), border };
         let folder = house.folder.path().to_owned();
@@ -34,18 +34,18 @@ impl Doors {
         Self { port, socket }
     }
 
-    async fn by_tcp(&self, method: &str, path: &str, token: Option<&str>) -> (u16, Value) {
+    pub(crate) async fn by_tcp(&self, method: &str, path: &str, token: Option<&str>) -> (u16, Value) {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         let header = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         ask(stream, method, path, &header, "").await
     }
 
-    async fn by_socket(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn by_socket(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let stream = UnixStream::connect(&self.socket).await.unwrap();
         ask(stream, method, path, "", &body.to_string()).await
     }
 
-    async fn token(&self, role: &str) -> String {
+    pub(crate) async fn token(&self, role: &str) -> String {
         let asked = json!({"name": role, "role": role});
         let (status, made) = self.by_socket("POST", "/api/v1/tokens/create", &asked).await;
         assert_eq!(status, 200, "{made}");

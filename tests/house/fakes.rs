@@ -331,6 +331,7 @@ fn confinement(container: &Container, project: &ProjectName, document: &Value) -
         cap_add: texts("cap_add"),
         cap_drop: texts("cap_drop"),
         security_opt: texts("security_opt"),
+        cgroup_parent: service["cgroup_parent"].as_str().unwrap_or_default().to_owned(),
         hides_kernel: true,
         name_spaces: NameSpaces {
             network: format!("{project}_default"),

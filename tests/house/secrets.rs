@@ -8,6 +8,7 @@ use drey::domain::event::EventKind;
 use drey::domain::secrets::{Secret, SecretName};
 use serde_json::{Value, json};
 
+use crate::access::Doors;
 use crate::harness::{TestHouse, branch, document, in_house, repo};
 
 /// The usual document, whose web asks for `CANARY`.
@@ -145,6 +146,46 @@ async fn no_reason_and_no_log_tells_a_secret() {
         assert!(runs[0].reason.as_deref().unwrap().contains("web said ***"), "{runs:?}");
         let log = house.orchestrator.house().ports.logs.read(failed.id, runs[0].id).await.unwrap().join("\n");
         assert!(log.contains("web said ***") && !log.contains("c4nary"), "{log}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_api_takes_a_value_and_never_gives_it() {
+    in_house(|house| async move {
+        let doors = Doors::open(&house).await;
+        let (path, value) = ("/api/v1/secrets/set", "dGhlIHZhbHVl");
+        let asked = json!({"repo": "shop", "name": "A", "branches": "release/**", "value": value});
+        let (status, made) = doors.by_socket("POST", path, &asked).await;
+        assert_eq!((status, &made["branches"]), (200, &json!("release/**")), "{made}");
+        let (_, list) = doors.by_socket("GET", "/api/v1/secrets?repo=shop", &Value::Null).await;
+        assert_eq!(list["items"], json!([made]));
+        for answer in [&made, &list] {
+            let text = answer.to_string();
+            assert!(!text.contains("the value") && !text.contains(value), "{text}");
+        }
+        for (key, wrong, status) in [
+            ("repo", json!("unknown"), 404),
+            ("name", json!("../a"), 400),
+            ("branches", json!("a["), 400),
+            ("value", json!("c2hvcnQ="), 400),
+            ("value", json!("no base64"), 400),
+            ("trust", json!("fork"), 400),
+        ] {
+            let mut asked = asked.clone();
+            asked[key] = wrong;
+            let (found, answer) = doors.by_socket("POST", path, &asked).await;
+            assert_eq!(found, status, "{key}: {answer}");
+            assert!(
+                answer["error"]["message"].as_str().unwrap().contains(key.trim_start_matches("repo")),
+                "{answer}"
+            );
+        }
+        let qa = doors.token("qa").await;
+        assert_eq!(doors.by_tcp("GET", "/api/v1/secrets", Some(&qa)).await.0, 403);
+        let named = json!({"repo": "shop", "name": "A", "branches": "release/**"});
+        assert_eq!(doors.by_socket("POST", "/api/v1/secrets/remove", &named).await.0, 200);
+        assert_eq!(doors.by_socket("POST", "/api/v1/secrets/remove", &named).await.0, 404);
     })
     .await;
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a test tells its figures")]
 #![allow(clippy::disallowed_methods, reason = "the tests start the programs that a user would start")]
 
+mod access;
 mod archives;
 mod audit;
 mod behind;

@@ -10,12 +10,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bollard::models::SystemInfoCgroupDriverEnum as Driver;
 use tokio::sync::OnceCell;
 
 use builds::Builds;
 
-use crate::adapters::docker::DockerEngine;
+use crate::adapters::docker::{CgroupDriver, DockerEngine};
 use crate::domain::names::{EnvironmentId, InstanceId};
 use crate::ports::{BuildGroup, Cgroups, PortError, PortResult};
 
@@ -79,9 +78,9 @@ impl EngineCgroups {
             let rootless = facts.security_options.iter().any(|option| option.contains("rootless"));
             Ok(match facts.cgroup_driver {
                 _ if rootless => Manner::None,
-                Some(Driver::CGROUPFS) => Manner::Path,
-                Some(Driver::SYSTEMD) => Manner::Slice,
-                Some(Driver::NONE | Driver::EMPTY) | None => Manner::None,
+                CgroupDriver::Folders => Manner::Path,
+                CgroupDriver::Systemd => Manner::Slice,
+                CgroupDriver::None => Manner::None,
             })
         });
         asked.await.copied()

@@ -36,7 +36,7 @@ pub use build::{BuildxBuilder, BuildxSettings};
 pub use credentials::{CredentialsFolder, RegistryCredential};
 pub use events::EngineEvent;
 pub use plugin::{find_plugin, plugin_folders};
-pub use stock::EngineFacts;
+pub use stock::{CgroupDriver, EngineFacts};
 pub use volumes::DockerVolumes;
 pub use watch::DockerWatch;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
-use bollard::models::SystemInfoCgroupDriverEnum;
+use bollard::models::SystemInfoCgroupDriverEnum as Driver;
 use bollard::query_parameters::{ListImagesOptionsBuilder, PruneBuildOptionsBuilder};
 
 use super::{CALL_LIMIT, DockerEngine, call, written};
@@ -55,10 +55,20 @@ impl Stock for DockerEngine {
     }
 }
 
+/// Who makes control groups for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// It does so itself (`cgroupfs`).
+    Folders,
+    Systemd,
+    /// Nobody.
+    None,
+}
+
 /// What an engine says of itself.
 #[derive(Clone, Debug)]
 pub struct EngineFacts {
-    pub cgroup_driver: Option<SystemInfoCgroupDriverEnum>,
+    pub cgroup_driver: CgroupDriver,
     /// For instance `name=rootless`.
     pub security_options: Vec<String>,
 }
@@ -72,7 +82,11 @@ impl DockerEngine {
         let client = self.client()?;
         let info = call("engine", CALL_LIMIT, client.info()).await?;
         Ok(EngineFacts {
-            cgroup_driver: info.cgroup_driver,
+            cgroup_driver: match info.cgroup_driver {
+                Some(Driver::CGROUPFS) => CgroupDriver::Folders,
+                Some(Driver::SYSTEMD) => CgroupDriver::Systemd,
+                Some(Driver::NONE | Driver::EMPTY) | None => CgroupDriver::None,
+            },
             security_options: info.security_options.unwrap_or_default(),
         })
     }

@@ -2,6 +2,7 @@
 
 mod containers;
 mod growing;
+mod redacted;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,8 +14,9 @@ use tokio::sync::broadcast;
 
 use self::containers::ContainerSink;
 use self::growing::GrowingSink;
+use self::redacted::{Beginning, Redacted};
 use crate::domain::names::EnvironmentId;
-use crate::ports::{Clock, LogLine, LogSink, Logs, PortError, PortResult, Redactor};
+use crate::ports::{Clock, LogSink, Logs, PortError, PortResult, Redactor};
 
 /// Lines a follower may lag behind before it loses some.
 const FOLLOWER_BUFFER: usize = 1024;
@@ -37,11 +39,6 @@ impl FileLogs {
         Self { root, clock, redactor, followers: Arc::default() }
     }
 
-    /// What goes into it has no secrets any more.
-    fn without_secrets(&self, sink: impl LogSink + 'static) -> Arc<dyn LogSink> {
-        Arc::new(Redacted { sink, redactor: self.redactor.clone() })
-    }
-
     fn directory(&self, environment: EnvironmentId) -> PathBuf {
         self.root.join(environment.to_string()).join("logs")
     }
@@ -56,12 +53,14 @@ impl FileLogs {
 impl Logs for FileLogs {
     fn deployment(&self, environment: EnvironmentId, deployment: i64) -> Arc<dyn LogSink> {
         let path = self.directory(environment).join(format!("deployment-{deployment}.log"));
-        self.without_secrets(GrowingSink::open(&path, self.clock.clone(), self.followers_of(environment)))
+        let sink = GrowingSink::open(&path, self.clock.clone(), self.followers_of(environment));
+        Arc::new(Redacted::new(sink, self.redactor.clone(), Beginning::Text))
     }
 
     fn container(&self, environment: EnvironmentId, name: &str, id: &str) -> Arc<dyn LogSink> {
         let folder = self.directory(environment).join(CONTAINERS);
-        self.without_secrets(ContainerSink::new(folder, name, id, self.clock.clone()))
+        let sink = ContainerSink::new(folder, name, id, self.clock.clone());
+        Arc::new(Redacted::new(sink, self.redactor.clone(), Beginning::Time))
     }
 
     async fn read(&self, environment: EnvironmentId, deployment: i64) -> PortResult<Vec<String>> {
@@ -97,19 +96,6 @@ impl Logs for FileLogs {
     }
 }
 
-/// Takes secrets out before anything is kept or followed.
-struct Redacted<S> {
-    sink: S,
-    redactor: Arc<Redactor>,
-}
-
-impl<S: LogSink> LogSink for Redacted<S> {
-    fn line(&self, line: LogLine) {
-        let text = self.redactor.text(&line.text).into_owned();
-        self.sink.line(LogLine { text, ..line });
-    }
-}
-
 /// Name and path of each log in the folder; nothing where there is no such folder.
 fn finished(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -123,6 +109,7 @@ fn finished(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
 mod tests {
     use super::*;
     use crate::domain::time::Timestamp;
+    use crate::ports::LogLine;
 
     pub(super) struct Noon;
     impl Clock for Noon {

@@ -45,10 +45,15 @@ pub(super) fn clear(folder: &Path) -> PortResult<()> {
 fn make_private(folder: &Path) -> io::Result<()> {
     let is_new = !folder.exists();
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    if is_new && rustix::fs::statfs(folder).is_ok_and(|facts| !IN_MEMORY.contains(&facts.f_type)) {
+    if is_new && is_in_memory(folder) == Some(false) {
         tracing::warn!(folder = %folder.display(), "secrets are put on a disk: `secrets.folder` is not in memory (tmpfs)");
     }
     Ok(())
+}
+
+/// Whether what is there is in memory alone; none where that cannot be told.
+pub fn is_in_memory(folder: &Path) -> Option<bool> {
+    rustix::fs::statfs(folder).ok().map(|facts| IN_MEMORY.contains(&facts.f_type))
 }
 
 fn remove_others(folder: &Path, kept: &BTreeSet<String>) -> io::Result<()> {

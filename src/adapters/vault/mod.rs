@@ -16,6 +16,8 @@ use tokio::task::spawn_blocking;
 use crate::domain::names::{EnvironmentId, InstanceId};
 use crate::ports::{PortError, PortResult, SecretFiles, Vault};
 
+pub use files::is_in_memory;
+
 /// A key in the data directory, and a folder for files.
 pub struct AgeVault {
     key: PathBuf,

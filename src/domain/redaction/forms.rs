@@ -11,6 +11,8 @@ use crate::domain::secrets::SHORTEST_VALUE;
 /// Bytes besides letters and digits that percent encoders leave as they are: RFC 3986, the same for paths, HTML forms,
 /// and the two functions of JavaScript.
 const UNTOUCHED: [&[u8]; 5] = [b"-_.~", b"-_.~/", b"*-._", b"-_.!~*'()", b"-_.!~*'();/?:@&=+$,#"];
+/// Longer values would have too many bytes in all their forms.
+const LONG: usize = 1024;
 /// For each position of a value in groups of three bytes: how many characters of its base64 depend on what is before it.
 const BEFORE: [usize; 3] = [0, 2, 3];
 
@@ -25,6 +27,10 @@ pub fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
         .collect();
     for part in parts {
         forms.insert(part.to_vec());
+        if value.len() > LONG {
+            forms.extend(few(part));
+            continue;
+        }
         for encoding in [&BASE64, &BASE64_NOPAD, &BASE64URL, &BASE64URL_NOPAD, &HEXLOWER, &HEXUPPER] {
             forms.insert(encoding.encode(part).into_bytes());
         }
@@ -37,6 +43,15 @@ pub fn forms(value: &[u8]) -> BTreeSet<Vec<u8>> {
             forms.extend(html(text));
         }
     }
+    forms
+}
+
+/// Of long values only the forms that nearly every program writes.
+fn few(part: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = within_base64(part, &BASE64_NOPAD);
+    forms.extend(within_base64(part, &BASE64URL_NOPAD));
+    forms.extend(percent(part).into_iter().take(2));
+    forms.extend(std::str::from_utf8(part).ok().and_then(|text| json(text).into_iter().next()));
     forms
 }
 

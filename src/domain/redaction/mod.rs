@@ -7,7 +7,7 @@
 mod forms;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use forms::forms;
@@ -18,15 +18,18 @@ pub const MASK: &str = "***";
 /// All that is looked for.
 #[derive(Debug)]
 pub struct Patterns {
-    /// The root comes first.
+    /// The root comes first. A long secret has many nodes, so that each is small.
     nodes: Vec<Node>,
-    /// Bytes that some form begins with.
-    begins: [bool; 256],
+    /// First byte → the root's child; zero: none.
+    begins: [usize; 256],
 }
 
+/// Where zero stands for another node, there is none: the root is nobody's child.
 #[derive(Debug, Default)]
 struct Node {
-    next: BTreeMap<u8, usize>,
+    byte: u8,
+    child: usize,
+    sibling: usize,
     /// The longest other beginning of a form that ends here.
     fallback: usize,
     /// How many bytes of a form were seen.
@@ -39,55 +42,72 @@ impl Patterns {
     /// Every form of these values. Shorter ones than [`super::secrets::SHORTEST_VALUE`] are left out.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let all: BTreeSet<Vec<u8>> = values.into_iter().flat_map(forms).collect();
-        let mut patterns = Self { nodes: vec![Node::default()], begins: [false; 256] };
+        let mut patterns = Self { nodes: vec![Node::default()], begins: [0; 256] };
         for form in &all {
             patterns.add(form);
         }
         patterns.link();
+        patterns.nodes.shrink_to_fit();
         patterns
     }
 
     fn add(&mut self, form: &[u8]) {
         let mut at = 0;
-        for (position, byte) in form.iter().enumerate() {
-            let fresh = self.nodes.len();
-            let next = *self.nodes[at].next.entry(*byte).or_insert(fresh);
-            if next == fresh {
-                self.nodes.push(Node { depth: position + 1, ..Node::default() });
-            }
-            at = next;
+        for byte in form {
+            let known = self.child(at, *byte);
+            at = if known == 0 { self.grow(at, *byte) } else { known };
         }
         self.nodes[at].ends = form.len();
-        if let Some(first) = form.first() {
-            self.begins[usize::from(*first)] = true;
+    }
+
+    fn grow(&mut self, at: usize, byte: u8) -> usize {
+        let fresh = self.nodes.len();
+        let depth = self.nodes[at].depth + 1;
+        let mut node = Node { byte, depth, ..Node::default() };
+        if at == 0 {
+            self.begins[usize::from(byte)] = fresh;
+        } else {
+            node.sibling = std::mem::replace(&mut self.nodes[at].child, fresh);
         }
+        self.nodes.push(node);
+        fresh
+    }
+
+    /// Zero: there is none.
+    fn child(&self, at: usize, byte: u8) -> usize {
+        if at == 0 {
+            return self.begins[usize::from(byte)];
+        }
+        let mut child = self.nodes[at].child;
+        while child != 0 && self.nodes[child].byte != byte {
+            child = self.nodes[child].sibling;
+        }
+        child
     }
 
     /// Breadth first: what a node falls back to is nearer to the root, and done.
     fn link(&mut self) {
-        let mut waiting: VecDeque<usize> = self.nodes[0].next.values().copied().collect();
+        let mut waiting: VecDeque<usize> = self.begins.iter().copied().filter(|child| *child != 0).collect();
         while let Some(at) = waiting.pop_front() {
-            let children: Vec<(u8, usize)> =
-                self.nodes[at].next.iter().map(|(byte, child)| (*byte, *child)).collect();
-            for (byte, child) in children {
-                let fallback = self.step(self.nodes[at].fallback, byte);
-                self.nodes[child].fallback = fallback;
-                self.nodes[child].ends = self.nodes[child].ends.max(self.nodes[fallback].ends);
+            let mut child = self.nodes[at].child;
+            while child != 0 {
+                let fallback = self.step(self.nodes[at].fallback, self.nodes[child].byte);
+                let ends = self.nodes[child].ends.max(self.nodes[fallback].ends);
+                let node = &mut self.nodes[child];
+                (node.fallback, node.ends) = (fallback, ends);
                 waiting.push_back(child);
+                child = self.nodes[child].sibling;
             }
         }
     }
 
     fn step(&self, mut at: usize, byte: u8) -> usize {
         loop {
-            if at == 0 && !self.begins[usize::from(byte)] {
-                return 0;
+            let child = self.child(at, byte);
+            if child != 0 || at == 0 {
+                return child;
             }
-            match self.nodes[at].next.get(&byte) {
-                Some(next) => return *next,
-                None if at == 0 => return 0,
-                None => at = self.nodes[at].fallback,
-            }
+            at = self.nodes[at].fallback;
         }
     }
 

@@ -55,6 +55,17 @@ fn each_line_of_a_long_secret_is_one() {
 }
 
 #[test]
+fn the_longest_secret_is_found_and_needs_little() {
+    let secret: Vec<u8> =
+        (0..16 * 1024_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let patterns = Arc::new(Patterns::of([secret.as_slice()]));
+    assert!(patterns.nodes.len() < 1_000_000, "{} nodes", patterns.nodes.len());
+    let text = BASE64.encode(&[b"ab", secret.as_slice(), b"cd"].concat());
+    let left = filtered(&patterns, text.as_bytes(), &[7, 10_000]);
+    assert!(left.len() < 20, "{}", left.len());
+}
+
+#[test]
 fn nothing_is_looked_for_where_there_is_no_secret_and_short_ones_do_not_count() {
     let patterns = patterns(&["", "12345"]);
     assert_eq!(patterns.redact("12345 and so on"), "12345 and so on");

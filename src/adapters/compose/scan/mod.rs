@@ -6,6 +6,7 @@
 
 mod assignments;
 mod dotenv;
+mod dropped;
 mod inputs;
 mod lines;
 mod paths;
@@ -211,6 +212,7 @@ impl<'a> Scanner<'a> {
                     .to_owned(),
             });
         }
+        self.findings.extend(dropped::in_file(name, node));
         if node.all("name").next().is_some() {
             self.findings.push(Finding {
                 file: Some(name.to_owned()),
