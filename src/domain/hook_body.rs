@@ -244,7 +244,7 @@ mod tests {
         #[test]
         fn any_body_is_read_or_refused_with_its_line(
             body in "([0-9a-f]{40} [0-9a-f]{40} refs/heads/\\PC{0,20}\n|\\PC{0,30}\n| )*",
-            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             for body in [body.as_bytes(), &bytes] {
                 let count = body.split(|byte| *byte == b'\n').count();

@@ -8,6 +8,7 @@ pub(super) fn in_file<'a>(name: &'a str, file: &'a Node) -> impl Iterator<Item =
     let services = file.all("services").flat_map(Node::members);
     services.filter(|(_, service)| service.all("x-drey").next().is_some()).map(move |(service, _)| Finding {
         file: Some(name.to_owned()),
+        line: None,
         key: format!("services.{service}.x-drey"),
         rule: Rule::Setting,
         action: Action::Neutralise,
