@@ -327,7 +327,8 @@ fn confinement(container: &Container, project: &ProjectName, document: &Value) -
         id: container.id.clone(),
         name: container.name.clone(),
         service: container.service.clone(),
-        labels: serde_json::from_value(service["labels"].clone()).unwrap_or_default(),
+        // As compose reads the document.
+        labels: labels_of(service),
         cap_add: texts("cap_add"),
         cap_drop: texts("cap_drop"),
         security_opt: texts("security_opt"),
@@ -659,6 +660,12 @@ impl Firewall for World {
             }
         })
     }
+}
+
+fn labels_of(service: &Value) -> BTreeMap<String, String> {
+    let labels: BTreeMap<String, String> =
+        serde_json::from_value(service["labels"].clone()).unwrap_or_default();
+    labels.into_iter().map(|(name, value)| (name, drey::domain::dollars::unescaped(&value))).collect()
 }
 
 #[async_trait]

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::facts::{Resolved, resolve};
 use crate::domain::policy::{Action, Finding, PathFact, Rule, Sources};
 use inputs::Inputs;
-use paths::{Folders, by_text};
+use paths::{Folders, by_text, shown};
 use references::{Kind, Reference};
 use tree::{FILE_LIMIT, Node};
 
@@ -395,10 +395,3 @@ fn unreadable(resolved: &Resolved, limit: u64) -> Option<&'static str> {
         PathFact::Directory | PathFact::Root | PathFact::Special => Some("is not a regular file"),
     }
 }
-
-fn shown(path: &str) -> String {
-    path.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests;

@@ -33,6 +33,11 @@ impl Folders {
     }
 }
 
+/// A path of the file's choice, as it can be told.
+pub(super) fn shown(path: &str) -> String {
+    path.chars().take(120).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
