@@ -171,13 +171,21 @@ impl Engine {
             Some("off") => Ok(walls::Mode::Off),
             Some(_) | None => Err("must be \"on\", \"required\" or \"off\"".to_owned()),
         });
+        let subnets = subnets.unwrap_or_else(|| "10.213.0.0/16".to_owned());
+        let wall_in = subnets_of(section, "wall_in");
+        if Subnet::parse(&subnets).is_ok_and(|pool| wall_in.iter().any(|network| network.overlaps(pool))) {
+            section.fault(
+                "wall_in",
+                "must not overlap engine.subnets: networks of environments have walls of their own",
+            );
+        }
         let read = Self {
             host: host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
-            subnets: subnets.unwrap_or_else(|| "10.213.0.0/16".to_owned()),
+            subnets,
             registries: section.texts("registries").unwrap_or_else(|| vec!["*".to_owned()]),
             firewall: firewall.unwrap_or_default(),
             deny: subnets_of(section, "deny"),
-            wall_in: subnets_of(section, "wall_in"),
+            wall_in,
             host_ports: section.ports("host_ports").unwrap_or_default(),
         };
         section.finish();

@@ -91,9 +91,13 @@ impl Run<'_> {
             running_commit: Some(None),
             settled: false,
         };
-        let environment = self.change(change).await?;
-        self.board.release(environment.id);
-        self.board.refresh(&environment).await;
-        self.clear().await
+        let withdrawn = self.change(change).await;
+        if let Ok(environment) = &withdrawn {
+            self.board.release(environment.id);
+            self.board.refresh(environment).await;
+        }
+        // Also where a newer generation has taken over: what breaks the rules does not run on for that.
+        self.clear().await?;
+        withdrawn.map(drop)
     }
 }

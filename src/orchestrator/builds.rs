@@ -157,6 +157,7 @@ impl Run<'_> {
             labels,
             pull: force.pull,
             no_cache: force.rebuild,
+            remote: self.repository()?.permissions.allows_remote_builds(),
             builder: self.repository()?.builder.clone(),
             time_limit: self.settings.limits.build_time,
             ..build.request

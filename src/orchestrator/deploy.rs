@@ -247,6 +247,7 @@ impl Run<'_> {
         let engine = &self.house.ports.engine;
         let observed = engine.observe(&self.environment.project).await?;
         let last_words = LastWords::new(self.house, self.environment.id);
+        self.house.ports.vault.clear(self.environment.id).await?;
         for planned in reconcile::clear(&observed).steps {
             if let Step::SaveLogs { container, name } = planned.step {
                 last_words.save(&container, &name).await;

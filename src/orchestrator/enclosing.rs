@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use crate::domain::names::EnvironmentId;
 use crate::domain::walls::{Mode, Walls};
 use crate::ports::{PortError, meters};
 use crate::store::StoreError;
@@ -13,16 +14,26 @@ impl House {
     /// Before anything starts in a network: from here on it has its walls. Where they cannot be put up it is told, and only
     /// the setting `engine.firewall = "required"` makes it a failure.
     pub(super) async fn enclose(&self) -> Result<(), Failure> {
-        self.put_up(false).await?.map_err(|error| Failure::Transient(error.to_string()))
+        self.put_up(false, None).await?.map_err(|error| Failure::Transient(error.to_string()))
     }
 
     /// Puts them up again as they should stand: somebody else may have swept them away, and networks may be gone.
     pub(super) async fn renew_walls(&self) -> Result<(), StoreError> {
         // What could not be done is told there.
-        self.put_up(true).await.map(|done| done.unwrap_or_default())
+        self.put_up(true, None).await.map(|done| done.unwrap_or_default())
     }
 
-    async fn put_up(&self, again: bool) -> Result<Result<(), PortError>, StoreError> {
+    /// Nothing of this environment is left on the engine: its walls go before its row says that it is over, for after that nobody
+    /// would know of them.
+    pub(super) async fn open_up(&self, ended: EnvironmentId) -> Result<(), StoreError> {
+        self.put_up(true, Some(ended)).await.map(|done| done.unwrap_or_default())
+    }
+
+    async fn put_up(
+        &self,
+        again: bool,
+        ended: Option<EnvironmentId>,
+    ) -> Result<Result<(), PortError>, StoreError> {
         let rules = self.settings().walls.clone();
         let mut standing = self.enclosure.standing.lock().await;
         if rules.mode == Mode::Off {
@@ -34,7 +45,17 @@ impl House {
             return Ok(Ok(()));
         }
         let subnets = self.store.subnets().await?;
-        let walls = rules.walls(&subnets).unwrap_or_default();
+        let subnets: Vec<String> =
+            subnets.into_iter().filter(|(id, _)| Some(*id) != ended).map(|(_, cidr)| cidr).collect();
+        // What cannot be walled in is no reason to take down what stands.
+        let walls = match rules.walls(&subnets) {
+            Ok(walls) => walls,
+            Err(error) => {
+                let done = Err(PortError::Permanent(error.to_string()));
+                self.tell_walls(&done);
+                return Ok(if rules.mode == Mode::Required { done } else { Ok(()) });
+            }
+        };
         let is_kept = standing.as_ref() == Some(&walls);
         if is_kept && (!again || walls.branches.is_empty()) {
             return Ok(Ok(()));

@@ -55,9 +55,16 @@ impl Fillers {
 }
 
 impl Orchestrator {
-    /// Looks what environments have written, when it is time; where a disk is too full (`why_full` says so) whoever filled it is
-    /// put to sleep. An engine that does not tell is asked again.
-    pub(super) async fn watch_fillers(&self, why_full: Option<&str>) -> Result<(), StoreError> {
+    /// Looks what environments have written, when it is time; where a disk is too full whoever filled it is put to sleep. An engine
+    /// that does not tell is asked again.
+    pub async fn watch_fillers(&self) {
+        let why_full = self.house.room.disks().why_wait();
+        if let Err(error) = self.look_for_fillers(why_full.as_deref()).await {
+            self.house.room.complain(&error);
+        }
+    }
+
+    async fn look_for_fillers(&self, why_full: Option<&str>) -> Result<(), StoreError> {
         let last = self.fillers.last();
         let is_full = why_full.is_some();
         if !is_full {
@@ -71,9 +78,8 @@ impl Orchestrator {
         if !is_due {
             return Ok(());
         }
-        let Ok(now) = self.house.ports.stock.written(self.house.store.instance()).await else {
-            return Ok(());
-        };
+        let told = self.house.ports.stock.written(self.house.store.instance()).await;
+        let Ok(now) = told else { return Ok(()) };
         self.fillers.remember(now.clone(), is_full);
         match (last, why_full) {
             (Some(last), Some(why_full)) => self.stop_filler(&last, &now, why_full).await,
@@ -89,12 +95,14 @@ impl Orchestrator {
     ) -> Result<(), StoreError> {
         let Some((id, grown)) = filler::filler(&last.sizes, now) else { return Ok(()) };
         let Some(environment) = self.house.store.environment(id).await? else { return Ok(()) };
-        if environment.phase != Phase::Ready || environment.has_work() {
+        if !matches!(environment.phase, Phase::Ready | Phase::Updating | Phase::Starting)
+            || environment.intent.ends()
+        {
             return Ok(());
         }
         self.fillers.blame(Some(id));
         let why = format!(
-            "it wrote {} MB within {}, and {why_full}; a visit wakes it",
+            "it wrote {} MB within {}, and {why_full}; a visit wakes it when there is room",
             grown >> 20,
             spoken(Duration::from_secs(last.at.elapsed().as_secs().max(1)))
         );

@@ -100,6 +100,9 @@ impl ImageShop {
             built = self.house.ports.builder.build(&request, log) => built.map_err(Failure::from),
             why = self.house.disk_fills() => Err(self.filled(&request, &why)),
         };
+        if built.is_ok() {
+            self.fillers.lock().unwrap_or_else(PoisonError::into_inner).remove(&request.tag);
+        }
         built.map_err(|failure| with_context(failure, &format!("services.{}.build", request.service)))
     }
 

@@ -71,6 +71,7 @@ impl Build {
             labels: BTreeMap::new(),
             pull: false,
             no_cache: false,
+            remote: false,
             builder: None,
             cgroup_parent: None,
             time_limit: Duration::ZERO,

@@ -80,7 +80,8 @@ impl Orchestrator {
     /// When the database does not answer.
     pub async fn knock(&self, id: EnvironmentId) -> Result<(), StoreError> {
         let Some(environment) = self.house.store.environment(id).await? else { return Ok(()) };
-        if !matches!(environment.intent, Intent::Sleep { .. }) {
+        // While the disk is full nobody wakes who filled it.
+        if !matches!(environment.intent, Intent::Sleep { .. }) || self.fillers.blamed() == Some(id) {
             return Ok(());
         }
         let kind = EventKind::WakeRequested { branch: environment.branch };

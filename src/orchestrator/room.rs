@@ -52,7 +52,8 @@ impl House {
 impl Orchestrator {
     /// Before any work begins, and then again and again.
     pub(super) async fn spawn_measuring(&self) {
-        self.measure_disks().await;
+        // Only that: an engine that hangs must not hold up the start.
+        self.house.measure_disks().await;
         let (this, draining) = (self.clone(), self.house.supervisor.draining());
         self.house.supervisor.spawn("disks", async move {
             loop {
@@ -63,6 +64,20 @@ impl Orchestrator {
                 this.measure_disks().await;
             }
         });
+        let (this, draining) = (self.clone(), self.house.supervisor.draining());
+        // Apart: what environments have written takes long to count.
+        self.house.supervisor.spawn("fillers", async move {
+            loop {
+                tokio::select! {
+                    () = draining.cancelled() => return,
+                    () = this.watch_fillers() => {}
+                }
+                tokio::select! {
+                    () = draining.cancelled() => return,
+                    () = sleep(MEASURE_EVERY) => {}
+                }
+            }
+        });
     }
 
     /// Measures now, and does what follows.
@@ -70,9 +85,6 @@ impl Orchestrator {
         let was_needed = self.house.room.disks().level() == Level::Evict;
         self.house.measure_disks().await;
         let disks = self.house.room.disks();
-        if let Err(error) = self.watch_fillers(disks.why_wait().as_deref()).await {
-            self.house.room.complain(&error);
-        }
         let Some(disk) = disks.to_evict_from() else { return self.evictions.forget() };
         if !was_needed {
             return self.need_room();

@@ -135,6 +135,7 @@ impl Run<'_> {
         store.clear_stack(self.environment.id).await?;
         store.set_images(self.environment.id, &[]).await?;
         self.forget_branch().await?;
+        self.house.open_up(self.environment.id).await?;
         let phase = if archive { Phase::Archived } else { Phase::Destroyed };
         let environment = self
             .change(StateChange {
@@ -147,7 +148,6 @@ impl Run<'_> {
             .await?;
         self.board.show(&environment, None).await;
         self.house.ports.logs.close(environment.id);
-        self.house.renew_walls().await?;
         tracing::info!(environment.slug = %environment.slug, repo = %environment.repo, phase = phase.word(), "the environment is over");
         Ok(())
     }

@@ -127,6 +127,8 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     pub pull: bool,
     pub no_cache: bool,
+    /// The builder itself may fetch addresses that the Dockerfile names.
+    pub remote: bool,
     /// A builder that the operator made; none: the engine's own.
     pub builder: Option<String>,
     /// Where the engine's own builder puts what the build runs among the machine's control groups.

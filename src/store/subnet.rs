@@ -48,9 +48,12 @@ impl Store {
         Ok(allocated)
     }
 
-    /// Every subnet that a network of ours has or is about to have, in CIDR form.
-    pub async fn subnets(&self) -> StoreResult<Vec<String>> {
-        Ok(sqlx::query_scalar!("SELECT cidr FROM subnet ORDER BY cidr").fetch_all(&self.readers).await?)
+    /// Every subnet that a network of ours has or is about to have, in CIDR form, with its environment.
+    pub async fn subnets(&self) -> StoreResult<Vec<(EnvironmentId, String)>> {
+        let rows = sqlx::query!("SELECT environment, cidr FROM subnet ORDER BY cidr")
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(rows.into_iter().map(|row| (EnvironmentId(row.environment), row.cidr)).collect())
     }
 
     /// Gives back what environments that are over still have: their end does so too, in one transaction with their last
@@ -101,7 +104,8 @@ mod tests {
             store.allocate_subnets(first.id, &keys(&["default"]), "10.99.0.0/16", &taken).await.unwrap();
         assert_eq!(again, [("default".to_owned(), "10.213.0.0/27".to_owned())].into());
 
-        assert_eq!(store.subnets().await.unwrap(), ["10.213.0.0/27", "10.213.0.64/27", "10.213.0.96/27"]);
+        let all = [(first.id, "10.213.0.0/27"), (first.id, "10.213.0.64/27"), (second.id, "10.213.0.96/27")];
+        assert_eq!(store.subnets().await.unwrap(), all.map(|(id, cidr)| (id, cidr.to_owned())));
 
         let error = store.allocate_subnets(second.id, &keys(&["one", "two"]), pool, &[]).await.unwrap_err();
         assert!(error.to_string().contains("engine.subnets"), "{error}");

@@ -1,5 +1,6 @@
 //! Accepts connections and answers them, each in a task of its own.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,12 +31,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) trait Listener: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
+    /// Whether strangers come through it.
+    const IS_OPEN: bool;
+
     /// The next connection, and where it comes from.
     fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = tokio::net::TcpStream;
+    const IS_OPEN: bool = true;
 
     async fn next(&self) -> io::Result<(Self::Stream, Peer)> {
         let (stream, address) = self.accept().await?;
@@ -46,6 +51,7 @@ impl Listener for TcpListener {
 
 impl Listener for UnixListener {
     type Stream = tokio::net::UnixStream;
+    const IS_OPEN: bool = false;
 
     /// Whoever may open it is the operator.
     async fn next(&self) -> io::Result<(Self::Stream, Peer)> {
@@ -84,7 +90,9 @@ pub(super) struct Door {
 
 impl Door {
     async fn next<L: Listener>(&self, listener: &L) -> io::Result<(L::Stream, Peer)> {
-        self.connections.has_place().await;
+        if L::IS_OPEN {
+            self.connections.has_place().await;
+        }
         listener.next().await
     }
 
@@ -114,7 +122,15 @@ async fn answer<S>(
             seat.asks();
             request.extensions_mut().insert(seat.clone());
         }
-        service.call(request)
+        let (answered, seat) = (service.call(request), seat.clone());
+        async move {
+            let answer = answered.await?;
+            // One of unknown length goes on.
+            if let Some(seat) = seat.filter(|_| answer.body().size_hint().exact().is_some()) {
+                seat.rests();
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -170,10 +170,13 @@ async fn whoever_fills_the_disk_is_put_to_sleep() {
         };
         writes(10, 5000);
         let house = house.restart().await;
+        house.disk_is(50).await;
+        house.orchestrator.watch_fillers().await;
         // It was quick: at one look there is room, at the next there is none.
         let written = [(filler.id, 300 << 20), (other.id, 5000 << 20)];
         house.world.with(|inside| inside.written = written.into());
         house.disk_is(92).await;
+        house.orchestrator.watch_fillers().await;
         let asleep = house.reaches("feature/x", Phase::Asleep).await;
         let why = asleep.reason.unwrap_or_default();
         assert!(why.contains("it wrote 290 MB within 1s") && why.contains("92 % full"), "{why}");

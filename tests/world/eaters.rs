@@ -41,7 +41,9 @@ fn two_branches(world: &World) {
 
 #[test]
 fn a_fork_bomb_and_a_memory_eater_are_their_own_branchs_trouble() {
-    let world = World::new("eaters", &[("compose.yaml", COMPOSE)]);
+    // Others are tried at the same time: it gets less than the whole machine.
+    let limits = "[limits]\npids = 300\ncpus = 0.5\nmemory = \"256MB\"\n";
+    let world = World::configured("eaters", &[("compose.yaml", COMPOSE)], limits);
     two_branches(&world);
     for eater in EATERS {
         let inside = world.container("eats/all", "web");

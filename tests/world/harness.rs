@@ -410,6 +410,19 @@ fn sweep() {
             docker(&[remove, &ids[..]].concat());
         }
     }
+    sweep_walls();
+}
+
+/// Walls that a daemon left which is no more, and whose networks are gone.
+fn sweep_walls() {
+    let instances = docker(&["network", "ls", "--format", "{{.Label \"drey.instance\"}}"]);
+    let tables = run("nft", &["list", "tables"], Path::new("/"));
+    for table in tables.lines().filter_map(|line| line.strip_prefix("table inet ")) {
+        let instance = table.strip_prefix("drey_");
+        if instance.is_some_and(|instance| !instances.lines().any(|line| line == instance)) {
+            run("nft", &["delete", "table", "inet", table], Path::new("/"));
+        }
+    }
 }
 
 /// The daemon and its commands; where figures count, those of another build (`DREY_BINARY`).

@@ -7,7 +7,7 @@ use drey::adapters::docker::{DockerEngine, DockerSettings};
 use drey::ports::{ImageStore, PortError, PortResult};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::harness::docker;
+use crate::harness::{World, docker};
 
 /// An image of one layer that is found nowhere else, under these tags.
 fn make_image(folder: &Path, tags: &[String]) -> String {
@@ -72,4 +72,22 @@ async fn images_leave_the_engine_as_a_stream_and_come_back_with_their_tags() {
     assert_eq!(error.to_string(), "the archive is damaged");
     let nonsense = stream::iter([Ok(Bytes::from_static(b"no tar at all"))]).boxed();
     assert!(engine.load(nonsense).await.is_err());
+}
+
+/// What a base image brings is in no text that could be read before.
+#[test]
+fn the_builder_itself_fetches_no_address() {
+    let world = World::new("fetched", &[("compose.yaml", "services:\n  web: {build: ., expose: [8080]}\n")]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let dockerfile = format!("FROM drey-demo/tiny:1 AS base\nONBUILD ADD http://{address}/ /x\nFROM base\n");
+    world.push("fetched/address", &[("Dockerfile", dockerfile.as_str())]);
+    let ended = || {
+        world.environment("fetched/address").filter(|it| it["phase"] == "failed" || it["phase"] == "blocked")
+    };
+    world.eventually("it is refused", 60, || ended().is_some());
+    let reason = ended().unwrap()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("denied by policy") || reason.contains("ONBUILD"), "{reason}");
+    assert!(listener.accept().is_err(), "nobody came");
 }

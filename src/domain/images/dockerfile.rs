@@ -206,12 +206,13 @@ fn instructions(dockerfile: &str) -> Vec<(String, String)> {
                 line = if whole.is_empty() { None } else { lines.next() };
                 continue;
             }
-            let Some(continued) = part.trim_end().strip_suffix(escape) else {
+            // The builder joins with nothing, and an escaped escape character joins nothing.
+            let continued = part.trim_end().strip_suffix(escape).filter(|before| !before.ends_with(escape));
+            let Some(continued) = continued else {
                 whole.push_str(part.trim_end());
                 break;
             };
             whole.push_str(continued);
-            whole.push(' ');
             line = lines.next();
         }
         let whole = whole.trim();

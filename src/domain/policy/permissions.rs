@@ -81,6 +81,11 @@ impl Permissions {
         self
     }
 
+    /// Whether the builder itself may fetch addresses that a Dockerfile names.
+    pub fn allows_remote_builds(&self) -> bool {
+        self.allows("build-remote")
+    }
+
     pub(in crate::domain) fn allows(&self, permission: &str) -> bool {
         self.allow.contains(permission)
     }

@@ -1,5 +1,6 @@
 //! From what is wanted and what is there to a plan. Pure: two snapshots in, one plan out.
 
+mod interim;
 mod repair;
 mod replaced;
 mod sleep;
@@ -87,6 +88,8 @@ pub struct Blocked {
 /// When a volume's definition changed: bringing the stack up would need a new volume and lose the data.
 pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan, Blocked> {
     refuse_changed_volumes(stack, observed)?;
+    let (cut, observed) = interim::set_apart(observed);
+    let observed = &observed;
     let mut plan = Plan::default();
     let replaced = replace_networks(stack, observed, facts, &mut plan);
     for network in &stack.networks {
@@ -113,6 +116,7 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
         if replaced.is_empty() && facts.fill.is_none() {
             save_replaced(stack, observed, facts, &mut plan);
         }
+        interim::remove(&cut, &mut plan);
         plan.push(Step::Up { recreate: facts.recreate }, reason.clone());
     }
     let has_jobs = run_jobs(stack, facts, why_up.is_some(), &mut plan);
@@ -120,6 +124,9 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
         let within_seconds = stack.readiness.within_seconds;
         plan.push(Step::AwaitReady { within_seconds }, "routes change only after readiness is proven");
         plan.push(Step::Publish, "the stack is ready");
+    }
+    if why_up.is_none() {
+        interim::remove(&cut, &mut plan);
     }
     remove_leftovers(stack, observed, facts, &mut plan);
     Ok(plan)

@@ -1,6 +1,7 @@
 //! Which service is the primary, which ports are routed, under which names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ use crate::domain::stack::{NetworkSpec, ReadinessSpec, RouteSpec};
 const PRIMARY_NAMES: [&str; 4] = ["web", "app", "frontend", "www"];
 /// Of several ports the first of these that is there.
 const PREFERRED_PORTS: [u16; 5] = [80, 8080, 8000, 3000, 5000];
+/// A start that takes longer is none; until then nobody has looked at what runs.
+const LONGEST_WITHIN: Duration = Duration::from_secs(60 * 60);
 /// Deadline over `up` and probing when no service says otherwise.
 const DEFAULT_WITHIN_SECONDS: u64 = 120;
 
@@ -236,6 +239,9 @@ fn readiness(document: &Value, primary: &str) -> Result<ReadinessSpec, RewriteEr
             let within = parse_duration(text).map_err(|_unreadable| {
                 bad_label(name, "drey.ready.within", text, "must be a time such as 90s or 5m")
             })?;
+            if within > LONGEST_WITHIN {
+                return Err(bad_label(name, "drey.ready.within", text, "must be an hour at most"));
+            }
             longest = longest.max(Some(within.as_secs().max(1)));
         }
         if let Some(path) = label(service, "drey.ready.path").filter(|_| name == primary) {

@@ -24,6 +24,8 @@ const DESCRIPTORS_SHARE: u64 = 16;
 const SENDERS_SHARE: usize = 4;
 /// So long a connection may take for its request before another may have its place. Less than what ends it anyhow.
 const GRACE: Duration = Duration::from_secs(1);
+/// An answer that goes on for longer gives its place where all are taken by such ones.
+const LONG_ANSWER: Duration = Duration::from_secs(10);
 /// While all are taken by young ones: how often it is looked whether one has come of age.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -99,7 +101,15 @@ impl Connections {
         }
         let of = |standing| move |seat: &&Occupied| seat.standing == standing && seat.may_go(now);
         let refused = open.seats.values().find(of(Standing::Refused));
-        if let Some(oldest) = refused.or_else(|| open.seats.values().find(of(Standing::Waits))) {
+        let waits = || open.seats.values().find(of(Standing::Waits));
+        // Last of all one whose answer goes on: whoever knows a secret must not shut out the others for ever.
+        let admitted = || {
+            let admitted = |seat: &&Occupied| {
+                seat.standing == Standing::Admitted && now.duration_since(seat.waits_since) >= LONG_ANSWER
+            };
+            open.seats.values().find(admitted)
+        };
+        if let Some(oldest) = refused.or_else(waits).or_else(admitted) {
             oldest.cut.cancel();
         }
         false
@@ -159,6 +169,11 @@ impl Seat {
 
     /// A request came: it has its time anew.
     pub(in crate::web) fn asks(&self) {
+        self.change(|seat| (seat.waits_since, seat.standing) = (Instant::now(), Standing::Waits));
+    }
+
+    /// It has its answer: from now on it waits as one that just came.
+    pub(in crate::web) fn rests(&self) {
         self.change(|seat| (seat.waits_since, seat.standing) = (Instant::now(), Standing::Waits));
     }
 

@@ -100,11 +100,13 @@ impl Border {
 
     /// The caller has shown that it knows the secret: what its repository may send in a second is what holds from here.
     pub(super) fn admit(&self, caller: &Caller, repo: &RepoName, rules: &BorderRules) -> Result<(), Refusal> {
+        if !self.deliveries.take(repo, rules.rate_per_repository, Instant::now()) {
+            return Err(Refusal::RepositoryRate);
+        }
         if let Some(seat) = &caller.seat {
             seat.admit();
         }
-        let may = self.deliveries.take(repo, rules.rate_per_repository, Instant::now());
-        if may { Ok(()) } else { Err(Refusal::RepositoryRate) }
+        Ok(())
     }
 
     /// Counts, tells and answers a refusal.

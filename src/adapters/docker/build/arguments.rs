@@ -98,6 +98,7 @@ mod tests {
             labels: map("drey.managed", "true"),
             pull: true,
             no_cache: false,
+            remote: false,
             builder: None,
             cgroup_parent: Some("/drey-ab12-builds".to_owned()),
             time_limit: Duration::from_secs(60),

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod output;
+mod sources;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -55,8 +56,7 @@ pub struct BuildxBuilder {
     running: AtomicUsize,
     /// What was built last, the newest first.
     last: Mutex<VecDeque<Built>>,
-    /// By arguments, the interim name among them.
-    waiting: Ahead<Vec<OsString>, Waiting>,
+    waiting: Ahead<Order, Waiting>,
 }
 
 /// A builder that runs, and the folder it lives in.
@@ -71,7 +71,28 @@ struct Built {
     context: PathBuf,
     service: String,
     /// But for the interim name.
+    order: Order,
+}
+
+/// What is said to the builder at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Order {
     arguments: Vec<OsString>,
+    /// What it may fetch, as JSON.
+    policy: String,
+}
+
+impl Order {
+    fn of(request: &BuildRequest, dockerfile: &Dockerfile) -> Self {
+        Self { arguments: arguments(request, dockerfile), policy: sources::policy(request) }
+    }
+
+    /// Of one run.
+    fn named(&self, tag: &str) -> Self {
+        let tag = OsString::from(format!("--tag={tag}"));
+        let (first, rest) = self.arguments.split_at(self.arguments.len().min(1));
+        Self { arguments: [first, &[tag], rest].concat(), ..self.clone() }
+    }
 }
 
 impl BuildxBuilder {
@@ -121,16 +142,20 @@ impl BuildxBuilder {
         Ok(command)
     }
 
-    fn start(&self, arguments: &[OsString]) -> PortResult<Waiting> {
+    fn start(&self, order: &Order) -> PortResult<Waiting> {
         let folder = self.folder(&self.settings.registries)?;
-        let mut command = self.command(folder.path())?;
+        let policy = folder.path().join("sources.json");
+        std::fs::write(&policy, &order.policy).map_err(|error| {
+            PortError::outside("the build", format!("cannot write {}: {error}", policy.display()))
+        })?;
+        let mut command = self.command(folder.path())?.env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", policy);
         // Builders that the operator made are known by his own client's folder.
-        if !arguments.contains(&OsString::from("--builder=default"))
+        if !order.arguments.contains(&OsString::from("--builder=default"))
             && let Some(home) = &self.settings.home
         {
             command = command.env("BUILDX_CONFIG", home.join(".docker/buildx"));
         }
-        let command = command.args(arguments);
+        let command = command.args(&order.arguments);
         // The command's own limit would be taken for a slow machine and tried again.
         Ok(Waiting { started: command.time_limit(NEVER).start()?, folder })
     }
@@ -144,19 +169,19 @@ impl BuildxBuilder {
         })
     }
 
-    fn remember(&self, request: &BuildRequest, arguments: Vec<OsString>) {
+    fn remember(&self, request: &BuildRequest, order: Order) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.retain(|built| built.context != request.context);
         let (context, service) = (request.context.clone(), request.service.clone());
-        last.push_front(Built { context, service, arguments });
+        last.push_front(Built { context, service, order });
         last.truncate(REMEMBERED);
     }
 
     /// The image gets its name last: one that was not made to its end never has it.
     async fn run(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()> {
         let dockerfile = Dockerfile::of(request)?;
-        let arguments = arguments(request, &dockerfile);
-        let named = named(&arguments, &request.interim);
+        let order = Order::of(request, &dockerfile);
+        let named = order.named(&request.interim);
         let Waiting { started, folder } = self.waiting.take(&named).map_or_else(|| self.start(&named), Ok)?;
         let follower = Follower::new(&request.service, log);
         let text = match dockerfile {
@@ -167,7 +192,7 @@ impl BuildxBuilder {
         drop(folder);
         match built {
             Ok(Ok(output)) if output.succeeded() => {
-                self.remember(request, arguments);
+                self.remember(request, order);
                 self.engine.rename_image(&request.interim, &request.tag).await
             }
             Ok(Ok(_)) => Err(follower.failure()),
@@ -188,23 +213,15 @@ impl Builder for BuildxBuilder {
         let newest = last.iter().find(|built| built.context.starts_with(folder)).cloned();
         drop(last);
         let Some(built) = newest else { return Expectation::none() };
-        let arguments = named(&built.arguments, &interim.tag(&built.service));
+        let order = built.order.named(&interim.tag(&built.service));
         // What is wrong with the tool will be told by the build itself.
-        self.start(&arguments)
-            .map_or_else(|_| Expectation::none(), |waiting| self.waiting.put(arguments, waiting))
+        self.start(&order).map_or_else(|_| Expectation::none(), |waiting| self.waiting.put(order, waiting))
     }
 
     async fn build(&self, request: &BuildRequest, log: &dyn LogSink) -> PortResult<()> {
         let _running = Running::begin(self);
         meters::engine("build", self.run(request, log).await)
     }
-}
-
-/// The arguments of one run.
-fn named(arguments: &[OsString], tag: &str) -> Vec<OsString> {
-    let tag = OsString::from(format!("--tag={tag}"));
-    let (first, rest) = arguments.split_at(arguments.len().min(1));
-    [first, &[tag], rest].concat()
 }
 
 /// Everything in the work folder but the builder's own state.
