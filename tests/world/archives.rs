@@ -55,6 +55,9 @@ fn shell(world: &World, branch: &str, script: &str) -> String {
 /// Waits for the branch's archive; its id.
 fn archive(world: &World, branch: &str) -> String {
     world.archived(branch);
+    // The archive is there a moment before its environment is over, and gives its address back only then.
+    let is_over = || world.environment(branch).is_some_and(|it| it["phase"] == "archived");
+    world.eventually("it is over", 20, is_over);
     let listed = world.drey(&["archive", "list", "--json"]).unwrap();
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let mut items = listed["items"].as_array().unwrap().iter();
@@ -164,7 +167,6 @@ fn images_in_an_archive_spare_the_build() {
     let tag = docker(&["inspect", "-f", "{{.Config.Image}}", &container]).trim().to_owned();
     world.drey(&["env", "archive", &format!("{REPO}/kept/image")]).unwrap();
     let id = archive(&world, "kept/image");
-    world.reaches("kept/image", "archived");
     assert_eq!(docker(&["images", "-q", &tag]).trim(), "", "the image is gone");
 
     let told = world.drey(&["archive", "restore", &id, "--wait"]).unwrap();
