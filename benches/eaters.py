@@ -24,7 +24,11 @@ FORGED_RATE = 1000
 COMPOSE = """services:
   web:
     image: drey-demo/tiny:1
-    command: [serve, "8080", /]
+    command:
+      - busybox
+      - sh
+      - -c
+      - "busybox mkdir -p /tmp/www; echo fine > /tmp/www/index.html; exec serve 8080 /tmp/www"
     expose: [8080]
 """
 # Each ends with the container's process that began it.
