@@ -182,27 +182,46 @@ impl BuildxBuilder {
         let dockerfile = Dockerfile::of(request)?;
         let order = Order::of(request, &dockerfile);
         let named = order.named(&request.interim);
-        let Waiting { started, folder } = self.waiting.take(&named).map_or_else(|| self.start(&named), Ok)?;
-        let follower = Follower::new(&request.service, log);
         let text = match dockerfile {
             Dockerfile::Text(text) => text,
             Dockerfile::File(_) => Vec::new(),
         };
-        let built = tokio::time::timeout(request.time_limit, started.stream(text, "build", &follower)).await;
-        drop(folder);
-        match built {
-            Ok(Ok(output)) if output.succeeded() => {
-                self.remember(request, order);
-                self.engine.rename_image(&request.interim, &request.tag).await
-            }
-            Ok(Ok(_)) => Err(follower.failure()),
-            Ok(Err(error)) => Err(error),
-            Err(_elapsed) => Err(PortError::Permanent(format!(
-                "build of {} did not end within {} and was stopped ([limits] build_time)",
-                request.service,
-                spoken(request.time_limit)
-            ))),
+        let ahead = self.waiting.take(&named);
+        let was_ahead = ahead.is_some();
+        let waiting = ahead.map_or_else(|| self.start(&named), Ok)?;
+        let follower = Follower::new(&request.service, log, was_ahead);
+        let mut built = follow(request, text.clone(), waiting, &follower).await?;
+        let follower = if !built && follower.came_too_early() {
+            let follower = Follower::new(&request.service, log, false);
+            built = follow(request, text, self.start(&named)?, &follower).await?;
+            follower
+        } else {
+            follower
+        };
+        if !built {
+            return Err(follower.failure());
         }
+        self.remember(request, order);
+        self.engine.rename_image(&request.interim, &request.tag).await
+    }
+}
+
+/// Whether it came to a good end.
+async fn follow(
+    request: &BuildRequest,
+    text: Vec<u8>,
+    Waiting { started, folder }: Waiting,
+    follower: &Follower<'_>,
+) -> PortResult<bool> {
+    let built = tokio::time::timeout(request.time_limit, started.stream(text, "build", follower)).await;
+    drop(folder);
+    match built {
+        Ok(output) => Ok(output?.succeeded()),
+        Err(_elapsed) => Err(PortError::Permanent(format!(
+            "build of {} did not end within {} and was stopped ([limits] build_time)",
+            request.service,
+            spoken(request.time_limit)
+        ))),
     }
 }
 

@@ -13,11 +13,22 @@ pub(super) struct Follower<'a> {
     service: &'a str,
     tail: Mutex<Tail>,
     log: &'a dyn LogSink,
+    /// The builder was started before there was anything to build.
+    was_ahead: bool,
 }
 
+/// What the builder says when it looked for its context before the checkout was there.
+const TOO_EARLY: &str = "unable to prepare context";
+
 impl<'a> Follower<'a> {
-    pub(super) fn new(service: &'a str, log: &'a dyn LogSink) -> Self {
-        Self { service, tail: Mutex::default(), log }
+    pub(super) fn new(service: &'a str, log: &'a dyn LogSink, was_ahead: bool) -> Self {
+        Self { service, tail: Mutex::default(), log, was_ahead }
+    }
+
+    /// It was started ahead, and failed for that alone: another one will find its context.
+    pub(super) fn came_too_early(&self) -> bool {
+        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        self.was_ahead && tail.error.as_ref().is_some_and(|error| error.contains(TOO_EARLY))
     }
 
     pub(super) fn failure(self) -> PortError {
@@ -32,6 +43,9 @@ impl LogSink for Follower<'_> {
             return;
         }
         self.tail.lock().unwrap_or_else(PoisonError::into_inner).take(&line.text);
+        if self.was_ahead && line.text.contains(TOO_EARLY) {
+            return;
+        }
         self.log.line(LogLine { text: format!("{}: {}", self.service, line.text), ..line });
     }
 }
@@ -110,6 +124,24 @@ mod tests {
         assert!(!error.is_transient());
         assert!(text.starts_with("build of web failed: process \"/bin/sh -c x\" did not"), "{text}");
         assert!(text.contains("#5 0.123 dial tcp"), "{text}");
+    }
+
+    #[test]
+    fn only_a_builder_that_was_started_ahead_comes_too_early() {
+        struct Silent;
+        impl LogSink for Silent {
+            fn line(&self, line: LogLine) {
+                assert!(!line.text.contains(TOO_EARLY), "nobody is told of it");
+            }
+        }
+        let says = |was_ahead, text: &str| {
+            let follower = Follower::new("web", &Silent, was_ahead);
+            follower.line(LogLine { source: "build".into(), text: text.to_owned() });
+            follower.came_too_early()
+        };
+        assert!(says(true, "ERROR: failed to build: unable to prepare context: path \"/co/web\" not found"));
+        assert!(!says(true, "ERROR: failed to solve: something else"));
+        assert!(!Follower::new("web", &Silent, false).came_too_early());
     }
 
     #[test]
