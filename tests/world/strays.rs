@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::checker::{self, PAGE};
-use crate::harness::{World, run};
+use crate::harness::{REPO, World, run};
 use crate::processes;
 
 const SLEEP: &str = "busybox sleep 311";
@@ -25,6 +25,9 @@ fn a_build_that_outlives_its_daemon_is_ended_by_the_next() {
     world.push("stray-build", &[("web/Dockerfile", SLOW_BUILD)]);
     let builds = || run("ps", &["-eo", "args"], Path::new("/")).lines().any(|line| line == SLEEP);
     world.eventually("the build sleeps", 60, builds);
+    // With the last that it has to say still on its way it would notice.
+    let log = || world.drey(&["env", "log", &format!("{REPO}/stray-build")]).unwrap_or_default();
+    world.eventually("the step is told", 20, || log().contains("RUN exec busybox sleep"));
     world.kill();
     assert!(
         !processes::strays(&world.path("data")).is_empty(),
