@@ -2,7 +2,8 @@
 
 Each goes on for DREY_BENCH_SECONDS (60). Meanwhile signed deliveries come in, 50 a second, and the page of another branch is
 asked for four times a second. NAME_p99_ms: of the deliveries, from the moment at which each was due. NAME_refused: deliveries
-that were not answered 202. NAME_neighbour_failures: pages that did not come. The filler writes a gigabyte again and again:
+that were not answered 202. NAME_neighbour_failures: pages that did not come. Four forgers share one
+address, whose refusals are held back: many addresses at once are in the bench of the intake. The filler writes a gigabyte again and again:
 what follows from a disk that is full is shown by the tests.
 """
 
@@ -77,7 +78,7 @@ class Visits(threading.Thread):
 
 
 def forge(port, stopped, counts):
-    """Deliveries with a signature of a secret that nobody has, as fast as one connection after the other is taken."""
+    """Deliveries with a signature of a secret that nobody has, as fast as they are answered, FORGED_RATE at most."""
     body = delivery("forged")
     number = 0
     begin = time.monotonic()

@@ -159,6 +159,10 @@ fn one_mistake_is_one_fault() {
     assert_eq!(faults(&SMALL.replace("127.0.0.1:8443", "443")), ["proxy.https"]);
     assert_eq!(faults(&SMALL.replace("https = \"127.0.0.1:8443\"", "http = 80")), ["proxy.http"]);
     assert_eq!(faults(&SMALL.replace("qa.example", "-bad-")), ["proxy.domain"]);
+    let engine = |lines: &str| faults(&format!("{SMALL}\n[engine]\n{lines}\n"));
+    assert_eq!(engine("wall_in = [\"10.0.0.0/8\"]"), ["engine.wall_in"], "it holds networks of environments");
+    assert_eq!(engine("deny = [\"office\"]\nfirewall = \"maybe\"\nhost_ports = [0]").len(), 3);
+    assert_eq!(engine("wall_in = [\"172.17.0.0/16\"]\ndeny = [\"10.0.0.0/8\"]\nhost_ports = [53]"), [""; 0]);
     let registry = "[[registry]]\nhost = 1\nuser = \"u\"\npassword_file = \"/nonexistent\"\n";
     assert_eq!(faults(&format!("{SMALL}{registry}")), ["registry[0].host", "registry[0].password_file"]);
     assert_eq!(faults("proxy = 1"), ["proxy"]);

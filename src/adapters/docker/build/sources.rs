@@ -1,7 +1,8 @@
 //! What the builder itself may fetch while it builds, said to the builder: the text of a Dockerfile is read before, but base
 //! images bring instructions of their own (`ONBUILD`), and no reading of text sees all that the builder sees.
 //!
-//! The format is BuildKit's source policy; of several rules that fit the last counts. Engines before 23 pass it over.
+//! The format is BuildKit's source policy; of several rules that fit the last counts. An engine whose builder
+//! does not know it passes it over.
 
 use serde_json::{Value, json};
 
