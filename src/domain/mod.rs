@@ -37,6 +37,7 @@ pub mod rewrite;
 pub mod route;
 pub mod secrets;
 pub mod settings;
+pub mod sift;
 pub mod slug;
 pub mod stack;
 pub mod subnet;

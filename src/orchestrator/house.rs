@@ -16,8 +16,8 @@ use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Archives, Builder, Cgroups, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders, Git,
-    Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor, Remote, RoutePublisher,
+    Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders,
+    Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor, Remote, RoutePublisher,
     Stacks, Stock, TreeLimits, Vault, Workspace, meters,
 };
 use crate::store::{Store, StoreError};
@@ -41,6 +41,7 @@ pub struct Ports {
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,
     pub git: Arc<dyn Git>,
+    pub changes: Arc<dyn Changes>,
     pub commits: Arc<dyn KeptCommits>,
     pub workspace: Arc<dyn Workspace>,
     pub logs: Arc<dyn Logs>,

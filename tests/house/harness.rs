@@ -91,6 +91,7 @@ impl TestHouse {
             stacks: shared.clone(),
             builder: shared.clone(),
             git: shared.clone(),
+            changes: shared.clone(),
             commits: shared.clone(),
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
             archives: shared.clone(),

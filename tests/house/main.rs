@@ -5,6 +5,7 @@ mod access;
 mod archives;
 mod audit;
 mod border;
+mod changes;
 mod disk;
 mod engine;
 mod fakes;
