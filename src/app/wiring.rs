@@ -324,5 +324,8 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
         permissions,
         builder: repository.builder.clone(),
         branches: Arc::new(ConfiguredRules(repository.clone())),
+        pulls: repository.pulls.clone(),
+        paths: repository.paths.clone(),
+        subject: repository.subject,
     }
 }

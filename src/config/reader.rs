@@ -223,6 +223,12 @@ impl<'a> Section<'a> {
         Some(Secret::new(value.to_owned()))
     }
 
+    /// Whether the key is there at all.
+    pub(super) fn gives(&mut self, key: &'static str) -> bool {
+        self.known.insert(key);
+        self.values.contains_key(key)
+    }
+
     pub(super) fn section(&mut self, key: &'static str) -> Self {
         let values = match self.take(key) {
             Some(Value::Dict(_, dict)) => dict,

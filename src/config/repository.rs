@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use figment::value::Value;
 
+use super::forge::ForgeAccount;
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
+use crate::domain::pull_request::{DeployMode, PullRules, Subject};
 use crate::domain::verdict::Superseded;
 
 /// Each time costs a process here and a connection there.
@@ -93,6 +95,13 @@ pub struct Repository {
     pub builder: Option<String>,
     /// Most environments of it that are awake at once.
     pub environments: Option<u64>,
+    /// Which pull requests make environments.
+    pub pulls: PullRules,
+    /// A push that changes nothing of this is passed over; empty: every push counts. `!` excludes.
+    pub paths: Vec<String>,
+    pub subject: Subject,
+    /// Where its pull requests are, and what drey may tell there.
+    pub forge: Option<ForgeAccount>,
     pub defaults: Defaults,
 }
 
@@ -149,6 +158,10 @@ impl Repository {
             allow: section.texts("allow").unwrap_or_default(),
             builder: section.read("builder", builder),
             environments: section.read("environments", at_least_one),
+            pulls: pulls(section),
+            paths: paths(section),
+            subject: section.read("subject", subject).unwrap_or_default(),
+            forge: ForgeAccount::read(section),
             defaults: Defaults::read_keys(section, Some(defaults)),
         };
         section.finish();
@@ -177,6 +190,35 @@ impl Repository {
     pub fn keeps(&self, branch: &BranchName) -> bool {
         self.defaults.keep.matches(branch)
     }
+}
+
+fn pulls(section: &mut Section<'_>) -> PullRules {
+    let default = PullRules::default();
+    PullRules {
+        deploy: section.read("deploy", deploy).unwrap_or_default(),
+        label: section.text("label").unwrap_or(default.label),
+        drafts: section.flag("drafts").unwrap_or(default.drafts),
+    }
+}
+
+fn deploy(value: &Value) -> Result<DeployMode, String> {
+    let found = DeployMode::ALL.into_iter().find(|mode| value.as_str() == Some(mode.word()));
+    found.ok_or_else(|| "must be \"branches\", \"pull-requests\" or \"labelled\"".to_owned())
+}
+
+fn subject(value: &Value) -> Result<Subject, String> {
+    let found = Subject::ALL.into_iter().find(|subject| value.as_str() == Some(subject.word()));
+    found.ok_or_else(|| "must be \"head\" or \"merge\"".to_owned())
+}
+
+/// Globs over paths; the one that is no glob is named.
+fn paths(section: &mut Section<'_>) -> Vec<String> {
+    let patterns = section.texts("paths").unwrap_or_default();
+    let globs = patterns.iter().map(|pattern| pattern.strip_prefix('!').unwrap_or(pattern).to_owned());
+    if let Err(message) = BranchGlobs::parse(globs.collect()) {
+        section.fault("paths", message);
+    }
+    patterns
 }
 
 fn poll_every(section: &mut Section<'_>) -> Option<Duration> {

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::environment::RemovalReason;
+use super::forge::Forge;
 use super::names::{BranchName, CommitSha, RepoName};
+use super::pull_request::PullRequest;
 use super::time::Timestamp;
 
 /// Row id of an event; rises in the order of arrival.
@@ -17,6 +19,11 @@ pub struct EventId(pub i64);
 pub enum EventSource {
     /// `hooks/post-receive` or `hooks/post-merge`.
     Git,
+    Github,
+    Gitlab,
+    Gitea,
+    Forgejo,
+    Bitbucket,
     /// A timer of the daemon: something became due.
     Timer,
     /// A command on the socket.
@@ -36,6 +43,11 @@ impl EventSource {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Git => "git",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Gitea => "gitea",
+            Self::Forgejo => "forgejo",
+            Self::Bitbucket => "bitbucket",
             Self::Timer => "timer",
             Self::Cli => "cli",
             Self::Start => "start",
@@ -46,39 +58,118 @@ impl EventSource {
     }
 }
 
+impl From<Forge> for EventSource {
+    fn from(forge: Forge) -> Self {
+        match forge {
+            Forge::Github => Self::Github,
+            Forge::Gitlab => Self::Gitlab,
+            Forge::Gitea => Self::Gitea,
+            Forge::Forgejo => Self::Forgejo,
+            Forge::Bitbucket => Self::Bitbucket,
+        }
+    }
+}
+
+/// What became of a pull request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullChange {
+    Opened,
+    /// New commits, another target, or what decides about its environment.
+    Updated,
+    Reopened,
+    /// Without a merge.
+    Closed,
+    Merged,
+    /// Its words: title, labels, reviewers.
+    Described,
+}
+
 /// What happened, or what is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EventKind {
-    /// A branch is there that was not. `commit` is a hint: git at the remote is the truth.
-    BranchCreated { branch: BranchName, commit: CommitSha },
+    /// A branch is there that was not. `commit` is a hint, and not every forge gives it: git at the remote is the truth.
+    BranchCreated {
+        branch: BranchName,
+        commit: Option<CommitSha>,
+    },
     /// A branch moved, forward or not.
-    BranchPushed { branch: BranchName, before: CommitSha, commit: CommitSha },
+    BranchPushed {
+        branch: BranchName,
+        before: CommitSha,
+        commit: CommitSha,
+    },
     /// A branch is gone.
-    BranchDeleted { branch: BranchName, before: CommitSha },
+    BranchDeleted {
+        branch: BranchName,
+        before: Option<CommitSha>,
+    },
+    /// A forge told of a pull request.
+    PullRequest {
+        change: PullChange,
+        pull: Box<PullRequest>,
+    },
     /// Somebody asks for a look at git: compare all refs with what is known.
     Look,
     /// A person or script asks for a deployment of the branch as it is now.
-    DeployRequested { branch: BranchName, rebuild: bool, pull: bool },
+    DeployRequested {
+        branch: BranchName,
+        rebuild: bool,
+        pull: bool,
+    },
     /// A person asks to make an environment out of an archive. Without a free place of its own, the branch is called
     /// `<branch>@<archive>`.
-    RestoreRequested { branch: BranchName, archive: String, commit: CommitSha },
+    RestoreRequested {
+        branch: BranchName,
+        archive: String,
+        commit: CommitSha,
+    },
     /// A person asks to end the environment; `archive` says whether something is kept.
-    EndRequested { branch: BranchName, archive: bool },
+    EndRequested {
+        branch: BranchName,
+        archive: bool,
+    },
     /// The grace of a merged or deleted branch is over.
-    EndDue { branch: BranchName },
+    EndDue {
+        branch: BranchName,
+    },
     /// The environment's containers are not as they were left: they are put right.
-    Drifted { branch: BranchName },
+    Drifted {
+        branch: BranchName,
+    },
     /// It is to be stopped and kept; `why` is told while it sleeps.
-    SleepRequested { branch: BranchName, why: String },
+    SleepRequested {
+        branch: BranchName,
+        why: String,
+    },
     /// Somebody wants to see what sleeps.
-    WakeRequested { branch: BranchName },
+    WakeRequested {
+        branch: BranchName,
+    },
     /// Nobody wanted it for too long, or it has to make room: it is archived.
-    Expired { branch: BranchName, why: String },
+    Expired {
+        branch: BranchName,
+        why: String,
+    },
     /// An archive of the branch is to go.
-    ArchiveRemoval { branch: BranchName, archive: String, reason: RemovalReason },
-    /// Known to be of no interest: a tag, a note.
-    Ignored { reference: String },
+    ArchiveRemoval {
+        branch: BranchName,
+        archive: String,
+        reason: RemovalReason,
+    },
+    /// A forge tries its webhook.
+    Ping,
+    TagCreated {
+        tag: String,
+    },
+    TagDeleted {
+        tag: String,
+    },
+    /// Known to be of no interest: a note, a review.
+    Ignored {
+        reference: String,
+    },
 }
 
 impl EventKind {
@@ -88,6 +179,14 @@ impl EventKind {
             Self::BranchCreated { .. } => "branch_created",
             Self::BranchPushed { .. } => "branch_pushed",
             Self::BranchDeleted { .. } => "branch_deleted",
+            Self::PullRequest { change, .. } => match change {
+                PullChange::Opened => "pr_opened",
+                PullChange::Updated => "pr_updated",
+                PullChange::Reopened => "pr_reopened",
+                PullChange::Closed => "pr_closed_unmerged",
+                PullChange::Merged => "pr_merged",
+                PullChange::Described => "ignored",
+            },
             Self::Look => "look",
             Self::DeployRequested { .. } => "deploy_requested",
             Self::RestoreRequested { .. } => "restore_requested",
@@ -98,6 +197,9 @@ impl EventKind {
             Self::WakeRequested { .. } => "wake_requested",
             Self::Expired { .. } => "expired",
             Self::ArchiveRemoval { .. } => "archive_removal",
+            Self::Ping => "ping",
+            Self::TagCreated { .. } => "tag_created",
+            Self::TagDeleted { .. } => "tag_deleted",
             Self::Ignored { .. } => "ignored",
         }
     }
@@ -116,13 +218,43 @@ impl EventKind {
             | Self::WakeRequested { branch }
             | Self::Expired { branch, .. }
             | Self::ArchiveRemoval { branch, .. } => Some(branch),
-            Self::Look | Self::Ignored { .. } => None,
+            Self::PullRequest { pull, .. } => Some(&pull.branch),
+            Self::Look
+            | Self::Ping
+            | Self::TagCreated { .. }
+            | Self::TagDeleted { .. }
+            | Self::Ignored { .. } => None,
         }
     }
 
     /// The branch itself moved.
     pub const fn is_push(&self) -> bool {
-        matches!(self, Self::BranchCreated { .. } | Self::BranchPushed { .. })
+        match self {
+            Self::BranchCreated { .. } | Self::BranchPushed { .. } => true,
+            Self::PullRequest { change, .. } => {
+                matches!(change, PullChange::Opened | PullChange::Updated | PullChange::Reopened)
+            }
+            Self::BranchDeleted { .. }
+            | Self::Look
+            | Self::DeployRequested { .. }
+            | Self::RestoreRequested { .. }
+            | Self::EndRequested { .. }
+            | Self::EndDue { .. }
+            | Self::Drifted { .. }
+            | Self::SleepRequested { .. }
+            | Self::WakeRequested { .. }
+            | Self::Expired { .. }
+            | Self::ArchiveRemoval { .. }
+            | Self::Ping
+            | Self::TagCreated { .. }
+            | Self::TagDeleted { .. }
+            | Self::Ignored { .. } => false,
+        }
+    }
+
+    /// What a forge said of a pull request.
+    pub fn pull(&self) -> Option<&PullRequest> {
+        if let Self::PullRequest { pull, .. } = self { Some(pull) } else { None }
     }
 
     /// The id of the archive that it is about.
@@ -130,11 +262,11 @@ impl EventKind {
         if let Self::ArchiveRemoval { archive, .. } = self { Some(archive) } else { None }
     }
 
-    pub fn commit(&self) -> Option<&CommitSha> {
+    pub fn commit(&self) -> Option<CommitSha> {
         match self {
-            Self::BranchCreated { commit, .. }
-            | Self::BranchPushed { commit, .. }
-            | Self::RestoreRequested { commit, .. } => Some(commit),
+            Self::BranchPushed { commit, .. } | Self::RestoreRequested { commit, .. } => Some(commit.clone()),
+            Self::BranchCreated { commit, .. } => commit.clone(),
+            Self::PullRequest { pull, .. } => pull.head.as_ref()?.full(),
             Self::BranchDeleted { .. }
             | Self::Look
             | Self::DeployRequested { .. }
@@ -145,6 +277,9 @@ impl EventKind {
             | Self::WakeRequested { .. }
             | Self::Expired { .. }
             | Self::ArchiveRemoval { .. }
+            | Self::Ping
+            | Self::TagCreated { .. }
+            | Self::TagDeleted { .. }
             | Self::Ignored { .. } => None,
         }
     }

@@ -1,8 +1,9 @@
 //! From an event to what follows from it, given what is known of its branch. Pure.
 
 use super::environment::{Environment, Intent, Outcome, Phase};
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, PullChange};
 use super::names::CommitSha;
+use super::pull_request::{Head, PullRequest, PullState};
 use super::time::Timestamp;
 
 /// What is known of the event's branch.
@@ -12,8 +13,10 @@ pub struct Situation<'a> {
     pub environment: Option<&'a Environment>,
     /// The branch is the repository's main branch.
     pub is_main: bool,
-    /// Whether the configuration wants an environment for this branch, else why not.
+    /// Whether the configuration wants an environment for this branch, given its pull requests, else why not.
     pub wanted: Result<(), &'a str>,
+    /// Its pull requests.
+    pub pulls: &'a [PullRequest],
     pub now: Timestamp,
 }
 
@@ -52,10 +55,18 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
         return nothing("skipped by the push option drey.skip");
     }
     match &event.kind {
-        EventKind::BranchCreated { commit, .. } | EventKind::BranchPushed { commit, .. } => {
-            let change = pushed(commit, situation);
+        EventKind::BranchCreated { commit: None, .. } if situation.environment.is_some() => {
+            Consequence { judge: true, ..nothing("git is asked where it is") }
+        }
+        EventKind::BranchCreated { commit, .. } => {
+            let change = pushed(commit.clone().map(Head::from).as_ref(), situation);
             Consequence { judge: situation.is_main, change }
         }
+        EventKind::BranchPushed { commit, .. } => {
+            let change = pushed(Some(&commit.clone().into()), situation);
+            Consequence { judge: situation.is_main, change }
+        }
+        EventKind::PullRequest { change, pull } => told(*change, pull, situation),
         EventKind::BranchDeleted { .. } => match situation.environment {
             Some(_) => Consequence { judge: true, ..nothing("git is asked whether it is gone") },
             None => nothing("the branch has no environment"),
@@ -80,32 +91,58 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
         EventKind::WakeRequested { .. } => Consequence { judge: false, change: woken(situation) },
         EventKind::Expired { .. } => ended(Outcome::Expired, true, situation),
         EventKind::ArchiveRemoval { .. } => nothing("the branch is not concerned"),
-        EventKind::Ignored { .. } => nothing("not a branch"),
+        EventKind::Ping => nothing("the forge reaches drey"),
+        EventKind::TagCreated { .. } | EventKind::TagDeleted { .. } | EventKind::Ignored { .. } => {
+            nothing("not a branch")
+        }
     }
 }
 
-fn pushed(commit: &CommitSha, situation: Situation<'_>) -> Change {
+fn pushed(head: Option<&Head>, situation: Situation<'_>) -> Change {
     if let Err(reason) = situation.wanted {
         return Change::Nothing { reason: reason.to_owned() };
     }
-    let intent = Intent::Run { commit: Some(commit.clone()), rebuild: false, pull: false };
-    let commit = Some(commit.clone());
+    let commit = head.and_then(Head::full);
+    let intent = Intent::Run { commit: commit.clone(), rebuild: false, pull: false };
     match situation.environment {
         None => Change::Create { intent, commit, archive: None },
-        Some(environment) if runs_or_will_run(environment, &commit) => {
+        Some(environment) if head.is_some_and(|head| runs_or_will_run(environment, head)) => {
             Change::Nothing { reason: "the environment is at this commit".to_owned() }
         }
-        Some(_) => Change::Intend { intent, commit },
+        Some(environment) => Change::Intend { intent, commit: commit.or_else(|| environment.commit.clone()) },
     }
 }
 
 /// The commit is what the newest intent is about, and that was neither ended nor did it fail.
-fn runs_or_will_run(environment: &Environment, commit: &Option<CommitSha>) -> bool {
+fn runs_or_will_run(environment: &Environment, head: &Head) -> bool {
+    let is_at = |commit: &Option<CommitSha>| commit.as_ref().is_some_and(|commit| head.is(commit));
     !environment.intent.ends()
         && environment.ending.is_none()
-        && environment.commit == *commit
+        && is_at(&environment.commit)
         && (environment.has_work()
-            || (environment.running_commit == *commit && environment.phase != Phase::Failed))
+            || (is_at(&environment.running_commit) && environment.phase != Phase::Failed))
+}
+
+/// An open one is a push of its branch; for all else git and the other pull requests are asked whether the environment
+/// has a right to be there.
+fn told(change: PullChange, pull: &PullRequest, situation: Situation<'_>) -> Consequence {
+    let known = situation.pulls.iter().find(|known| known.number == pull.number);
+    let is_open = known.is_none_or(|known| known.state == PullState::Open);
+    let is_there = situation.environment.is_some_and(|environment| !environment.intent.ends());
+    match change {
+        PullChange::Described => nothing("nothing of it counts"),
+        PullChange::Closed | PullChange::Merged if is_there => {
+            Consequence { judge: true, ..nothing("git is asked what became of the branch") }
+        }
+        PullChange::Closed | PullChange::Merged => nothing("the branch has no environment"),
+        PullChange::Opened | PullChange::Updated | PullChange::Reopened if !is_open => {
+            nothing("it was closed later than this")
+        }
+        PullChange::Opened | PullChange::Updated | PullChange::Reopened => {
+            let change = pushed(pull.head.as_ref(), situation);
+            Consequence { judge: situation.wanted.is_err() && is_there, change }
+        }
+    }
 }
 
 fn requested(rebuild: bool, pull: bool, situation: Situation<'_>) -> Change {
@@ -259,7 +296,13 @@ mod tests {
     }
 
     fn situation(environment: Option<&Environment>) -> Situation<'_> {
-        Situation { environment, is_main: false, wanted: Ok(()), now: Timestamp::from_millis(100) }
+        Situation {
+            environment,
+            is_main: false,
+            wanted: Ok(()),
+            pulls: &[],
+            now: Timestamp::from_millis(100),
+        }
     }
 
     fn push(commit: CommitSha) -> Event {
@@ -397,7 +440,7 @@ mod tests {
     #[test]
     fn a_deletion_is_checked_with_git_first() {
         let there = ready(sha('a'));
-        let gone = event(EventKind::BranchDeleted { branch: branch(), before: sha('a') });
+        let gone = event(EventKind::BranchDeleted { branch: branch(), before: Some(sha('a')) });
         let consequence = fold(&gone, situation(Some(&there)));
         assert!(consequence.judge && matches!(consequence.change, Change::Nothing { .. }));
         assert!(!fold(&gone, situation(None)).judge);

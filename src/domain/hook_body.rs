@@ -93,14 +93,18 @@ fn parse_id(bytes: &[u8]) -> Option<CommitSha> {
 }
 
 fn kind(reference: &[u8], old: CommitSha, new: CommitSha) -> EventKind {
+    if let Some(tag) = reference.strip_prefix(b"refs/tags/").filter(|_| old.is_zero() != new.is_zero()) {
+        let tag = String::from_utf8_lossy(tag).into_owned();
+        return if new.is_zero() { EventKind::TagDeleted { tag } } else { EventKind::TagCreated { tag } };
+    }
     let branch = reference.strip_prefix(b"refs/heads/").and_then(|name| str::from_utf8(name).ok());
     let Some(branch) = branch.and_then(|name| BranchName::parse(name).ok()) else {
         return EventKind::Ignored { reference: String::from_utf8_lossy(reference).into_owned() };
     };
     match (old.is_zero(), new.is_zero()) {
-        (true, false) => EventKind::BranchCreated { branch, commit: new },
+        (true, false) => EventKind::BranchCreated { branch, commit: Some(new) },
         (false, false) => EventKind::BranchPushed { branch, before: old, commit: new },
-        (false, true) => EventKind::BranchDeleted { branch, before: old },
+        (false, true) => EventKind::BranchDeleted { branch, before: Some(old) },
         // Somebody deleted what was not there.
         (true, true) => EventKind::Ignored { reference: branch.full_ref() },
     }

@@ -16,9 +16,11 @@ pub struct NameError {
 
 /// Most bytes that a branch name may have; git itself stops at the file system's 255 per part.
 pub const BRANCH_NAME_LIMIT: usize = 244;
+/// What stands before the number of a fork's pull request.
+const PULL: &str = "pull:";
 
 macro_rules! text_newtype {
-    ($(#[$meta:meta])* $name:ident) => {
+    ($(#[$meta:meta])* $name:ident, $read:ident) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
@@ -43,7 +45,7 @@ macro_rules! text_newtype {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+                Self::$read(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
             }
         }
     };
@@ -51,23 +53,24 @@ macro_rules! text_newtype {
 
 text_newtype! {
     /// The configured name of a repository: 1 to 63 of `a-z 0-9 . _ -`, beginning with a letter or digit.
-    RepoName
+    RepoName, parse
 }
 
 text_newtype! {
     /// A branch name as git spells it, without `refs/heads/`. UTF-8, no leading dash, legal for git.
     /// Never a path, an option or a shell word: pass [`BranchName::full_ref`].
-    BranchName
+    /// Or `pull:N`, the head of a fork's pull request: no branch is called that, git refuses the colon.
+    BranchName, parse_any
 }
 
 text_newtype! {
     /// A full object id of a commit: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
-    CommitSha
+    CommitSha, parse
 }
 
 text_newtype! {
     /// The one DNS label an environment lives under: 1 to 40 of `a-z 0-9 -`. Made by `domain::slug` only.
-    Slug
+    Slug, parse
 }
 
 impl RepoName {
@@ -114,8 +117,32 @@ impl BranchName {
         Ok(Self(text.to_owned()))
     }
 
+    /// The head of a fork's pull request.
+    pub fn pull(number: u64) -> Self {
+        Self(format!("{PULL}{number}"))
+    }
+
+    /// Also what is no branch of the repository itself. For what is stored, and for what a person names; never for what
+    /// a hook or a forge calls a branch.
+    pub fn parse_any(text: &str) -> Result<Self, NameError> {
+        let digits = text.strip_prefix(PULL).filter(|digits| !digits.starts_with(['0', '+']));
+        match digits.and_then(|digits| digits.parse().ok()) {
+            Some(number) => Ok(Self::pull(number)),
+            None => Self::parse(text),
+        }
+    }
+
+    /// The number of the fork's pull request whose head it is.
+    pub fn pull_number(&self) -> Option<u64> {
+        self.0.strip_prefix(PULL)?.parse().ok()
+    }
+
+    /// What names it in the repository, whatever its forge calls the heads of pull requests.
     pub fn full_ref(&self) -> String {
-        format!("refs/heads/{}", self.0)
+        match self.pull_number() {
+            Some(number) => format!("refs/pull/{number}/head"),
+            None => format!("refs/heads/{}", self.0),
+        }
     }
 }
 
@@ -245,6 +272,19 @@ mod tests {
             "x.",
         ] {
             assert!(BranchName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_forks_pull_request_is_no_branch() {
+        let fork = BranchName::pull(7);
+        assert_eq!((fork.as_str(), fork.full_ref().as_str()), ("pull:7", "refs/pull/7/head"));
+        assert_eq!(BranchName::parse_any("pull:7"), Ok(fork.clone()));
+        assert_eq!(serde_json::from_str::<BranchName>("\"pull:7\"").unwrap(), fork);
+        assert_eq!(BranchName::parse_any("pull/7").unwrap().pull_number(), None);
+        assert!(BranchName::parse("pull:7").is_err());
+        for bad in ["pull:", "pull:07", "pull:+7", "pull:-1", "pull:7x", "pull:99999999999999999999"] {
+            assert!(BranchName::parse_any(bad).is_err(), "{bad}");
         }
     }
 

@@ -70,7 +70,7 @@ pub fn news(
     let of_environments = registry
         .live
         .iter()
-        .filter(|environment| is_judged(environment))
+        .filter(|environment| is_judged(environment) && environment.branch.pull_number().is_none())
         .filter_map(|environment| of_environment(environment, tips.get(&environment.branch)));
     let live: BTreeSet<&BranchName> = registry.live.iter().map(|environment| &environment.branch).collect();
     let of_branches = tips
@@ -83,7 +83,7 @@ pub fn news(
     of_environments.chain(of_branches).chain(of_main).collect()
 }
 
-/// Git says where the environment is and when it ends.
+/// Git says where the environment is and when it ends; of a fork's pull request, the forge does.
 pub fn is_judged(environment: &Environment) -> bool {
     !environment.intent.ends() && environment.follows_branch()
 }

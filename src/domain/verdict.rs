@@ -184,7 +184,11 @@ mod tests {
     fn of(event: &Event, environment: &Environment, superseded: Superseded) -> Verdict {
         let now = Timestamp::from_millis(100);
         let environment = Some(environment);
-        verdict(event, Some(Situation { environment, is_main: false, wanted: Ok(()), now }), superseded)
+        verdict(
+            event,
+            Some(Situation { environment, is_main: false, wanted: Ok(()), pulls: &[], now }),
+            superseded,
+        )
     }
 
     #[test]
@@ -217,7 +221,7 @@ mod tests {
         let unknown = verdict(&push('b'), None, Superseded::Replace);
         assert!(matches!(unknown.course, Course::Settled { state: EventState::Ignored, reason: Some(_) }));
         let ready = at(Phase::Ready, 2, run());
-        let gone = event(EventKind::BranchDeleted { branch: branch(), before: sha('a') });
+        let gone = event(EventKind::BranchDeleted { branch: branch(), before: Some(sha('a')) });
         let verdict = of(&gone, &ready, Superseded::Replace);
         assert_eq!((verdict.action, verdict.course), ("checking", Course::Judged));
         let skipped = Event { skip: true, ..push('b') };

@@ -12,6 +12,7 @@ use crate::domain::event::{Event, EventState};
 use crate::domain::leftovers;
 use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
+use crate::domain::pull_request::{PullRequest, PullRules, Subject};
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
@@ -252,6 +253,25 @@ pub struct Repository {
     /// A builder that the operator made for it; none: the engine's own.
     pub builder: Option<String>,
     pub branches: Arc<dyn BranchRules>,
+    /// Which pull requests make environments.
+    pub pulls: PullRules,
+    /// A push that changes nothing of this is passed over; empty: every push counts. `!` excludes.
+    pub paths: Vec<String>,
+    pub subject: Subject,
+}
+
+impl Repository {
+    /// Whether the branch gets an environment by itself, else why not.
+    ///
+    /// # Errors
+    /// The reason, for the one who pushed.
+    pub fn wants(&self, branch: &BranchName, pulls: &[PullRequest]) -> Result<(), String> {
+        // What the globs say is about branches of the repository itself.
+        if branch.pull_number().is_none() {
+            self.branches.wants(branch)?;
+        }
+        self.pulls.wants(branch, pulls)
+    }
 }
 
 /// Which branches get an environment, and which outlive a merge.

@@ -7,7 +7,7 @@ use crate::domain::event::{Event, EventId, EventKind, NewEvent};
 use crate::domain::fold::{Change, Situation};
 use crate::domain::verdict::{Course, Verdict, verdict};
 use crate::ports::{failpoint, meters};
-use crate::store::{Folded, NewDelivery, StoreError, Submission};
+use crate::store::{Folded, Known, NewDelivery, StoreError, Submission};
 
 use super::Orchestrator;
 use super::house::{House, Settings};
@@ -48,9 +48,7 @@ impl Orchestrator {
             let (submissions, answers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|waiting| (waiting.submission, waiting.answer)).unzip();
             let (settings, now) = (self.house.settings(), self.house.ports.clock.now());
-            let decide = |event: &Event, environment: Option<&Environment>| {
-                decide(&self.house, &settings, event, environment)
-            };
+            let decide = |event: &Event, known: Known<'_>| decide(&self.house, &settings, event, known);
             let results = self.house.store.fold(&submissions, now, &decide).await;
             drop(submissions);
             let mut news = Vec::new();
@@ -108,15 +106,17 @@ impl Orchestrator {
     }
 }
 
-fn decide(house: &House, settings: &Settings, event: &Event, environment: Option<&Environment>) -> Verdict {
+fn decide(house: &House, settings: &Settings, event: &Event, known: Known<'_>) -> Verdict {
     let Some(repository) = settings.repositories.get(&event.repo) else {
         return verdict(event, None, Default::default());
     };
     let branch = event.kind.branch();
+    let refusal = branch.and_then(|branch| repository.wants(branch, known.pulls).err());
     let situation = Situation {
-        environment,
+        environment: known.environment,
         is_main: branch == Some(&repository.main),
-        wanted: branch.map_or(Ok(()), |branch| repository.branches.wants(branch)),
+        wanted: refusal.as_deref().map_or(Ok(()), Err),
+        pulls: known.pulls,
         now: house.ports.clock.now(),
     };
     verdict(event, Some(situation), repository.superseded)

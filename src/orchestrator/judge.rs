@@ -7,6 +7,7 @@ use crate::domain::environment::{Ending, Environment, Outcome};
 use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, NewEvent};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
 use crate::domain::poll;
+use crate::domain::pull_request::{PullRequest, PullState};
 use crate::store::{EventFilter, StoreError};
 
 use super::Orchestrator;
@@ -42,6 +43,14 @@ struct Refs {
     tips: BTreeMap<BranchName, CommitSha>,
     /// None where the remote has no such branch: then nothing is merged.
     main: Option<CommitSha>,
+    /// What the forge told, by branch.
+    pulls: BTreeMap<BranchName, Vec<PullRequest>>,
+}
+
+impl Refs {
+    fn pulls_of(&self, branch: &BranchName) -> &[PullRequest] {
+        self.pulls.get(branch).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 impl Orchestrator {
@@ -86,13 +95,17 @@ impl Orchestrator {
             Some(_) => self.house.fetch(repository, &repository.main).await?,
             None => None,
         };
-        let refs = Refs { tips, main };
+        let refs = Refs { tips, main, pulls: self.house.store.pulls(&event.repo).await? };
         let mut unclear = None;
         for environment in self.house.store.environments(false).await? {
             if environment.repo != event.repo || !poll::is_judged(&environment) {
                 continue;
             }
-            match self.judge_environment(event, repository, &refs, environment).await {
+            let judged = match environment.branch.pull_number() {
+                Some(_) => self.judge_fork(repository, &refs, &environment).await,
+                None => self.judge_environment(event, repository, &refs, environment).await,
+            };
+            match judged {
                 // The others are not held up by it.
                 Err(Failure::Failed(reason)) => unclear = Some(reason),
                 judged => judged?,
@@ -117,22 +130,57 @@ impl Orchestrator {
         let at_remote = refs.tips.get(&environment.branch);
         if let (Some(tip), Some(known)) = (at_remote, &environment.commit)
             && poll::has_moved(&environment, tip)
+            && repository.wants(&environment.branch, refs.pulls_of(&environment.branch)).is_ok()
             && !self.is_known(&environment.repo, &environment.branch, tip, Some(&environment)).await?
         {
             // A push that was missed, or one whose event comes behind this one: either way it says more.
             return self.tell_moved(event.source, &environment, known, tip).await;
         }
+        let pulls = refs.pulls_of(&environment.branch);
         let merged = match &environment.commit {
-            Some(tip) => self.is_merged(event, repository, refs, &environment, tip).await?,
+            Some(tip) => {
+                self.was_merged(repository, pulls, &environment, tip).await?
+                    || self.is_merged(event, repository, refs, &environment, tip).await?
+            }
             None => false,
         };
         let outcome = match (at_remote, merged) {
             (_, true) => Some(Outcome::Merged),
             (None, false) => Some(Outcome::Deleted),
+            (Some(_), false) if lost_its_pull_request(repository, pulls, &environment) => {
+                Some(Outcome::Expired)
+            }
             (Some(_), false) => None,
         };
+        self.end_as(repository, outcome, &environment).await
+    }
+
+    /// A fork's branch is its owner's: only the forge says what becomes of it here.
+    async fn judge_fork(
+        &self,
+        repository: &Repository,
+        refs: &Refs,
+        environment: &Environment,
+    ) -> Result<(), Failure> {
+        let pulls = refs.pulls_of(&environment.branch);
+        let outcome = match repository.wants(&environment.branch, pulls) {
+            _ if pulls.iter().any(|pull| pull.state == PullState::Merged) => Some(Outcome::Merged),
+            Ok(()) => None,
+            Err(_) if environment.pinned => None,
+            Err(_) => Some(Outcome::Expired),
+        };
+        self.end_as(repository, outcome, environment).await
+    }
+
+    /// Says when it ends and as what, or that it does not.
+    async fn end_as(
+        &self,
+        repository: &Repository,
+        outcome: Option<Outcome>,
+        environment: &Environment,
+    ) -> Result<(), Failure> {
         match (outcome, environment.ending) {
-            (Some(outcome), None) => self.schedule_end(repository, &environment, outcome).await?,
+            (Some(outcome), None) => self.schedule_end(repository, environment, outcome).await?,
             // A branch that a forge deletes after its merge is seen as deleted first, now and then.
             (Some(outcome), Some(ending)) if outcome != ending.outcome => {
                 let ending = Ending { outcome, ..ending };
@@ -148,6 +196,19 @@ impl Orchestrator {
             (Some(_), Some(_)) | (None, None) => {}
         }
         Ok(())
+    }
+
+    /// The forge merged this very commit, by whatever way that leaves no trace in git: another target, a squash that was
+    /// changed by hand.
+    async fn was_merged(
+        &self,
+        repository: &Repository,
+        pulls: &[PullRequest],
+        environment: &Environment,
+        tip: &CommitSha,
+    ) -> Result<bool, Failure> {
+        let is_told = pulls.iter().any(|pull| pull.has_merged(tip));
+        Ok(is_told && !self.keeps(repository, environment).await?)
     }
 
     async fn is_merged(
@@ -236,13 +297,13 @@ impl Orchestrator {
         let ended = store.last_lives(&event.repo).await?;
         for (branch, tip) in &refs.tips {
             if live.remove(branch)
-                || repository.branches.wants(branch).is_err()
+                || repository.wants(branch, refs.pulls_of(branch)).is_err()
                 || !poll::is_new(tip, ended.get(branch))
                 || self.is_known(&event.repo, branch, tip, None).await?
             {
                 continue;
             }
-            let kind = EventKind::BranchCreated { branch: branch.clone(), commit: tip.clone() };
+            let kind = EventKind::BranchCreated { branch: branch.clone(), commit: Some(tip.clone()) };
             self.tell(&event.repo, event.source, kind).await?;
         }
         Ok(())
@@ -279,7 +340,10 @@ impl Orchestrator {
             limit: RECENT_EVENTS,
         };
         let events = self.house.store.events(&filter).await?;
-        Ok(events.iter().find(|event| event.kind.commit() == Some(tip)).is_some_and(|event| event.skip))
+        Ok(events
+            .iter()
+            .find(|event| event.kind.commit().as_ref() == Some(tip))
+            .is_some_and(|event| event.skip))
     }
 
     pub(super) async fn submit_due(&self, environment: &Environment) -> Result<(), StoreError> {
@@ -299,6 +363,11 @@ impl Orchestrator {
         Box::pin(self.submit(None, &[event])).await?;
         Ok(())
     }
+}
+
+/// Only those with a pull request of some kind have an environment, and it has none any more.
+fn lost_its_pull_request(repository: &Repository, pulls: &[PullRequest], environment: &Environment) -> bool {
+    !environment.pinned && repository.pulls.wants(&environment.branch, pulls).is_err()
 }
 
 /// Where main was before the move that is judged, as its delivery claims: a fast-forward leaves no other trace that the

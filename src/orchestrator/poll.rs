@@ -80,7 +80,11 @@ impl Orchestrator {
         let (ended, judged) = (store.last_lives(repo).await?, remotes.judged_main(repo));
         let registry =
             Registry { live: &live, ended: &ended, main: &repository.main, judged_main: judged.as_ref() };
-        let wants = |branch: &BranchName| repository.branches.wants(branch).is_ok();
+        let pulls = store.pulls(repo).await?;
+        let wants = |branch: &BranchName| {
+            let pulls = pulls.get(branch).map(Vec::as_slice).unwrap_or_default();
+            repository.wants(branch, pulls).is_ok()
+        };
         let mut news = Vec::new();
         for it in poll::news(tips, registry, wants) {
             let is_known = match it.pushed() {

@@ -70,6 +70,9 @@ impl Run<'_> {
     /// Where the branch is at the remote now: that is what is deployed, whatever the event said. What came out of an
     /// archive is at the archive's commit, which the mirror keeps.
     async fn fetch(&self, repository: &Repository) -> Result<Option<CommitSha>, Failure> {
+        if self.environment.branch.pull_number().is_some() {
+            return Err(Failure::Blocked("the branch of a fork is not deployed".to_owned()));
+        }
         if !self.environment.follows_branch()
             && let Some(commit) = &self.environment.commit
         {

@@ -158,7 +158,7 @@ impl TryFrom<ArchiveRow> for ArchiveRecord {
         Ok(Self {
             environment: EnvironmentId(row.environment),
             repo: name.read(RepoName::parse(&row.repo))?,
-            branch: name.read(BranchName::parse(&row.branch))?,
+            branch: name.read(BranchName::parse_any(&row.branch))?,
             slug: name.read(Slug::parse(&row.slug))?,
             commit: name.commit(row.commit_id.as_deref())?,
             outcome: name.word(&row.outcome)?,

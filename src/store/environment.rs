@@ -63,7 +63,7 @@ impl Store {
             let name = Row { table: "environment", key: &row.id };
             let commit = name.commit(row.commit_id.as_deref())?;
             Ok((
-                name.read(BranchName::parse(&row.branch))?,
+                name.read(BranchName::parse_any(&row.branch))?,
                 LastLife { commit, intent: name.json(&row.intent)? },
             ))
         });
@@ -294,7 +294,7 @@ impl TryFrom<EnvironmentRow> for Environment {
         Ok(Self {
             id: EnvironmentId(row.id),
             repo: name.read(RepoName::parse(&row.repo))?,
-            branch: name.read(BranchName::parse(&row.branch))?,
+            branch: name.read(BranchName::parse_any(&row.branch))?,
             slug: name.read(Slug::parse(&row.slug))?,
             project: ProjectName::from_stored(row.project),
             intent: name.json(&row.intent)?,

@@ -343,9 +343,9 @@ mod tests {
     fn all_kinds() -> Vec<NewEvent> {
         let (branch, before, commit) = (branch("a`b/$(rm)"), commit('1'), commit('2'));
         [
-            EventKind::BranchCreated { branch: branch.clone(), commit: commit.clone() },
+            EventKind::BranchCreated { branch: branch.clone(), commit: Some(commit.clone()) },
             EventKind::BranchPushed { branch: branch.clone(), before: before.clone(), commit },
-            EventKind::BranchDeleted { branch: branch.clone(), before },
+            EventKind::BranchDeleted { branch: branch.clone(), before: Some(before) },
             EventKind::Look,
             EventKind::DeployRequested { branch: branch.clone(), rebuild: true, pull: false },
             EventKind::EndRequested { branch: branch.clone(), archive: true },

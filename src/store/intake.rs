@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
-use super::{NewDelivery, NewEnvironment, Store, StoreError, StoreResult, environment, event, lifecycle};
+use super::{
+    NewDelivery, NewEnvironment, Store, StoreError, StoreResult, environment, event, lifecycle, pull_request,
+};
 use crate::domain::environment::Environment;
-use crate::domain::event::{Event, EventId, EventState, NewEvent};
+use crate::domain::event::{Event, EventId, EventKind, EventState, NewEvent};
 use crate::domain::fold::Change;
 use crate::domain::names::{BranchName, EnvironmentId, InstanceId, RepoName};
+use crate::domain::pull_request::PullRequest;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Course, Verdict};
 
@@ -28,8 +31,17 @@ pub enum Submission {
     Again(EventId),
 }
 
-/// Decides about an event, given its branch's environment unless that is over. Must not wait.
-pub type Decide<'a> = dyn Fn(&Event, Option<&Environment>) -> Verdict + Send + Sync + 'a;
+/// What is known of an event's branch.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its environment, unless that is over.
+    pub environment: Option<&'a Environment>,
+    /// Its pull requests, the newest first.
+    pub pulls: &'a [PullRequest],
+}
+
+/// Decides about an event. Must not wait.
+pub type Decide<'a> = dyn Fn(&Event, Known<'_>) -> Verdict + Send + Sync + 'a;
 
 /// An event that is stored, with what followed from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +225,9 @@ impl Folding<'_> {
 
     /// Decides, does what follows, and says in the event how far it came; also for whose deployment it waits.
     async fn decide(&mut self, event: &mut Event) -> StoreResult<(Decision, Option<EnvironmentId>)> {
-        let mut verdict = (self.decide)(event, self.environment_of(event));
+        let pulls = self.pulls_of(event).await?;
+        let known = Known { environment: self.environment_of(event), pulls: &pulls };
+        let mut verdict = (self.decide)(event, known);
         let changed = self.change(event, &verdict.change).await?;
         let mut waits_for = None;
         match &verdict.course {
@@ -235,6 +249,17 @@ impl Folding<'_> {
         }
         let environment = self.environment_of(event).cloned();
         Ok((Decision { environment, verdict, changed }, waits_for))
+    }
+
+    /// The pull requests of the event's branch; what the event itself tells of one is taken down first.
+    async fn pulls_of(&mut self, event: &Event) -> StoreResult<Vec<PullRequest>> {
+        if let EventKind::PullRequest { change, pull } = &event.kind {
+            pull_request::put(self.connection, &event.repo, *change, pull).await?;
+        }
+        match event.kind.branch() {
+            Some(branch) => pull_request::of_branch(self.connection, &event.repo, branch).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Only the newest push waits; `false` when the one that does wants the same.
@@ -332,10 +357,10 @@ mod tests {
     use crate::domain::event::{EventKind, EventSource};
 
     /// A branch without an environment gets one, each later push is a new intent.
-    fn push_runs(event: &Event, environment: Option<&Environment>) -> Verdict {
-        let commit = event.kind.commit().cloned();
+    fn push_runs(event: &Event, known: Known<'_>) -> Verdict {
+        let commit = event.kind.commit();
         let intent = Intent::Run { commit: commit.clone(), rebuild: false, pull: false };
-        let change = match environment {
+        let change = match known.environment {
             None => Change::Create { intent, commit, archive: None },
             Some(_) => Change::Intend { intent, commit },
         };
@@ -435,7 +460,7 @@ mod tests {
         let (_folder, store) = home().await;
         let made = store.fold(&[delivery("1", vec![push("a", '1')])], moment(9), &push_runs).await;
         let environment = made[0].as_ref().unwrap()[0].environment.clone().unwrap();
-        let waits = |_: &Event, _: Option<&Environment>| Verdict {
+        let waits = |_: &Event, _: Known<'_>| Verdict {
             change: Change::Nothing { reason: "it waits".to_owned() },
             course: Course::Waits,
             action: "queued",
@@ -446,7 +471,7 @@ mod tests {
         store.fold(&batch, moment(10), &waits).await.into_iter().for_each(|result| drop(result.unwrap()));
         let pending = store.pending_events().await.unwrap();
         let [newest] = &pending[..] else { panic!("{pending:?}") };
-        assert_eq!((newest.kind.commit(), newest.reason.as_deref()), (Some(&commit('3')), Some("it waits")));
+        assert_eq!((newest.kind.commit(), newest.reason.as_deref()), (Some(commit('3')), Some("it waits")));
         assert_eq!(store.ended_waits().await.unwrap(), [], "the deployment runs");
 
         let ready = super::super::StateChange {

@@ -84,8 +84,10 @@ mod tests {
             body: vec![b'x'; 20_000],
             received_at: moment(millis),
         };
-        let kind =
-            EventKind::BranchCreated { branch: super::super::testing::branch("a"), commit: commit('1') };
+        let kind = EventKind::BranchCreated {
+            branch: super::super::testing::branch("a"),
+            commit: Some(commit('1')),
+        };
         (delivery, NewEvent { source: EventSource::Git, repo: repo(), kind, delivery_id: None, skip: false })
     }
 

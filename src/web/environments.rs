@@ -152,5 +152,5 @@ async fn find_live(web: &Web, named: Named) -> Result<Environment, ApiError> {
 }
 
 fn parsed(Path((repo, branch)): Named) -> Result<(RepoName, BranchName), ApiError> {
-    Ok((RepoName::parse(&repo)?, BranchName::parse(&branch)?))
+    Ok((RepoName::parse(&repo)?, BranchName::parse_any(&branch)?))
 }

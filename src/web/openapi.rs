@@ -207,7 +207,7 @@ mod tests {
                 id: EventId(1),
                 source: EventSource::Git,
                 repo: repo.clone(),
-                kind: EventKind::BranchCreated { branch: branch.clone(), commit: commit.clone().unwrap() },
+                kind: EventKind::BranchCreated { branch: branch.clone(), commit: commit.clone() },
                 delivery_id: None,
                 skip: false,
                 received_at: NOW,

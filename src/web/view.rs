@@ -100,7 +100,7 @@ impl From<Event> for EventView {
             source: event.source,
             kind: event.kind.word(),
             branch: event.kind.branch().cloned(),
-            commit: event.kind.commit().cloned(),
+            commit: event.kind.commit(),
             repo: event.repo,
             delivery_id: event.delivery_id,
             received_at: event.received_at,

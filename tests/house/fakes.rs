@@ -18,6 +18,7 @@ use drey::domain::observed::{
 };
 use drey::domain::orphans::Claim;
 use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
+use drey::domain::pull_request::{PullRules, Subject};
 use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
@@ -51,6 +52,9 @@ pub(crate) struct Inside {
     /// How often the remote was asked for its branches.
     pub asked: usize,
     pub poll_every: Duration,
+    pub pulls: PullRules,
+    pub paths: Vec<String>,
+    pub subject: Subject,
     /// What the remote says instead of answering.
     pub remote_fails: Option<String>,
     pub ups: usize,
@@ -116,6 +120,9 @@ impl Default for Inside {
             commits: BTreeMap::new(),
             asked: 0,
             poll_every: Duration::ZERO,
+            pulls: PullRules::default(),
+            paths: Vec::new(),
+            subject: Subject::default(),
             remote_fails: None,
             ups: 0,
             documents: BTreeMap::new(),

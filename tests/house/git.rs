@@ -60,8 +60,8 @@ impl Remote<'_> {
         }
         let kind = match (before, tip) {
             (Some(before), Some(commit)) => EventKind::BranchPushed { branch, before, commit },
-            (None, Some(commit)) => EventKind::BranchCreated { branch, commit },
-            (Some(before), None) => EventKind::BranchDeleted { branch, before },
+            (None, Some(commit)) => EventKind::BranchCreated { branch, commit: Some(commit) },
+            (Some(before), None) => EventKind::BranchDeleted { branch, before: Some(before) },
             (None, None) => return,
         };
         self.house.tell(kind).await;
@@ -147,7 +147,7 @@ async fn an_idle_repository_writes_nothing_however_often_it_is_asked() {
         let skipped = NewEvent {
             source: EventSource::Git,
             repo: repo(),
-            kind: EventKind::BranchCreated { branch: branch("skipped"), commit: sha('c') },
+            kind: EventKind::BranchCreated { branch: branch("skipped"), commit: Some(sha('c')) },
             delivery_id: None,
             skip: true,
         };

@@ -227,6 +227,9 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         permissions: Default::default(),
         builder: None,
         branches: Arc::new(Rules),
+        pulls: world.with(|inside| inside.pulls.clone()),
+        paths: world.with(|inside| inside.paths.clone()),
+        subject: world.with(|inside| inside.subject),
     };
     Settings {
         address: AddressSettings { domain: "qa.example".into(), proto: "https".into(), port: None },

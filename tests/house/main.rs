@@ -110,7 +110,7 @@ async fn a_deleted_branch_ends_and_a_kept_one_outlives_its_merge() {
         house.commit('c', "main", &['a'], document());
         house.push_main('a').await;
         house.world.with(|inside| inside.tips.remove(&branch("feature/x")));
-        house.tell(EventKind::BranchDeleted { branch: branch("feature/x"), before: sha('b') }).await;
+        house.tell(EventKind::BranchDeleted { branch: branch("feature/x"), before: Some(sha('b')) }).await;
         house.reaches("feature/x", Phase::Archived).await;
         assert_eq!(house.reaches("develop", Phase::Ready).await.ending, None);
         let manifests = house.world.with(|inside| inside.archives.clone());

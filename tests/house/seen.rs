@@ -107,6 +107,9 @@ fn with_another(settings: &Settings, name: &RepoName) -> Settings {
         permissions: shop.permissions.clone(),
         builder: None,
         branches: shop.branches.clone(),
+        pulls: shop.pulls.clone(),
+        paths: shop.paths.clone(),
+        subject: shop.subject,
     };
     let mut settings = settings.clone();
     settings.repositories.insert(name.clone(), Arc::new(other));
