@@ -3,10 +3,13 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::names::CommitSha;
+use super::names::{BranchName, CommitSha};
+use super::text::clean_line;
 
 /// What somebody writes into a commit's message so that nothing follows from it, in any case.
 const SKIP_WORDS: [&str; 2] = ["[skip drey]", "[drey skip]"];
+/// Paths that a conflict names; the others are counted.
+const NAMED_AT_MOST: usize = 5;
 
 /// Globs over paths, as of branches: `*` stays within a part, `**` crosses slashes. The last one that matches a path
 /// decides about it; one that begins with `!` takes it out. Where all take out, everything else is in.
@@ -87,6 +90,17 @@ impl From<PathFilter> for Vec<String> {
     fn from(filter: PathFilter) -> Self {
         filter.patterns
     }
+}
+
+/// Why a branch cannot be merged, and what to do.
+pub fn conflict(target: &BranchName, paths: &[String]) -> String {
+    let named: Vec<String> = paths.iter().take(NAMED_AT_MOST).map(|path| clean_line(path)).collect();
+    let more = paths.len().saturating_sub(NAMED_AT_MOST);
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    format!(
+        "cannot be merged into {target}: conflicts in {}{more}: merge {target} into the branch",
+        named.join(", ")
+    )
 }
 
 /// Why a push is passed over.
@@ -179,6 +193,22 @@ mod tests {
         assert_eq!(of(&[], false), Some(Reason::Paths));
         assert_eq!(of(&["docs/a"], true), None);
         assert_eq!(nothing_of(&PathFilter::default(), [].into_iter(), false), None);
+    }
+
+    #[test]
+    fn a_conflict_names_a_few_paths_and_the_way_out() {
+        let main = BranchName::parse("main").unwrap();
+        let paths: Vec<String> = (0..8).map(|number| format!("{number}.txt")).collect();
+        assert_eq!(
+            conflict(&main, &paths[..2]),
+            "cannot be merged into main: conflicts in 0.txt, 1.txt: merge main into the branch"
+        );
+        assert_eq!(
+            conflict(&main, &paths),
+            "cannot be merged into main: conflicts in 0.txt, 1.txt, 2.txt, 3.txt, 4.txt (and 3 more): \
+             merge main into the branch"
+        );
+        assert!(!conflict(&main, &["a\u{1b}[31m".to_owned()]).contains('\u{1b}'));
     }
 
     #[test]

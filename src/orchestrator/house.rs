@@ -14,6 +14,7 @@ use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::pull_request::{PullRequest, PullRules, Subject};
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
@@ -255,8 +256,8 @@ pub struct Repository {
     pub branches: Arc<dyn BranchRules>,
     /// Which pull requests make environments.
     pub pulls: PullRules,
-    /// A push that changes nothing of this is passed over; empty: every push counts. `!` excludes.
-    pub paths: Vec<String>,
+    /// A push that changes nothing of this is passed over.
+    pub paths: PathFilter,
     pub subject: Subject,
 }
 

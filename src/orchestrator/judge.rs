@@ -310,7 +310,7 @@ impl Orchestrator {
     }
 
     /// A tip that differs from what is known, and is none the less no news: the environment's run is about to ask the
-    /// remote itself, or the pusher asked to pass it over.
+    /// remote itself, or it is passed over.
     pub(super) async fn is_known(
         &self,
         repo: &RepoName,
@@ -321,6 +321,9 @@ impl Orchestrator {
         if let Some(environment) = environment.filter(|environment| environment.has_work())
             && self.house.store.former_commit(environment.id).await?.is_some()
         {
+            return Ok(true);
+        }
+        if self.house.store.passed_over(repo, branch).await?.as_ref() == Some(tip) {
             return Ok(true);
         }
         self.was_skipped(repo, branch, tip).await

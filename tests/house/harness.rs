@@ -16,6 +16,7 @@ use drey::domain::leftovers;
 use drey::domain::names::{BranchName, CommitSha, RepoName};
 use drey::domain::rewrite::EnvironmentLimits;
 use drey::domain::route::Answer;
+use drey::domain::sift::PathFilter;
 use drey::domain::verdict::Superseded;
 use drey::domain::walls;
 use drey::orchestrator::{
@@ -118,6 +119,11 @@ impl TestHouse {
     /// From now on a push waits for the deployment that runs.
     pub(crate) fn pushes_wait(&self) {
         self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Queue));
+    }
+
+    /// The configuration is read again: what the world has of it counts from now on.
+    pub(crate) fn configure(&self) {
+        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Replace));
     }
 
     pub(crate) fn database(&self) -> std::path::PathBuf {
@@ -228,7 +234,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         builder: None,
         branches: Arc::new(Rules),
         pulls: world.with(|inside| inside.pulls.clone()),
-        paths: world.with(|inside| inside.paths.clone()),
+        paths: PathFilter::parse(world.with(|inside| inside.paths.clone())).unwrap(),
         subject: world.with(|inside| inside.subject),
     };
     Settings {

@@ -17,6 +17,7 @@ mod names;
 mod rest;
 mod secrets;
 mod seen;
+mod sift;
 mod walls;
 
 use drey::domain::environment::{Outcome, Phase};
