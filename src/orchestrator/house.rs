@@ -162,6 +162,23 @@ impl House {
         }
         fetched
     }
+
+    /// Fetches the head of a pull request, which the remote has under this ref. A failure as in [`House::fetch`].
+    ///
+    /// # Errors
+    /// As the port.
+    pub async fn fetch_pull(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        branch: &BranchName,
+    ) -> PortResult<Option<CommitSha>> {
+        let fetched = self.ports.changes.fetch_pull(&repository.remote, reference, branch).await;
+        if fetched.as_ref().is_err_and(PortError::is_transient) {
+            self.branches(repository).await?;
+        }
+        fetched
+    }
 }
 
 /// What the configuration says, in the orchestrator's words.

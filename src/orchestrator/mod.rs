@@ -4,6 +4,7 @@
 //! from it are durable before the call returns; the work is done here, and done again after a crash.
 
 mod absence;
+mod approval;
 mod archive;
 mod audit;
 mod board;
@@ -65,6 +66,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use approval::ApprovalRefused;
 pub use board::Board;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};

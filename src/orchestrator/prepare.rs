@@ -74,14 +74,14 @@ impl Run<'_> {
     /// Where the branch is at the remote now: that is what is deployed, whatever the event said. What came out of an
     /// archive is at the archive's commit, which the mirror keeps.
     async fn fetch(&self, repository: &Repository) -> Result<Option<CommitSha>, Failure> {
-        if self.environment.branch.pull_number().is_some() {
-            return Err(Failure::Blocked("the branch of a fork is not deployed".to_owned()));
-        }
         if !self.environment.follows_branch()
             && let Some(commit) = &self.environment.commit
         {
             self.say(format!("{} is restored at {commit}", self.environment.branch));
             return Ok(Some(commit.clone()));
+        }
+        if self.environment.branch.pull_number().is_some() {
+            return self.fetch_approved(repository).await.map(Some);
         }
         let Some(tip) = self.house.fetch(repository, &self.environment.branch).await? else {
             return self.vanish().await.map(|()| None);
@@ -99,7 +99,10 @@ impl Run<'_> {
 
     /// Remembers that the branch was ahead of main once: only then can it be merged later.
     async fn note_own_commit(&self, repository: &Repository, tip: &CommitSha) -> Result<(), Failure> {
-        if self.environment.had_own_commit || !self.environment.follows_branch() {
+        let environment = &self.environment;
+        // A fork's end is the forge's to tell.
+        let is_fork = environment.branch.pull_number().is_some();
+        if environment.had_own_commit || is_fork || !environment.follows_branch() {
             return Ok(());
         }
         let git = &self.house.ports.git;

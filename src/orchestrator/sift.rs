@@ -113,9 +113,12 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// What runs is the newest that is to run, although the branch is elsewhere.
+    /// What runs is the newest that is to run, although the branch is elsewhere: there it is passed over, or not approved.
     pub(super) async fn is_to_stay_behind(&self) -> Result<bool, Failure> {
         let environment = &self.environment;
+        if self.house.is_held(environment).await? {
+            return Ok(true);
+        }
         let passed = self.house.store.passed_over(&environment.repo, &environment.branch).await?;
         Ok(passed.is_some() && passed == environment.commit)
     }

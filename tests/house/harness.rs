@@ -273,7 +273,7 @@ pub(crate) fn repo() -> RepoName {
 }
 
 pub(crate) fn branch(name: &str) -> BranchName {
-    BranchName::parse(name).unwrap()
+    BranchName::parse_any(name).unwrap()
 }
 
 pub(crate) fn sha(name: char) -> CommitSha {

@@ -9,6 +9,7 @@ mod changes;
 mod disk;
 mod engine;
 mod fakes;
+mod forks;
 mod git;
 mod harness;
 mod intake;

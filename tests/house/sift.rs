@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use drey::domain::environment::{Environment, Phase};
-use drey::domain::event::EventKind;
-use drey::domain::pull_request::Subject;
+use drey::domain::event::{EventKind, PullChange};
+use drey::domain::forge::Forge;
+use drey::domain::pull_request::{Head, PullRequest, PullState, Subject};
 
 use crate::harness::{TestHouse, branch, document, eventually, in_house, repo, sha};
 
@@ -193,6 +194,56 @@ async fn a_branch_is_deployed_merged_into_main_and_known_by_its_own_commit() {
         assert_eq!(failed.reason.as_deref(), Some(told));
         assert!(failed.serving, "what ran before goes on");
         assert_eq!(failed.running_commit, Some(sha('b')));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_target_is_that_of_the_open_pull_request() {
+    in_house(|house| async move {
+        house.merge_subjects();
+        house.commit('a', "main", &[], document());
+        house.commit('d', "develop", &['a'], document());
+        house.commit('b', "feature/x", &['a'], document());
+        let pull = PullRequest {
+            forge: Forge::Gitlab,
+            number: 3,
+            title: "x".to_owned(),
+            author: "ann".to_owned(),
+            source: "feature/x".to_owned(),
+            branch: branch("feature/x"),
+            target: branch("develop"),
+            url: None,
+            state: PullState::Open,
+            draft: false,
+            labels: Vec::new(),
+            head: Some(Head::from(sha('b'))),
+            fork: None,
+            merge_commit: None,
+            changed_at: None,
+        };
+        house.tell(EventKind::PullRequest { change: PullChange::Opened, pull: Box::new(pull) }).await;
+        house.reaches("feature/x", Phase::Ready).await;
+        let made = house.world.with(|inside| {
+            inside.commits.values().filter(|(parents, _)| *parents == [sha('d'), sha('b')]).count()
+        });
+        assert_eq!(made, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_push_that_was_told_without_its_commit_is_passed_over_too() {
+    in_house(|house| async move {
+        house.begin().await;
+        house.commit('c', "feature/y", &['a'], document());
+        house.has_message('c', "[skip drey]");
+        let created = EventKind::BranchCreated { branch: branch("feature/y"), commit: None };
+        house.tell(created).await;
+        house.reaches("feature/y", Phase::Destroyed).await;
+        let branch = branch("feature/y");
+        house.tell(EventKind::DeployRequested { branch, rebuild: false, pull: false }).await;
+        house.reaches("feature/y", Phase::Ready).await;
     })
     .await;
 }
