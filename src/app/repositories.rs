@@ -12,9 +12,14 @@ pub(super) fn served(settings: &Settings) -> Served {
         let secret = repository.secret.as_ref()?;
         Some((repository.name.clone(), secret.reveal().as_bytes().to_vec()))
     };
+    let project = |repository: &Repository| {
+        let forge = repository.forge.as_ref()?;
+        Some((repository.name.clone(), forge.project.clone()))
+    };
     let shown = |repository: &Repository| (repository.name.clone(), view(settings, repository));
     Served {
         secrets: settings.repositories.iter().filter_map(secret).collect(),
+        projects: settings.repositories.iter().filter_map(project).collect(),
         repositories: settings.repositories.iter().map(shown).collect(),
         border: BorderRules {
             trusted_proxies: settings.http.trusted_proxies.clone(),

@@ -6,6 +6,7 @@ pub mod access;
 pub mod approval;
 pub mod audit;
 pub mod branches;
+pub mod delivery;
 pub mod disk;
 pub mod dollars;
 pub mod drift;

@@ -98,7 +98,8 @@ pub(super) async fn put(
                                    labels, head, fork, merge_commit, changed_at, opened_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (repo, number) DO UPDATE SET
-             forge = excluded.forge, title = excluded.title, author = excluded.author, source = excluded.source,
+             forge = excluded.forge, title = excluded.title,
+             author = CASE excluded.author WHEN '' THEN pull_request.author ELSE excluded.author END, source = excluded.source,
              branch = excluded.branch, target = excluded.target, url = excluded.url, state = excluded.state,
              draft = excluded.draft, labels = excluded.labels, head = excluded.head, fork = excluded.fork,
              merge_commit = excluded.merge_commit, changed_at = excluded.changed_at,

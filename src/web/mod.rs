@@ -70,6 +70,8 @@ pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 pub struct Served {
     /// Webhook secrets; a repository without one takes no delivery.
     pub secrets: BTreeMap<RepoName, Vec<u8>>,
+    /// Their paths at their forges, where those are configured.
+    pub projects: BTreeMap<RepoName, String>,
     /// What the API shows of each.
     pub repositories: BTreeMap<RepoName, serde_json::Value>,
     /// What strangers may do.

@@ -27,7 +27,7 @@ mod tests {
     use crate::domain::environment::{
         ArchiveRecord, Deployment, DeploymentState, Ending, Outcome, Phase, RemovalReason,
     };
-    use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState};
+    use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, PullChange};
     use crate::domain::fate::{Fate, Upcoming, What};
     use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, RepoName, Slug};
     use crate::domain::secrets::{Secret, SecretName};
@@ -202,12 +202,16 @@ mod tests {
         for (whole, reason, verified_at) in [(true, None, Some(NOW)), (false, Some("x".to_owned()), None)] {
             fits("Verification", &json!(Verification { id: "x-1-1".to_owned(), whole, reason, verified_at }));
         }
+        let pull = crate::domain::pull_request::sample(7, "x", 'a');
+        let told = EventKind::PullRequest { change: PullChange::Opened, pull: Box::new(pull) };
+        let created = EventKind::BranchCreated { branch: branch.clone(), commit: commit.clone() };
+        let kind = |state| if state == EventState::Pending { &told } else { &created };
         for state in [EventState::Pending, EventState::Done, EventState::Ignored, EventState::Failed] {
             let event = Event {
                 id: EventId(1),
                 source: EventSource::Git,
                 repo: repo.clone(),
-                kind: EventKind::BranchCreated { branch: branch.clone(), commit: commit.clone() },
+                kind: kind(state).clone(),
                 delivery_id: None,
                 skip: false,
                 received_at: NOW,

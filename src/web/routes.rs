@@ -47,9 +47,11 @@ pub(super) fn table() -> Vec<Route> {
 
 /// For whoever reaches the port; hooks look at signatures of their own.
 fn open() -> Vec<Route> {
-    let hook = post(hooks::git).layer(middleware::from_fn(figures::hook));
+    let git = post(hooks::git).layer(middleware::from_fn(figures::hook));
+    let forge = post(hooks::forge).layer(middleware::from_fn(figures::hook));
     vec![
-        Route { method: Method::POST, path: "/hooks/git/{repo}", least: Least::Anyone, answered: hook },
+        Route { method: Method::POST, path: "/hooks/git/{repo}", least: Least::Anyone, answered: git },
+        Route { method: Method::POST, path: "/hooks/{forge}/{repo}", least: Least::Anyone, answered: forge },
         looks("/healthz", Least::Anyone, health::alive),
         looks("/readyz", Least::Anyone, health::ready),
         looks("/metrics", Least::Anyone, figures::metrics),

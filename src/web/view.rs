@@ -8,6 +8,7 @@ use crate::domain::environment::{Ending, Environment, Phase};
 use crate::domain::event::{Event, EventSource, EventState};
 use crate::domain::fate::{self, Fate};
 use crate::domain::names::{BranchName, CommitSha, Generation, RepoName, Slug};
+use crate::domain::pull_request::{Head, PullRequest, PullState};
 use crate::domain::rest;
 use crate::domain::time::Timestamp;
 use crate::orchestrator::Orchestrator;
@@ -85,8 +86,10 @@ pub(super) struct EventView {
     source: EventSource,
     kind: &'static str,
     repo: RepoName,
-    branch: Option<BranchName>,
+    /// As whoever told it calls it: of a fork's pull request, what the fork calls it.
+    branch: Option<String>,
     commit: Option<CommitSha>,
+    pull_request: Option<PullRequestView>,
     delivery_id: Option<String>,
     received_at: Timestamp,
     state: EventState,
@@ -99,13 +102,54 @@ impl From<Event> for EventView {
             id: event.id.0.to_string(),
             source: event.source,
             kind: event.kind.word(),
-            branch: event.kind.branch().cloned(),
+            branch: match event.kind.pull() {
+                Some(pull) => Some(pull.source.clone()),
+                None => event.kind.branch().map(ToString::to_string),
+            },
             commit: event.kind.commit(),
+            pull_request: event.kind.pull().map(PullRequestView::from),
             repo: event.repo,
             delivery_id: event.delivery_id,
             received_at: event.received_at,
             state: event.state,
             reason: event.reason,
+        }
+    }
+}
+
+/// A pull request, as its event told of it.
+#[derive(Debug, Serialize)]
+pub(super) struct PullRequestView {
+    number: u64,
+    title: String,
+    author: String,
+    target: BranchName,
+    url: Option<String>,
+    state: PullState,
+    draft: bool,
+    labels: Vec<String>,
+    /// Whose repository the branch is in, unless it is this one.
+    fork: Option<String>,
+    /// The branch that has its environment: `pull:N` for a fork's.
+    environment: BranchName,
+    /// What it was merged as; Bitbucket cuts it.
+    merge_commit: Option<Head>,
+}
+
+impl From<&PullRequest> for PullRequestView {
+    fn from(pull: &PullRequest) -> Self {
+        Self {
+            number: pull.number,
+            title: pull.title.clone(),
+            author: pull.author.clone(),
+            target: pull.target.clone(),
+            url: pull.url.clone(),
+            state: pull.state,
+            draft: pull.draft,
+            labels: pull.labels.clone(),
+            fork: pull.fork.clone(),
+            environment: pull.branch.clone(),
+            merge_commit: pull.merge_commit.clone(),
         }
     }
 }

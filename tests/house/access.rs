@@ -20,7 +20,8 @@ pub(crate) struct Doors {
 impl Doors {
     pub(crate) async fn open(house: &TestHouse) -> Self {
         let border = BorderRules::default();
-        let served = Served { secrets: BTreeMap::new(), repositories: BTreeMap::new(), border };
+        let (secrets, projects, repositories) = Default::default();
+        let served = Served { secrets, projects, repositories, border };
         let folder = house.folder.path().to_owned();
         let web =
             Web::new(house.orchestrator.clone(), served, folder.clone(), Box::new(|| "figures".to_owned()));

@@ -28,6 +28,7 @@ fn rules() -> BorderRules {
 async fn opened(house: &TestHouse, border: BorderRules) -> SocketAddr {
     let served = Served {
         secrets: BTreeMap::from([(repo(), SECRET.to_vec())]),
+        projects: BTreeMap::new(),
         repositories: BTreeMap::from([
             (repo(), serde_json::json!({})),
             (RepoName::parse("mute").unwrap(), serde_json::json!({})),

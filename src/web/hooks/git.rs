@@ -15,25 +15,24 @@ use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::hook_body::{self, HookLine, PushOptions};
 use crate::domain::names::RepoName;
 use crate::orchestrator::Submitted;
-use crate::store::{NewDelivery, StoreError};
+use crate::store::NewDelivery;
 
-use super::border::{BODY_LIMIT, Border, Caller, Refusal, SUSPECT_LIMIT, Seat};
-use super::error::ApiError;
-use super::extract::{Path, Query};
-use super::{Served, Web, body, log, signature};
+use super::super::border::{Refusal, Seat};
+use super::super::error::ApiError;
+use super::super::extract::{Path, Query};
+use super::super::{Served, Web, body, log, signature};
+use super::{Failure, Request, verified};
 
 /// Lines that wait for a slow pusher.
 const LINE_BUFFER: usize = 256;
-/// Most characters of a delivery id.
-const DELIVERY_ID_LIMIT: usize = 200;
 
 #[derive(Deserialize)]
-pub(super) struct HookQuery {
+pub(in crate::web) struct HookQuery {
     /// From a developer's clone: only a look at git is asked for.
     look: Option<String>,
 }
 
-pub(super) async fn git(
+pub(in crate::web) async fn git(
     State(web): State<Web>,
     Path(repo): Path<String>,
     Query(query): Query<HookQuery>,
@@ -42,78 +41,18 @@ pub(super) async fn git(
     body: Body,
 ) -> Response {
     let served = web.inner.served.load_full();
-    let border = &web.inner.border;
-    let caller = Border::caller(seat.map(|Extension(seat)| seat), &headers, &served.border);
-    let request = Request { repo: &repo, caller: &caller, headers: &headers };
-    let done = match query.look {
+    super::answered(&web, &served, (&repo, seat, &headers), async |request| match query.look {
         Some(_) => look(&web, &served, request).await,
         None => deliver(&web, &served, request, body).await,
-    };
-    match done {
-        Ok(response) => response,
-        Err(Failure::Refused(refusal)) => border.refuse((&caller, &repo), refusal, &served.border).await,
-        Err(Failure::Other(error)) => error.into_response(),
-    }
-}
-
-/// Who asks for what, as far as the head says.
-#[derive(Clone, Copy)]
-struct Request<'a> {
-    /// As it stands in the path.
-    repo: &'a str,
-    caller: &'a Caller,
-    headers: &'a HeaderMap,
-}
-
-impl Request<'_> {
-    fn header(&self, name: &str) -> &[u8] {
-        self.headers.get(name).map(|value| value.as_bytes()).unwrap_or_default()
-    }
-
-    /// The repository with its secret: none where it is unknown or has none.
-    fn known(self, served: &Served) -> Option<(RepoName, &[u8])> {
-        let repo = RepoName::parse(self.repo).ok()?;
-        let secret = served.secrets.get(&repo)?;
-        Some((repo, secret))
-    }
-
-    /// What is said to somebody who does not know the secret.
-    fn stranger(self, web: &Web, served: &Served) -> Refusal {
-        match web.inner.border.is_suspect(self.caller, &served.border) {
-            true => Refusal::AddressRate,
-            false => Refusal::Unauthorized,
-        }
-    }
-}
-
-/// Why nothing follows.
-enum Failure {
-    Refused(Refusal),
-    Other(ApiError),
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Other(error.into())
-    }
+    })
+    .await
 }
 
 async fn deliver(web: &Web, served: &Served, request: Request<'_>, body: Body) -> Result<Response, Failure> {
     let options: Vec<Vec<u8>> =
         request.headers.get_all("x-drey-push-option").iter().map(|value| value.as_bytes().to_vec()).collect();
-    let (repo, received) = verified(web, served, request, body, &options).await?;
+    let check = |secret: Option<&[u8]>| signature::Check::git(secret, request.headers);
+    let (repo, received) = verified(web, served, request, body, (&check, &signed(&options))).await?;
     let body::Received { bytes: body, share } = received;
     let lines = hook_body::parse(&body).map_err(|error| match body::says_form(request.headers) {
         true => Refusal::MediaType,
@@ -125,7 +64,9 @@ async fn deliver(web: &Web, served: &Served, request: Request<'_>, body: Body) -
     let delivery = NewDelivery {
         repo: repo.clone(),
         source: EventSource::Git,
-        delivery_id: delivery_id(request.headers)?,
+        delivery_id: request.delivery_id(&["x-drey-delivery"])?.ok_or_else(|| {
+            Refusal::Malformed("X-Drey-Delivery: must have 1 to 200 ASCII characters".to_owned())
+        })?,
         body,
         received_at: web.inner.orchestrator.house().ports.clock.now(),
     };
@@ -135,30 +76,9 @@ async fn deliver(web: &Web, served: &Served, request: Request<'_>, body: Body) -
     Ok(answer(web, &lines, &submitted, &options).await?)
 }
 
-/// The body of a delivery whose signature fits. The same is done and answered for a repository that is not known.
-async fn verified(
-    web: &Web,
-    served: &Served,
-    request: Request<'_>,
-    body: Body,
-    options: &[Vec<u8>],
-) -> Result<(RepoName, body::Received), Failure> {
-    let (border, rules) = (&web.inner.border, &served.border);
-    let is_suspect = border.is_suspect(request.caller, rules);
-    let limit = if is_suspect { SUSPECT_LIMIT } else { BODY_LIMIT };
-    body::examine(request.headers, limit)?;
-    let known = request.known(served);
-    let secret = known.as_ref().map(|(_, secret)| *secret);
-    let mut check = signature::Check::new(secret, request.header("x-drey-signature-256"));
-    let reading = body::Reading { limit, is_kept: check.could_fit(), share: border.share(request.caller) };
-    let received = body::read(body, reading, |part| check.update(part)).await?;
-    match (known, check.fits(options)) {
-        (Some((repo, _)), true) => {
-            border.admit(request.caller, &repo, rules)?;
-            Ok((repo, received))
-        }
-        (Some(_) | None, _) => Err(request.stranger(web, served).into()),
-    }
+/// What is signed after the body, where there are push options: a newline, and the options joined by newlines.
+fn signed(options: &[Vec<u8>]) -> Vec<u8> {
+    options.iter().flat_map(|option| std::iter::once(b'\n').chain(option.iter().copied())).collect()
 }
 
 fn event(repo: &RepoName, line: &HookLine, delivery: &NewDelivery, options: &PushOptions) -> NewEvent {
@@ -183,14 +103,6 @@ async fn look(web: &Web, served: &Served, request: Request<'_>) -> Result<Respon
         NewEvent { source: EventSource::Git, repo, kind: EventKind::Look, delivery_id: None, skip: false };
     web.inner.orchestrator.submit(None, &[event]).await?;
     Ok(StatusCode::ACCEPTED.into_response())
-}
-
-fn delivery_id(headers: &HeaderMap) -> Result<String, Refusal> {
-    let given = headers.get("x-drey-delivery").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if given.is_empty() || given.len() > DELIVERY_ID_LIMIT {
-        return Err(Refusal::Malformed("X-Drey-Delivery: must have 1 to 200 ASCII characters".to_owned()));
-    }
-    Ok(given.to_owned())
 }
 
 /// 202 with one line of JSON per ref; with `drey.wait` the same answer goes on until all is done.
