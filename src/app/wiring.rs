@@ -101,6 +101,7 @@ pub(super) fn ports(
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings, engine.clone())),
         commits: git.clone(),
+        changes: git.clone(),
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),

@@ -159,6 +159,14 @@ pub(super) enum EnvCommand {
         #[arg(long)]
         pull: bool,
     },
+    /// Let this commit of a fork's pull request (REPO/pull:N) run
+    Approve {
+        #[command(flatten)]
+        one: One,
+        /// All 40 digits of it, where the pull request is now
+        #[arg(long, value_name = "SHA")]
+        commit: String,
+    },
     /// Stop its containers and keep all else; a visit wakes it
     Sleep(One),
     /// Start what sleeps

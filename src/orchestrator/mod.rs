@@ -4,6 +4,7 @@
 //! from it are durable before the call returns; the work is done here, and done again after a crash.
 
 mod absence;
+mod approval;
 mod archive;
 mod audit;
 mod board;
@@ -47,10 +48,12 @@ mod room;
 mod run;
 mod secrets;
 mod settle;
+mod sift;
 mod sleep;
 mod stack;
 mod start;
 mod steadiness;
+mod subject;
 mod submitted;
 mod teardown;
 mod timers;
@@ -63,6 +66,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use approval::ApprovalRefused;
 pub use board::Board;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};

@@ -3,6 +3,7 @@
 //! Every method is one whole transaction and returns after it is durable; writing ones begin IMMEDIATE, so that a
 //! read followed by a write never fails for want of the lock. Knows no clock: times come in as values.
 
+mod approval;
 mod archive;
 mod archive_image;
 mod backup;
@@ -18,6 +19,7 @@ mod image;
 mod intake;
 mod job;
 mod lifecycle;
+mod passed;
 mod pull_request;
 mod room;
 mod route;
@@ -48,6 +50,7 @@ pub use error::{StoreError, StoreResult};
 pub use event::{EventFilter, NewDelivery};
 pub use examine::{Examined, Heard, examine};
 pub use figures::Figures;
+pub use former::PassedOver;
 pub use intake::{Accepted, Decide, Folded, Known, Submission};
 pub use lifecycle::{NewEnvironment, StateChange};
 pub use route::StoredRoute;

@@ -33,6 +33,8 @@ use drey::ports::{
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::changes::Told;
+
 pub(crate) type Shared<T> = Arc<Mutex<T>>;
 
 /// The whole outside, in memory. Clones share it.
@@ -107,6 +109,7 @@ pub(crate) struct Inside {
     pub firewall_fails: Option<String>,
     /// Environments whose control group was removed.
     pub groups_removed: Vec<EnvironmentId>,
+    pub changes: Told,
 }
 
 impl Default for Inside {
@@ -155,6 +158,7 @@ impl Default for Inside {
             walls_mode: walls::Mode::On,
             firewall_fails: None,
             groups_removed: Vec::new(),
+            changes: Told::default(),
         }
     }
 }
@@ -184,11 +188,11 @@ impl World {
         work(&mut self.0.lock().unwrap())
     }
 
-    fn answer_of_the_remote(&self) -> PortResult<()> {
+    pub(crate) fn answer_of_the_remote(&self) -> PortResult<()> {
         self.with(|inside| inside.remote_fails.clone()).map_or(Ok(()), |said| Err(PortError::Transient(said)))
     }
 
-    fn ancestors(&self, commit: &CommitSha) -> BTreeSet<CommitSha> {
+    pub(crate) fn ancestors(&self, commit: &CommitSha) -> BTreeSet<CommitSha> {
         self.with(|inside| {
             let mut seen = BTreeSet::new();
             let mut open = vec![commit.clone()];
