@@ -60,11 +60,11 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
         }
         EventKind::BranchCreated { commit, .. } => {
             let change = pushed(commit.clone().map(Head::from).as_ref(), situation);
-            Consequence { judge: situation.is_main, change }
+            Consequence { judge: situation.is_main || is_merged_away(situation), change }
         }
         EventKind::BranchPushed { commit, .. } => {
             let change = pushed(Some(&commit.clone().into()), situation);
-            Consequence { judge: situation.is_main, change }
+            Consequence { judge: situation.is_main || is_merged_away(situation), change }
         }
         EventKind::PullRequest { change, pull } => told(*change, pull, situation),
         EventKind::BranchDeleted { .. } => match situation.environment {
@@ -98,11 +98,22 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
     }
 }
 
+/// The forge told of a merge, and of no pull request that is open still: a push may have been told late.
+fn is_merged_away(situation: Situation<'_>) -> bool {
+    let is = |state| situation.pulls.iter().any(|pull| pull.state == state);
+    is(PullState::Merged) && !is(PullState::Open)
+}
+
 fn pushed(head: Option<&Head>, situation: Situation<'_>) -> Change {
     if let Err(reason) = situation.wanted {
         return Change::Nothing { reason: reason.to_owned() };
     }
     let commit = head.and_then(Head::full);
+    if situation.environment.is_none()
+        && commit.as_ref().is_some_and(|commit| situation.pulls.iter().any(|pull| pull.has_merged(commit)))
+    {
+        return Change::Nothing { reason: "it was merged at this commit".to_owned() };
+    }
     let intent = Intent::Run { commit: commit.clone(), rebuild: false, pull: false };
     match situation.environment {
         None => Change::Create { intent, commit, archive: None },

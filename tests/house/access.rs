@@ -1,6 +1,5 @@
 //! The API from elsewhere: without a token, with one of each role, and what may change by looking.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 

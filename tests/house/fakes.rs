@@ -52,6 +52,8 @@ pub(crate) struct Inside {
     /// How often the remote was asked for its branches.
     pub asked: usize,
     pub poll_every: Duration,
+    /// Branches that outlive their merge.
+    pub keep: Vec<String>,
     pub pulls: PullRules,
     pub paths: Vec<String>,
     pub subject: Subject,
@@ -120,6 +122,7 @@ impl Default for Inside {
             commits: BTreeMap::new(),
             asked: 0,
             poll_every: Duration::ZERO,
+            keep: vec!["develop".to_owned()],
             pulls: PullRules::default(),
             paths: Vec::new(),
             subject: Subject::default(),

@@ -42,7 +42,9 @@ pub(crate) struct TestHouse {
 /// The life that runs now: after a restart another one than at the beginning.
 type Newest = Arc<std::sync::Mutex<Option<(Orchestrator, Supervisor)>>>;
 
-struct Rules;
+struct Rules {
+    keep: Vec<String>,
+}
 
 impl BranchRules for Rules {
     fn wants(&self, branch: &BranchName) -> Result<(), &'static str> {
@@ -50,7 +52,7 @@ impl BranchRules for Rules {
     }
 
     fn keeps(&self, branch: &BranchName) -> bool {
-        branch.as_str() == "develop"
+        self.keep.iter().any(|kept| kept == branch.as_str())
     }
 }
 
@@ -232,7 +234,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         superseded,
         permissions: Default::default(),
         builder: None,
-        branches: Arc::new(Rules),
+        branches: Arc::new(Rules { keep: world.with(|inside| inside.keep.clone()) }),
         pulls: world.with(|inside| inside.pulls.clone()),
         paths: PathFilter::parse(world.with(|inside| inside.paths.clone())).unwrap(),
         subject: world.with(|inside| inside.subject),

@@ -6,6 +6,7 @@ mod archives;
 mod audit;
 mod border;
 mod changes;
+mod deliveries;
 mod disk;
 mod engine;
 mod fakes;
