@@ -21,18 +21,17 @@ import multiprocessing
 import os
 import pathlib
 import queue
-import socket
 import sqlite3
 import sys
 import threading
 import time
 
+from deliveries import Client, paced, tell
 from house import ROOT, Drey, Figures, Repository, run, until, workplace
 
 BODY_BYTES = 25_000
 RATE = 50
 SECONDS = int(os.environ.get("DREY_BENCH_SECONDS", "60"))
-SENDERS = 8
 # Deliveries of one round of the highest rate, rounds, and clients: as many as keep a batch full.
 ROUND = int(os.environ.get("DREY_BENCH_ROUND", "1500"))
 ROUNDS = 3
@@ -67,41 +66,6 @@ def request(repository, delivery_id, content):
     return head.encode() + content
 
 
-class Client:
-    """One connection that is kept; status of each answer, 0 where there was none."""
-
-    def __init__(self, port):
-        self.port = port
-        self.socket = None
-
-    def send(self, data):
-        try:
-            if self.socket is None:
-                self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=30)
-                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.socket.sendall(data)
-            return self._answer()
-        except (OSError, ValueError, IndexError):
-            self.socket = None
-            return 0
-
-    def _answer(self):
-        received = bytearray()
-        while (end := received.find(b"\r\n\r\n")) < 0:
-            received += self._more()
-        head = bytes(received[:end]).lower()
-        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-        while len(received) < end + 4 + length:
-            received += self._more()
-        return int(head.split()[1])
-
-    def _more(self):
-        chunk = self.socket.recv(1 << 17)
-        if not chunk:
-            raise OSError("closed")
-        return chunk
-
-
 def deploy_for_ever(drey, repository, stopped, counts):
     """One deployment after the other: what is built changes each time, and what starts takes its time."""
     name = repository.bare.stem
@@ -127,42 +91,16 @@ def under_load(drey, work, figures):
         worker.start()
     until(lambda: len(counts) == len(work), 180)
     name = work[0].bare.stem
-    due = queue.Queue()
-    for number in range(RATE * SECONDS):
-        due.put((number, request(name, f"load-{number}", body(number))))
-    times, refused, lock = [], [0], threading.Lock()
-    begin = time.monotonic() + 0.5
     before = dict(counts)
-
-    def send():
-        client = Client(drey.listen)
-        while True:
-            try:
-                number, data = due.get_nowait()
-            except queue.Empty:
-                return
-            moment = begin + number / RATE
-            time.sleep(max(0, moment - time.monotonic()))
-            status = client.send(data)
-            took = time.monotonic() - moment
-            with lock:
-                times.append(1000 * took)
-                refused[0] += status != 202
-
-    senders = [threading.Thread(target=send) for _ in range(SENDERS)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
+    requests = [request(name, f"load-{number}", body(number)) for number in range(RATE * SECONDS)]
+    times, refused = paced(drey.listen, requests, RATE)
     stopped.set()
     for worker in workers:
         worker.join()
-    times.sort()
     figures.tell("deployments_meanwhile", [sum(counts.values()) - sum(before.values())], "")
-    figures.tell("p50_ms", [times[len(times) // 2]], "ms")
-    figures.tell("p99_ms", [times[len(times) * 99 // 100]], "ms")
+    tell(figures, times)
     figures.tell("max_ms", [times[-1]], "ms")
-    figures.tell("refused", [refused[0]], "")
+    figures.tell("refused", [refused], "")
     figures.tell("rss_mb_load", [drey.status("VmRSS") / 1024], "MB")
 
 
@@ -195,38 +133,13 @@ def under_attack(drey, name, figures):
     told = multiprocessing.Queue()
     forging = multiprocessing.Process(target=forge, args=(drey.listen, name, SECONDS, told))
     forging.start()
-    due, times, lost = queue.Queue(), [], []
-    for number in range(RATE * (SECONDS - 1)):
-        due.put((number, request(name, f"attacked-{number}", body(number).split(b"\n")[0] + b"\n")))
-    begin = time.monotonic() + 0.5
-
-    def send():
-        client = Client(drey.listen)
-        while True:
-            try:
-                number, data = due.get_nowait()
-            except queue.Empty:
-                return
-            moment = begin + number / RATE
-            time.sleep(max(0, moment - time.monotonic()))
-            # A hook comes with a connection of its own.
-            client.socket = None
-            status = client.send(data)
-            times.append(1000 * (time.monotonic() - moment))
-            if status != 202:
-                lost.append(status)
-
-    senders = [threading.Thread(target=send) for _ in range(SENDERS)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
+    one_line = [body(number).split(b"\n")[0] + b"\n" for number in range(RATE * (SECONDS - 1))]
+    requests = [request(name, f"attacked-{number}", line) for number, line in enumerate(one_line)]
+    times, lost = paced(drey.listen, requests, RATE, kept=False)
     counts = told.get()
     forging.join()
-    times.sort()
-    figures.tell("attacked_p50_ms", [times[len(times) // 2]], "ms")
-    figures.tell("attacked_p99_ms", [times[len(times) * 99 // 100]], "ms")
-    figures.tell("attacked_lost", [len(lost)], "")
+    tell(figures, times, "attacked_")
+    figures.tell("attacked_lost", [lost], "")
     figures.tell("forged_rate", [sum(counts.values()) / SECONDS], "/s")
     if counts["202"]:
         sys.exit("a forged delivery was taken")
@@ -391,14 +304,20 @@ def one_service(script):
     )
 
 
+def of_work(repository):
+    """What `deploy_for_ever` deploys."""
+    dockerfile = f"FROM drey-demo/tiny:1\nCOPY ballast number /www/\nCMD [\"busybox\", \"sh\", \"-c\", \"{SLOW}\"]\n"
+    compose = "services:\n  web:\n    build: ./web\n    expose: [\"8080\"]\n"
+    files = {"compose.yaml": compose, "web/Dockerfile": dockerfile, "web/ballast": b"", "web/number": "0"}
+    repository.commit(files)
+    repository.git("push", "-q", "origin", "HEAD:main")
+
+
 def main(binary):
     folder, clean = workplace()
     work = [Repository(folder, f"work{number}") for number in range(2)]
-    dockerfile = f"FROM drey-demo/tiny:1\nCOPY ballast number /www/\nCMD [\"busybox\", \"sh\", \"-c\", \"{SLOW}\"]\n"
-    compose = "services:\n  web:\n    build: ./web\n    expose: [\"8080\"]\n"
     for repository in work:
-        repository.commit({"compose.yaml": compose, "web/Dockerfile": dockerfile, "web/ballast": b"", "web/number": "0"})
-        repository.git("push", "-q", "origin", "HEAD:main")
+        of_work(repository)
     figures = Figures("intake")
     drey = Drey(folder, work, binary, of_each=['ignore = ["ignored/**"]'])
     try:

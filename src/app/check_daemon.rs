@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use super::check_webhooks;
 use super::clock::SystemClock;
 use super::finding::{Findings, Level};
 use crate::config::Settings;
@@ -104,6 +105,7 @@ pub(super) async fn database(settings: &Settings, findings: &mut Findings) {
         }
         Ok(Some(examined)) => {
             sound(&path, &examined.faults, findings);
+            check_webhooks::webhooks(settings, &examined.heard, findings);
             examined.newest
         }
         Err(error) => {

@@ -4,6 +4,7 @@ pub mod check;
 mod check_daemon;
 mod check_secrets;
 mod check_walls;
+mod check_webhooks;
 mod clock;
 mod complaint;
 mod dockerfiles;
@@ -26,6 +27,7 @@ mod signals;
 pub mod stack_check;
 mod unpacking;
 mod upkeep;
+mod webhooks;
 mod wiring;
 
 pub use crate::adapters::process::jail::run as jail;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::config::{Repository, Settings};
+use super::webhooks;
+use crate::config::{ForgeCredential, Repository, Settings};
 use crate::ports::Redactor;
 use crate::web::{BorderRules, Served, look_token};
 
@@ -35,6 +36,18 @@ pub(super) fn hide_secrets(settings: &Settings, redactor: &Redactor) {
         settings.registries.iter().map(|registry| registry.password.reveal().to_owned()).collect();
     for repository in &settings.repositories {
         secrets.extend(login(&repository.url));
+        match repository.forge.as_ref().and_then(|account| account.credential.as_ref()) {
+            Some(ForgeCredential::Token(token) | ForgeCredential::User { password: token, .. }) => {
+                secrets.push(token.reveal().to_owned());
+            }
+            Some(ForgeCredential::App { key, .. }) => {
+                // Nobody prints a key in one line.
+                secrets.extend(
+                    key.reveal().lines().filter(|line| !line.starts_with("-----")).map(str::to_owned),
+                );
+            }
+            None => {}
+        }
         if let Some(secret) = &repository.secret {
             secrets.push(secret.reveal().to_owned());
             secrets.push(look_token(secret.reveal().as_bytes(), &repository.name));
@@ -71,6 +84,18 @@ pub fn view(settings: &Settings, repository: &Repository) -> Value {
         "superseded": repository.defaults.superseded.word(),
         "allow": repository.allow,
         "has_secret": repository.secret.is_some(),
+        "deploy": repository.pulls.deploy.word(),
+        "label": repository.pulls.label,
+        "drafts": repository.pulls.drafts,
+        "paths": repository.paths,
+        "subject": repository.subject.word(),
+        "forge": repository.forge.as_ref().map(|account| json!({
+            "kind": account.kind,
+            "project": account.project,
+            "api": account.api,
+            "has_token": account.credential.is_some(),
+        })),
+        "webhooks": webhooks::of(settings, repository),
         "hook_url": format!("{}/hooks/git/{}", settings.http.address(), repository.name),
     })
 }

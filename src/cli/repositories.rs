@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::arguments::RepoCommand;
 use super::client::{Client, encoded};
 use super::exit::{Exit, Outcome};
-use super::output::{fields, print_json, table, text};
+use super::output::{fields, plain, print, print_json, table, text};
 
 pub(super) fn run(client: &Client<'_>, command: &RepoCommand, json: bool) -> Outcome {
     match command {
@@ -34,8 +34,20 @@ pub(super) fn show(view: &Value, json: bool) -> Outcome {
         print_json(view);
         return Ok(Exit::Done);
     }
-    let rows: Vec<(&str, String)> =
-        view.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), text(value))).collect();
-    fields(&rows);
+    let shown = |(key, value): (&String, &Value)| match value {
+        Value::Object(forge) => {
+            let parts = forge.iter().map(|(key, value)| format!("{key} {}", text(value)));
+            (key.clone(), parts.collect::<Vec<_>>().join(", "))
+        }
+        _ => (key.clone(), text(value)),
+    };
+    let rows: Vec<(String, String)> =
+        view.as_object().into_iter().flatten().filter(|(key, _)| *key != "webhooks").map(shown).collect();
+    fields(&rows.iter().map(|(key, value)| (key.as_str(), value.clone())).collect::<Vec<_>>());
+    for webhook in view["webhooks"].as_array().into_iter().flatten() {
+        print(&plain(&format!("\nwebhook of {}, if that is your forge:", text(&webhook["forge"]))));
+        let keys = ["where", "url", "content_type", "secret", "events"];
+        fields(&keys.map(|key| (key, text(&webhook[key]))));
+    }
     Ok(Exit::Done)
 }

@@ -19,6 +19,18 @@ pub struct Examined {
     pub faults: Vec<String>,
     /// When the newest event came, by the clock of that time.
     pub newest: Option<Timestamp>,
+    /// By repository.
+    pub heard: Vec<Heard>,
+}
+
+/// What was heard of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub repo: String,
+    /// The last delivery of a hook or forge.
+    pub delivered_at: Option<Timestamp>,
+    /// The last time that a look at the remote showed something that nobody had told of.
+    pub found_at: Option<Timestamp>,
 }
 
 /// Reads the whole database once. `None`: there is none yet.
@@ -48,9 +60,22 @@ async fn look(connection: &mut SqliteConnection) -> StoreResult<Examined> {
         .fetch_all(&mut *connection)
         .await?;
     let newest: Option<i64> = sqlx::query_scalar("SELECT received_at FROM event ORDER BY id DESC LIMIT 1")
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
+    let heard: Vec<(String, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT repo, max(CASE WHEN delivery IS NOT NULL THEN received_at END),
+                max(CASE WHEN source = 'poll' AND kind IN ('branch_created', 'branch_pushed') THEN received_at END)
+         FROM event GROUP BY repo ORDER BY repo",
+    )
+    .fetch_all(connection)
+    .await?;
+    let heard = heard.into_iter().map(|(repo, delivered, found)| Heard {
+        repo,
+        delivered_at: delivered.map(Timestamp::from_millis),
+        found_at: found.map(Timestamp::from_millis),
+    });
     Ok(Examined {
+        heard: heard.collect(),
         faults: told.into_iter().filter(|line| line != "ok").collect(),
         newest: newest.map(Timestamp::from_millis),
     })
@@ -58,7 +83,8 @@ async fn look(connection: &mut SqliteConnection) -> StoreResult<Examined> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{home, moment, new_environment};
+    use super::super::NewDelivery;
+    use super::super::testing::{branch, home, moment, new_environment};
     use super::*;
     use crate::domain::event::{EventKind, EventSource, NewEvent};
 
@@ -73,15 +99,24 @@ mod tests {
     async fn a_sound_one_is_sound_in_use_and_at_rest_and_stays_as_it_is() {
         let (folder, store) = home().await;
         let path = folder.path().join("drey.db");
-        let look = NewEvent {
+        let repo = new_environment("a", 1).repo;
+        let event =
+            |source, kind| NewEvent { source, repo: repo.clone(), kind, delivery_id: None, skip: false };
+        let delivery = NewDelivery {
+            repo: repo.clone(),
             source: EventSource::Git,
-            repo: new_environment("a", 1).repo,
-            kind: EventKind::Look,
-            delivery_id: None,
-            skip: false,
+            delivery_id: "1".to_owned(),
+            body: Vec::new(),
+            received_at: moment(3),
         };
-        store.accept(None, &[look], moment(7)).await.unwrap();
-        let sound = Examined { faults: Vec::new(), newest: Some(moment(7)) };
+        let ignored = EventKind::Ignored { reference: "x".to_owned() };
+        store.accept(Some(delivery), &[event(EventSource::Git, ignored)], moment(3)).await.unwrap();
+        let found = EventKind::BranchCreated { branch: branch("a"), commit: None };
+        store.accept(None, &[event(EventSource::Poll, found)], moment(5)).await.unwrap();
+        store.accept(None, &[event(EventSource::Poll, EventKind::Look)], moment(7)).await.unwrap();
+        let heard =
+            Heard { repo: repo.to_string(), delivered_at: Some(moment(3)), found_at: Some(moment(5)) };
+        let sound = Examined { faults: Vec::new(), newest: Some(moment(7)), heard: vec![heard] };
         let before = files(folder.path());
         assert_eq!(examine(&path).await.unwrap(), Some(sound.clone()));
         assert_eq!(files(folder.path()), before);

@@ -48,7 +48,7 @@ use crate::domain::names::InstanceId;
 pub use archive::ArchiveFilter;
 pub use error::{StoreError, StoreResult};
 pub use event::{EventFilter, NewDelivery};
-pub use examine::{Examined, examine};
+pub use examine::{Examined, Heard, examine};
 pub use figures::Figures;
 pub use former::PassedOver;
 pub use intake::{Accepted, Decide, Folded, Known, Submission};
