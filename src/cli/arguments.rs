@@ -253,7 +253,7 @@ pub(super) enum EventCommand {
 pub(super) enum TokenCommand {
     /// Make one and show it, this once
     Create {
-        /// qa looks and wakes; developer also deploys, archives and restores; admin may do everything
+        /// qa looks and wakes; developer also deploys, approves forks, archives and restores; admin may do everything
         #[arg(long)]
         role: String,
         /// For instance 30d; without it the token counts until it is revoked

@@ -1,18 +1,13 @@
 //! What a branch changes, and what is fetched for a pull request.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
-use git2::{Commit, DiffOptions, ErrorCode, Reference, Repository};
+use git2::{Commit, ErrorCode, Reference, Repository};
 
 use super::error::inside;
 use super::remote::Wanted;
-use super::{GitAdapter, merging, mirror};
+use super::{GitAdapter, differences, merging, mirror};
 use crate::domain::names::{BranchName, CommitSha, RepoName};
-use crate::ports::{
-    CHANGED_PATHS_AT_MOST, ChangedPaths, Changes, MESSAGE_BYTES, Merged, PortError, PortResult, Remote,
-    meters,
-};
+use crate::ports::{ChangedPaths, Changes, MESSAGE_BYTES, Merged, PortError, PortResult, Remote, meters};
 
 #[async_trait]
 impl Changes for GitAdapter {
@@ -27,7 +22,6 @@ impl Changes for GitAdapter {
             .ask(repo, move |repository| {
                 let (base, tip) = (mirror::commit(repository, &base)?, mirror::commit(repository, &tip)?);
                 changed(repository, &base, &tip)
-                    .map_err(|error| inside("cannot tell what the branch changes", &error))
             })
             .await;
         meters::git("changed_paths", done)
@@ -96,29 +90,13 @@ impl Changes for GitAdapter {
     }
 }
 
-fn changed(
-    repository: &Repository,
-    base: &Commit<'_>,
-    tip: &Commit<'_>,
-) -> Result<ChangedPaths, git2::Error> {
+fn changed(repository: &Repository, base: &Commit<'_>, tip: &Commit<'_>) -> PortResult<ChangedPaths> {
+    let failed = |error: git2::Error| inside("cannot tell what the branch changes", &error);
     let from = match repository.merge_base(base.id(), tip.id()) {
-        Ok(base) => Some(repository.find_commit(base)?.tree()?),
+        Ok(base) => Some(repository.find_commit(base).map_err(failed)?.tree_id()),
         // Unrelated histories: all of it is the branch's own.
         Err(error) if error.code() == ErrorCode::NotFound => None,
-        Err(error) => return Err(error),
+        Err(error) => return Err(failed(error)),
     };
-    let mut options = DiffOptions::new();
-    options.skip_binary_check(true);
-    let diff = repository.diff_tree_to_tree(from.as_ref(), Some(&tip.tree()?), Some(&mut options))?;
-    let mut paths = BTreeSet::new();
-    for delta in diff.deltas() {
-        for path in [delta.old_file(), delta.new_file()].iter().filter_map(git2::DiffFile::path_bytes) {
-            paths.insert(String::from_utf8_lossy(path).into_owned());
-        }
-        if paths.len() > CHANGED_PATHS_AT_MOST {
-            break;
-        }
-    }
-    let is_cut = paths.len() > CHANGED_PATHS_AT_MOST;
-    Ok(ChangedPaths { paths: paths.into_iter().take(CHANGED_PATHS_AT_MOST).collect(), is_cut })
+    differences::paths(repository, from, tip.tree_id())
 }

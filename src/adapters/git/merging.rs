@@ -10,6 +10,8 @@ use git2::{Commit, ErrorClass, Index, MergeOptions, Repository, Signature, Time}
 use super::error::inside;
 use super::merged::is_reachable;
 use super::sha;
+use super::size::Sizes;
+use super::tree::ENTRY_LIMIT;
 use crate::ports::{Merged, PortError, PortResult};
 
 /// Who makes such a commit: always the same, so that the same merge has the same id.
@@ -22,6 +24,15 @@ pub(super) fn merge(repository: &Repository, head: &Commit<'_>, target: &Commit<
     }
     if is_reachable(repository, head.id(), target.id())? {
         return sha(target.id()).map(Merged::Into);
+    }
+    let mut sizes = Sizes::default();
+    for commit in [head, target] {
+        if sizes.is_huge(repository, commit.tree_id())? {
+            let id = commit.id();
+            return Err(PortError::Permanent(format!(
+                "commit {id} has more than {ENTRY_LIMIT} files and folders: drey merges no such commit"
+            )));
+        }
     }
     join(repository, head, target)
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod changes;
+mod differences;
 mod error;
 mod fault;
 mod kept;
@@ -15,6 +16,7 @@ mod mirror;
 mod old;
 mod remote;
 mod renew;
+mod size;
 mod tidy;
 mod times;
 mod tree;

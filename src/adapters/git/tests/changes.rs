@@ -160,3 +160,54 @@ async fn refs_of_pull_requests_are_fetched_from_the_configured_remote() {
         assert!(matches!(fetch(bad).await, Err(PortError::Permanent(_))), "{bad:?}");
     }
 }
+
+impl World {
+    /// Writes an object as git would store it; its id.
+    async fn object(&self, kind: &str, content: &[u8]) -> String {
+        let file = self.folder.path().join("object");
+        fs::write(&file, content).unwrap();
+        self.run(&["hash-object", "-t", kind, "-w", file.to_str().unwrap()]).await
+    }
+
+    /// A branch of a dozen objects that name ten thousand million files, or as many empty folders.
+    async fn bomb(&self, branch: &str, file: Option<&[u8]>) -> CommitSha {
+        let entry = |mode: &str, name: &str, id: &str| {
+            [format!("{mode} {name}\0").as_bytes(), &hex::decode(id).unwrap()].concat()
+        };
+        let mut tree = match file {
+            Some(content) => entry("100644", "f", &self.object("blob", content).await),
+            None => Vec::new(),
+        };
+        for _ in 0..10 {
+            let id = self.object("tree", &tree).await;
+            tree = (0..10).flat_map(|name| entry("40000", &name.to_string(), &id)).collect();
+        }
+        let root = self.object("tree", &tree).await;
+        let commit = self.run(&["commit-tree", &root, "-p", "main", "-m", "bomb"]).await;
+        self.run(&["update-ref", &format!("refs/heads/{branch}"), &commit]).await;
+        self.tip(branch).await
+    }
+}
+
+#[tokio::test]
+async fn a_tree_that_names_itself_over_and_over_is_walked_by_nobody() {
+    let world = World::new().await;
+    let bombs = [world.bomb("files", Some(b"x")).await, world.bomb("folders", None).await];
+    world.commit("only in main", "x\n").await;
+    let main = world.tip("main").await;
+    for bomb in bombs {
+        assert!(world.changed(&main, &bomb).await.is_cut);
+        let error = world.git.merge(&world.remote.repo, &bomb, &main).await.unwrap_err();
+        assert!(error.to_string().contains("more than 1000000 files and folders"), "{error}");
+        assert!(!world.is_merged(&bomb).await);
+    }
+    // Gone again in the next commit: the patches of the branch are not compared.
+    world.run(&["checkout", "-q", "-b", "defused", "main~1"]).await;
+    let root = world.run(&["rev-parse", "files^{tree}"]).await;
+    let bomb = world.run(&["commit-tree", &root, "-p", "main~1", "-m", "bomb"]).await;
+    let tree = world.run(&["rev-parse", "main~1^{tree}"]).await;
+    let after = world.run(&["commit-tree", &tree, "-p", &bomb, "-m", "gone"]).await;
+    world.run(&["reset", "-q", "--hard", &after]).await;
+    world.commit("only in main", "y\n").await;
+    assert!(!world.is_merged(&world.tip("defused").await).await);
+}
