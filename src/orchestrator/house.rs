@@ -17,9 +17,9 @@ use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Archives, Builder, Cgroups, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders, Git,
-    Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor, Remote, RoutePublisher,
-    Stacks, Stock, TreeLimits, Vault, Workspace, meters,
+    Ancestry, Archives, Builder, Cgroups, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders,
+    ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor, Remote,
+    RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -43,6 +43,7 @@ pub struct Ports {
     pub builder: Arc<dyn Builder>,
     pub git: Arc<dyn Git>,
     pub commits: Arc<dyn KeptCommits>,
+    pub ancestry: Arc<dyn Ancestry>,
     pub workspace: Arc<dyn Workspace>,
     pub logs: Arc<dyn Logs>,
     pub archives: Arc<dyn Archives>,
@@ -257,6 +258,8 @@ pub struct Repository {
     /// A push that changes nothing of this is passed over; empty: every push counts. `!` excludes.
     pub paths: Vec<String>,
     pub subject: Subject,
+    /// Where it is told what becomes of its environments; none without a token.
+    pub forge: Option<Arc<dyn ForgeApi>>,
 }
 
 impl Repository {

@@ -4,6 +4,7 @@
 //! only: a branch name is never a path, an option or a shell word.
 
 mod address;
+mod behind;
 mod error;
 mod fault;
 mod kept;
@@ -59,6 +60,7 @@ pub struct GitAdapter {
     turns: Arc<Mutex<HashMap<RepoName, Arc<Turn>>>>,
     /// One mirror is made at a time: a moment, so that nobody who only asks waits for a fetch.
     making: Arc<Mutex<()>>,
+    distances: behind::Distances,
 }
 
 impl GitAdapter {
@@ -67,7 +69,12 @@ impl GitAdapter {
         // The git command checked every object when it was fetched; hashing them at each reading costs more than all
         // else about writing a tree.
         git2::opts::strict_hash_verification(false);
-        Self { settings: Arc::new(settings), turns: Arc::default(), making: Arc::default() }
+        Self {
+            settings: Arc::new(settings),
+            turns: Arc::default(),
+            making: Arc::default(),
+            distances: Arc::default(),
+        }
     }
 
     fn turn_of(&self, repo: &RepoName) -> Arc<Turn> {
