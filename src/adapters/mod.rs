@@ -5,6 +5,7 @@ pub mod cgroups;
 pub mod compose;
 pub mod docker;
 pub mod firewall;
+pub mod forge;
 pub mod git;
 pub mod logs;
 pub mod process;

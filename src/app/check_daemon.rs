@@ -13,6 +13,7 @@ use super::check_webhooks;
 use super::clock::SystemClock;
 use super::finding::{Findings, Level};
 use crate::config::Settings;
+use crate::domain::text::clean_line;
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
 use crate::proxy::CertificateFacts;
@@ -105,6 +106,7 @@ pub(super) async fn database(settings: &Settings, findings: &mut Findings) {
         }
         Ok(Some(examined)) => {
             sound(&path, &examined.faults, findings);
+            forges(&examined.untold, findings);
             check_webhooks::webhooks(settings, &examined.heard, findings);
             examined.newest
         }
@@ -126,6 +128,15 @@ fn sound(path: &Path, faults: &[String], findings: &mut Findings) {
         path.display()
     );
     findings.add(Level::Fail, "database", message);
+}
+
+/// What the forges do not take of what they are told.
+fn forges(untold: &[(String, i64, String)], findings: &mut Findings) {
+    for (repo, waiting, error) in untold {
+        let message =
+            format!("{repo}: {waiting} reports wait that the forge did not take: {}", clean_line(error));
+        findings.add(Level::Warn, "forges", message);
+    }
 }
 
 fn unreadable(path: &Path, error: &StoreError, findings: &mut Findings) {

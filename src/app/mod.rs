@@ -10,6 +10,7 @@ mod complaint;
 mod dockerfiles;
 mod figures;
 mod finding;
+mod forges;
 pub mod hook_install;
 mod leftovers;
 mod lock;

@@ -52,7 +52,9 @@ impl Running {
         let read =
             read.map_err(|ConfigErrors(faults)| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let (settings, later) = read.taken_up(&self.settings);
-        let orchestrator = wiring::orchestrator(&settings).map_err(|error| vec![format!("{error:#}")])?;
+        let outside = (self.orchestrator.house().ports.clock.clone(), self.log.redactor());
+        let orchestrator =
+            wiring::orchestrator(&settings, &outside).map_err(|error| vec![format!("{error:#}")])?;
         // Last: from here on nothing is refused any more.
         self.proxy.renew_certificate().map_err(|error| vec![error.to_string()])?;
         Ok(Fresh { settings, orchestrator, later })

@@ -81,6 +81,8 @@ pub fn view(settings: &Settings, repository: &Repository) -> Value {
         // The daemon alone knows.
         "last_polled_at": null,
         "poll_error": null,
+        "reports_waiting": null,
+        "report_error": null,
         "superseded": repository.defaults.superseded.word(),
         "allow": repository.allow,
         "has_secret": repository.secret.is_some(),

@@ -94,9 +94,10 @@ async fn start(
     let proxy = Arc::new(proxy);
     let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
     let git = Arc::new(wiring::git(&settings)?);
+    let outside = (clock, log.redactor());
     let Wired { ports, volumes } =
-        wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), (clock, log.redactor()))?;
-    let house = House::new(store, ports, wiring::orchestrator(&settings)?, supervisor.clone());
+        wiring::ports(&settings, store.instance(), proxy_ports, git.clone(), outside.clone())?;
+    let house = House::new(store, ports, wiring::orchestrator(&settings, &outside)?, supervisor.clone());
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
     upkeep::spawn(orchestrator.house(), &proxy, &git);

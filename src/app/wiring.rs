@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
@@ -28,7 +29,9 @@ use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
-use crate::ports::{Clock, Firewall, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes};
+use crate::ports::{
+    Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
+};
 use crate::proxy::{ProxySettings, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
@@ -102,6 +105,7 @@ pub(super) fn ports(
         builder: Arc::new(builder(settings, engine.clone())),
         commits: git.clone(),
         changes: git.clone(),
+        ancestry: git.clone(),
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),
@@ -211,12 +215,13 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
 /// The configuration in the orchestrator's words.
 ///
 /// # Errors
-/// When a repository's `allow` or `engine.registries` has something that is not known.
-pub(super) fn orchestrator(settings: &Settings) -> anyhow::Result<orchestrator::Settings> {
+/// When a repository's `allow` or `engine.registries` has something that is not known, or a key of an App cannot be read.
+pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Result<orchestrator::Settings> {
     let limits = &settings.limits;
     let repositories = settings.repositories.iter().map(|repository| {
         let permissions = permissions(settings, repository)?;
-        Ok((repository.name.clone(), Arc::new(configured(repository, permissions))))
+        let forge = forges::connect(repository, outside)?;
+        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge))))
     });
     Ok(orchestrator::Settings {
         address: address(settings),
@@ -306,7 +311,11 @@ pub(super) fn address(settings: &Settings) -> AddressSettings {
     }
 }
 
-fn configured(repository: &Repository, permissions: Permissions) -> orchestrator::Repository {
+fn configured(
+    repository: &Repository,
+    permissions: Permissions,
+    forge: Option<Arc<dyn ForgeApi>>,
+) -> orchestrator::Repository {
     orchestrator::Repository {
         remote: Remote { repo: repository.name.clone(), url: repository.url.clone() },
         main: repository.main.clone(),
@@ -327,5 +336,6 @@ fn configured(repository: &Repository, permissions: Permissions) -> orchestrator
         pulls: repository.pulls.clone(),
         paths: repository.paths.clone(),
         subject: repository.subject,
+        forge,
     }
 }

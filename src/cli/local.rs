@@ -90,7 +90,7 @@ fn known(settings: &Settings, repository: &Repository) -> Value {
     let mut view = app::repositories::view(settings, repository);
     let path = format!("/api/v1/repositories/{}", encoded(repository.name.as_str()));
     if let Ok(told) = Client::new(settings).get(&path) {
-        for key in ["last_polled_at", "poll_error"] {
+        for key in ["last_polled_at", "poll_error", "reports_waiting", "report_error"] {
             view[key] = told[key].clone();
         }
     }

@@ -34,12 +34,12 @@ pub(super) fn show(view: &Value, json: bool) -> Outcome {
         print_json(view);
         return Ok(Exit::Done);
     }
-    let shown = |(key, value): (&String, &Value)| match value {
-        Value::Object(forge) => {
-            let parts = forge.iter().map(|(key, value)| format!("{key} {}", text(value)));
-            (key.clone(), parts.collect::<Vec<_>>().join(", "))
-        }
-        _ => (key.clone(), text(value)),
+    let shown = |(key, value): (&String, &Value)| {
+        let parts = value.as_object().map(|parts| {
+            let parts = parts.iter().map(|(key, value)| format!("{key} {}", text(value)));
+            parts.collect::<Vec<_>>().join(", ")
+        });
+        (key.clone(), parts.unwrap_or_else(|| text(value)))
     };
     let rows: Vec<(String, String)> =
         view.as_object().into_iter().flatten().filter(|(key, _)| *key != "webhooks").map(shown).collect();

@@ -35,6 +35,7 @@ pub mod pull_request;
 pub mod readiness;
 pub mod reconcile;
 pub mod redaction;
+pub mod report;
 pub mod rest;
 pub mod retention;
 pub mod rewrite;

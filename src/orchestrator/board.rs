@@ -27,6 +27,9 @@ pub struct Board {
     /// One look at an environment at a time: what was seen earlier never replaces what was seen later.
     looks: Mutex<BTreeMap<EnvironmentId, Arc<tokio::sync::Mutex<()>>>>,
     changes: Notify,
+    /// Those whose change the forges were not told yet.
+    untold: Mutex<BTreeSet<EnvironmentId>>,
+    reports: Notify,
 }
 
 /// What the table says of one environment.
@@ -52,6 +55,8 @@ impl Board {
             watches: Mutex::default(),
             looks: Mutex::default(),
             changes: Notify::new(),
+            untold: Mutex::default(),
+            reports: Notify::new(),
         }
     }
 
@@ -165,9 +170,26 @@ impl Board {
         self.changes.notified().await;
     }
 
+    /// As [`Board::changed`], for whoever tells the forges: which environments they were.
+    pub(super) async fn untold(&self) -> BTreeSet<EnvironmentId> {
+        self.reports.notified().await;
+        std::mem::take(&mut *lock(&self.untold))
+    }
+
+    /// Hosts whose service does not run, as it was last seen.
+    pub(super) fn down(&self, environment: EnvironmentId) -> BTreeSet<String> {
+        let shown = lock(&self.shown);
+        let hosts = shown.get(&environment).into_iter().flat_map(|shown| &shown.routes.hosts);
+        let is_down =
+            |route: &Route| matches!(&route.answer, Answer::Page(page) if page.phase == Phase::Failed);
+        hosts.filter(|(_, route)| is_down(route)).map(|(host, _)| host.clone()).collect()
+    }
+
     /// Something of it changed that its routes do not show.
     pub(super) fn tell(&self, environment: EnvironmentId) {
         self.changes.notify_one();
+        lock(&self.untold).insert(environment);
+        self.reports.notify_one();
         let mut watches = lock(&self.watches);
         watches.retain(|_, watch| watch.receiver_count() > 0);
         if let Some(watch) = watches.get(&environment) {

@@ -18,9 +18,9 @@ use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders,
-    Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor, Remote, RoutePublisher,
-    Stacks, Stock, TreeLimits, Vault, Workspace, meters,
+    Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall,
+    Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor,
+    Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
 };
 use crate::store::{Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -45,6 +45,7 @@ pub struct Ports {
     pub git: Arc<dyn Git>,
     pub changes: Arc<dyn Changes>,
     pub commits: Arc<dyn KeptCommits>,
+    pub ancestry: Arc<dyn Ancestry>,
     pub workspace: Arc<dyn Workspace>,
     pub logs: Arc<dyn Logs>,
     pub archives: Arc<dyn Archives>,
@@ -276,6 +277,8 @@ pub struct Repository {
     /// A push that changes nothing of this is passed over.
     pub paths: PathFilter,
     pub subject: Subject,
+    /// Where it is told what becomes of its environments; none without a token.
+    pub forge: Option<Arc<dyn ForgeApi>>,
 }
 
 impl Repository {

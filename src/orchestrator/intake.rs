@@ -87,6 +87,10 @@ impl Orchestrator {
         if changed || matches!(event.kind, EventKind::Drifted { .. }) {
             news.extend(environment.clone());
         }
+        if let (EventKind::PullRequest { .. }, Some(environment)) = (&event.kind, &environment) {
+            // It may have nothing to do with its routes, and is told all the same.
+            self.board.tell(environment.id);
+        }
         match course {
             Course::Judged => self.spawn_judge(event.clone()),
             Course::Removed => self.spawn_removal(event.clone()),

@@ -4,12 +4,14 @@
 //! from it are durable before the call returns; the work is done here, and done again after a crash.
 
 mod absence;
+mod accounts;
 mod approval;
 mod archive;
 mod audit;
 mod board;
 mod build_slots;
 mod builds;
+mod chance;
 mod claims;
 mod collect;
 mod cut;
@@ -40,6 +42,7 @@ mod recipe;
 mod reload;
 mod remotes;
 mod removal;
+mod reporter;
 mod rest;
 mod restore;
 mod resume;
@@ -47,6 +50,7 @@ mod retention;
 mod room;
 mod run;
 mod secrets;
+mod sender;
 mod settle;
 mod sift;
 mod sleep;
@@ -79,6 +83,7 @@ use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::patience;
 use crate::store::StoreError;
+use accounts::Accounts;
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
@@ -102,6 +107,7 @@ pub struct Orchestrator {
     stack_rules: Arc<StackRules>,
     steadiness: Arc<Steadiness>,
     queue: Arc<Queue>,
+    accounts: Arc<Accounts>,
 }
 
 impl Orchestrator {
@@ -124,6 +130,7 @@ impl Orchestrator {
             stack_rules: Arc::default(),
             steadiness: Arc::default(),
             queue: Arc::default(),
+            accounts: Arc::default(),
         }
     }
 

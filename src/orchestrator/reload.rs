@@ -18,7 +18,9 @@ impl Orchestrator {
         self.house.replace_settings(settings);
         self.dispatch.places.look_again();
         self.house.renew_walls().await?;
+        self.accounts.try_again();
         for repo in changed {
+            self.house.store.outbox_retry(Some(repo), self.house.ports.clock.now()).await?;
             self.look(repo, EventSource::Start).await?;
         }
         Ok(())

@@ -2,7 +2,6 @@
 //! asks anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use crate::domain::names::{CommitSha, RepoName};
 use crate::domain::poll::{self, News};
 use crate::domain::time::Timestamp;
 use crate::ports::PortError;
+
+use super::chance::chance;
 
 /// Remotes that are asked at once; each costs a process.
 const AT_ONCE: usize = 4;
@@ -222,12 +223,6 @@ impl Drop for Occupied<'_> {
         self.remotes.busy().remove(&self.place);
         self.remotes.nudge.notify_one();
     }
-}
-
-/// A number from 0 to 1 that nobody needs to guess at: each hasher of the standard library has keys of its own.
-fn chance() -> f64 {
-    let random = RandomState::new().hash_one(0_u8);
-    f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

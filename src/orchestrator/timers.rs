@@ -69,6 +69,8 @@ impl Orchestrator {
         });
         let this = self.clone();
         self.house.supervisor.spawn("waiting", async move { this.follow_ends().await });
+        self.house.supervisor.spawn("reports", self.clone().keep_reports());
+        self.house.supervisor.spawn("reports sent", self.clone().send_reports());
         self.house.supervisor.spawn("polls", self.clone().poll_remotes());
         self.spawn_watching();
     }

@@ -43,13 +43,6 @@ pub trait Changes: Send + Sync {
     /// Merges `head` into `target`. The same two always make the same commit; where one of them has the other already,
     /// it is that one.
     async fn merge(&self, repo: &RepoName, head: &CommitSha, target: &CommitSha) -> PortResult<Merged>;
-    /// How many commits `commit` has that `target` has not, and how many it lacks of `target`'s: ahead, behind.
-    async fn behind(
-        &self,
-        repo: &RepoName,
-        commit: &CommitSha,
-        target: &CommitSha,
-    ) -> PortResult<(usize, usize)>;
     /// Fetches a ref of the configured remote that is no branch (`refs/pull/7/head`) into the mirror, under the branch's
     /// name there; `None` when the remote has no such ref.
     async fn fetch_pull(

@@ -110,6 +110,19 @@ pub trait KeptCommits: Send + Sync {
     async fn has_commit(&self, repo: &RepoName, commit: &CommitSha) -> PortResult<bool>;
 }
 
+/// Where commits stand to each other, as far as the mirror knows.
+#[async_trait]
+pub trait Ancestry: Send + Sync {
+    /// How many commits of `target`, as it was fetched last, are not in `commit`; `None`: the mirror does not have the
+    /// branch.
+    async fn behind(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        target: &BranchName,
+    ) -> PortResult<Option<u64>>;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

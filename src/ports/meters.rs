@@ -75,6 +75,7 @@ const DESCRIBED: &[(&str, Kind, &str)] = &[
     ("drey_hook_refused_total", Kind::Counter, "Deliveries that were not taken, by reason."),
     (HOOK_DURATION, Kind::Histogram, "Time to answer a hook."),
     ("drey_proxy_requests_total", Kind::Counter, "Answers of the embedded proxy, by class of HTTP status."),
+    ("drey_reports_total", Kind::Counter, "Tries to tell a forge something, by kind and outcome."),
     ("drey_archives", Kind::Gauge, "Archives that are kept."),
     ("drey_archives_bytes", Kind::Gauge, "Bytes of all archives that are kept."),
     ("drey_reloads_total", Kind::Counter, "Reloads of the configuration, by outcome: applied or refused."),
@@ -140,6 +141,11 @@ pub fn hook_answered(status: u16, took: Duration) {
 /// A delivery was not taken.
 pub fn hook_refused(reason: &'static str) {
     counter!("drey_hook_refused_total", "reason" => reason).increment(1);
+}
+
+/// A forge was told something, or did not take it.
+pub fn report(kind: &'static str, outcome: &'static str) {
+    counter!("drey_reports_total", "kind" => kind, "outcome" => outcome).increment(1);
 }
 
 /// The configuration was read anew.

@@ -88,6 +88,27 @@ impl Store {
         rows.into_iter().map(Environment::try_from).collect()
     }
 
+    /// The newest environment of each branch of a repository that is there, or changed since then.
+    pub async fn told_environments(
+        &self,
+        repo: &RepoName,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Environment>> {
+        let (repo, since) = (repo.as_str(), since.as_millis());
+        let rows = sqlx::query_as!(
+            EnvironmentRow,
+            "SELECT * FROM environment
+             WHERE id IN (SELECT MAX(id) FROM environment WHERE repo = ?1 GROUP BY branch)
+               AND (phase NOT IN ('archived', 'destroyed') OR updated_at >= ?2)
+             ORDER BY id",
+            repo,
+            since
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(Environment::try_from).collect()
+    }
+
     /// Environments whose ending is due and not under way yet.
     pub async fn due_endings(&self, now: Timestamp) -> StoreResult<Vec<Environment>> {
         let now = now.as_millis();

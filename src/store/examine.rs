@@ -21,6 +21,8 @@ pub struct Examined {
     pub newest: Option<Timestamp>,
     /// By repository.
     pub heard: Vec<Heard>,
+    /// Repositories whose forge did not take something, how much, and why.
+    pub untold: Vec<(String, i64, String)>,
 }
 
 /// What was heard of a repository.
@@ -67,8 +69,14 @@ async fn look(connection: &mut SqliteConnection) -> StoreResult<Examined> {
                 max(CASE WHEN source = 'poll' AND kind IN ('branch_created', 'branch_pushed') THEN received_at END)
          FROM event GROUP BY repo ORDER BY repo",
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    let untold = sqlx::query_as(
+        "SELECT repo, COUNT(*), MAX(last_error) FROM outbox
+         WHERE sent IS NOT wanted AND last_error IS NOT NULL GROUP BY repo ORDER BY repo",
+    );
+    // A database that an older drey made has no such table.
+    let untold = untold.fetch_all(connection).await.unwrap_or_default();
     let heard = heard.into_iter().map(|(repo, delivered, found)| Heard {
         repo,
         delivered_at: delivered.map(Timestamp::from_millis),
@@ -78,6 +86,7 @@ async fn look(connection: &mut SqliteConnection) -> StoreResult<Examined> {
         heard: heard.collect(),
         faults: told.into_iter().filter(|line| line != "ok").collect(),
         newest: newest.map(Timestamp::from_millis),
+        untold,
     })
 }
 
@@ -87,6 +96,7 @@ mod tests {
     use super::super::testing::{branch, home, moment, new_environment};
     use super::*;
     use crate::domain::event::{EventKind, EventSource, NewEvent};
+    use crate::domain::report::{CommentReport, Report};
 
     fn files(folder: &Path) -> Vec<OsString> {
         let mut names: Vec<OsString> =
@@ -116,7 +126,12 @@ mod tests {
         store.accept(None, &[event(EventSource::Poll, EventKind::Look)], moment(7)).await.unwrap();
         let heard =
             Heard { repo: repo.to_string(), delivered_at: Some(moment(3)), found_at: Some(moment(5)) };
-        let sound = Examined { faults: Vec::new(), newest: Some(moment(7)), heard: vec![heard] };
+        let comment = Report::Comment(CommentReport { pull: 7, body: String::new() });
+        store.wish((&repo, &branch("a")), &[comment], moment(1), moment(1)).await.unwrap();
+        store.outbox_failed(1, "no answer", moment(9)).await.unwrap();
+        let untold = vec![("shop".to_owned(), 1, "no answer".to_owned())];
+        let (newest, heard) = (Some(moment(7)), vec![heard]);
+        let sound = Examined { faults: Vec::new(), newest, heard, untold };
         let before = files(folder.path());
         assert_eq!(examine(&path).await.unwrap(), Some(sound.clone()));
         assert_eq!(files(folder.path()), before);

@@ -61,11 +61,12 @@ pub(super) async fn show(State(web): State<Web>, Path(id): Path<String>) -> Resu
     Ok(Json(shown))
 }
 
-pub(super) async fn repositories(State(web): State<Web>) -> Json<Value> {
+pub(super) async fn repositories(State(web): State<Web>) -> Result<Json<Value>, ApiError> {
+    let untold = web.inner.orchestrator.house().store.outbox_waiting().await?;
     let served = web.inner.served.load();
-    let items: Vec<Value> =
-        served.repositories.iter().map(|(repo, view)| with_remote(&web, repo, view)).collect();
-    Json(json!({"items": items, "next": null}))
+    let shown = |(repo, view)| with_reports(with_remote(&web, repo, view), repo, &untold);
+    let items: Vec<Value> = served.repositories.iter().map(shown).collect();
+    Ok(Json(json!({"items": items, "next": null})))
 }
 
 pub(super) async fn repository(
@@ -73,9 +74,19 @@ pub(super) async fn repository(
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let repo = RepoName::parse(&name)?;
+    let untold = web.inner.orchestrator.house().store.outbox_waiting().await?;
     let served = web.inner.served.load();
-    let found = served.repositories.get(&repo).map(|view| with_remote(&web, &repo, view));
+    let shown = |view| with_reports(with_remote(&web, &repo, view), &repo, &untold);
+    let found = served.repositories.get(&repo).map(shown);
     found.map(Json).ok_or_else(|| ApiError::not_found(format!("no repository is named {name}")))
+}
+
+/// With what its forge does not know yet.
+fn with_reports(mut view: Value, repo: &RepoName, untold: &[(RepoName, u64, Option<String>)]) -> Value {
+    let ours = untold.iter().find(|(of, ..)| of == repo);
+    view["reports_waiting"] = json!(ours.map_or(0, |(_, waiting, _)| *waiting));
+    view["report_error"] = json!(ours.and_then(|(_, _, error)| error.as_ref()));
+    view
 }
 
 /// With how its remote answered last.

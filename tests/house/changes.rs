@@ -33,16 +33,6 @@ impl Changes for World {
         }))
     }
 
-    async fn behind(
-        &self,
-        _: &RepoName,
-        commit: &CommitSha,
-        target: &CommitSha,
-    ) -> PortResult<(usize, usize)> {
-        let (of_commit, of_target) = (self.ancestors(commit), self.ancestors(target));
-        Ok((of_commit.difference(&of_target).count(), of_target.difference(&of_commit).count()))
-    }
-
     async fn fetch_pull(&self, _: &Remote, reference: &str, _: &BranchName) -> PortResult<Option<CommitSha>> {
         self.answer_of_the_remote()?;
         Ok(self.with(|inside| {

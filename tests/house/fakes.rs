@@ -25,10 +25,11 @@ use drey::domain::time::Timestamp;
 use drey::domain::walls::{self, Walls};
 use drey::domain::{places, rest};
 use drey::ports::{
-    ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Confinements, Disks, Engine,
-    EngineWatch, Firewall, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink, NetworkRequest, Outgoing,
-    PortError, PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest, Rendered, Resource, Restoring,
-    RoutePublisher, Stacks, Stock, TreeLimits, TreeNotes, UpRequest, VolumeRequest,
+    Ancestry, ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Confinements, Disks,
+    Engine, EngineWatch, Firewall, ForgeApi, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink,
+    NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest,
+    Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits, TreeNotes, UpRequest,
+    VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -110,6 +111,8 @@ pub(crate) struct Inside {
     /// Environments whose control group was removed.
     pub groups_removed: Vec<EnvironmentId>,
     pub changes: Told,
+    /// Where what becomes of environments is told.
+    pub forge: Option<Arc<dyn ForgeApi>>,
 }
 
 impl Default for Inside {
@@ -159,6 +162,7 @@ impl Default for Inside {
             firewall_fails: None,
             groups_removed: Vec::new(),
             changes: Told::default(),
+            forge: None,
         }
     }
 }
@@ -590,6 +594,15 @@ impl Git for World {
 
     async fn forget(&self, _: &RepoName, _: &BranchName) -> PortResult<()> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Ancestry for World {
+    async fn behind(&self, _: &RepoName, commit: &CommitSha, target: &BranchName) -> PortResult<Option<u64>> {
+        let Some(tip) = self.with(|inside| inside.tips.get(target).cloned()) else { return Ok(None) };
+        let ours = self.ancestors(commit);
+        Ok(Some(self.ancestors(&tip).difference(&ours).count() as u64))
     }
 }
 

@@ -22,7 +22,7 @@ use drey::domain::walls;
 use drey::orchestrator::{
     AddressSettings, BranchRules, House, Limits, Orchestrator, Ports, Repository, Settings, Submitted,
 };
-use drey::ports::{Redactor, Remote, TreeLimits};
+use drey::ports::{ForgeApi, Redactor, Remote, TreeLimits};
 use drey::store::Store;
 use drey::supervisor::Supervisor;
 use serde_json::{Value, json};
@@ -96,6 +96,7 @@ impl TestHouse {
             git: shared.clone(),
             changes: shared.clone(),
             commits: shared.clone(),
+            ancestry: shared.clone(),
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
             archives: shared.clone(),
             routes: shared.clone(),
@@ -126,6 +127,19 @@ impl TestHouse {
     /// The configuration is read again: what the world has of it counts from now on.
     pub(crate) fn configure(&self) {
         self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Replace));
+    }
+
+    /// From now on what becomes of environments is told there.
+    pub(crate) fn reports_to(&self, forge: Arc<dyn ForgeApi>) {
+        self.world.with(|inside| inside.forge = Some(forge));
+        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Replace));
+    }
+
+    /// The same after the configuration was read anew.
+    pub(crate) async fn reports_anew_to(&self, forge: Arc<dyn ForgeApi>) {
+        self.world.with(|inside| inside.forge = Some(forge));
+        let settings = settings(&self.world, Superseded::Replace);
+        self.orchestrator.reload(settings, &[repo()]).await.unwrap();
     }
 
     pub(crate) fn database(&self) -> std::path::PathBuf {
@@ -238,6 +252,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         pulls: world.with(|inside| inside.pulls.clone()),
         paths: PathFilter::parse(world.with(|inside| inside.paths.clone())).unwrap(),
         subject: world.with(|inside| inside.subject),
+        forge: world.with(|inside| inside.forge.clone()),
     };
     Settings {
         address: AddressSettings { domain: "qa.example".into(), proto: "https".into(), port: None },

@@ -57,25 +57,6 @@ impl Changes for GitAdapter {
         meters::git("merge", done)
     }
 
-    async fn behind(
-        &self,
-        repo: &RepoName,
-        commit: &CommitSha,
-        target: &CommitSha,
-    ) -> PortResult<(usize, usize)> {
-        let (commit, target) = (commit.clone(), target.clone());
-        let done = self
-            .ask(repo, move |repository| {
-                let (commit, target) =
-                    (mirror::commit(repository, &commit)?, mirror::commit(repository, &target)?);
-                repository
-                    .graph_ahead_behind(commit.id(), target.id())
-                    .map_err(|error| inside("cannot count commits", &error))
-            })
-            .await;
-        meters::git("behind", done)
-    }
-
     async fn fetch_pull(
         &self,
         remote: &Remote,

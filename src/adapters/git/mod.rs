@@ -4,6 +4,7 @@
 //! only: a branch name is never a path, an option or a shell word.
 
 mod address;
+mod behind;
 mod changes;
 mod differences;
 mod error;
@@ -63,6 +64,7 @@ pub struct GitAdapter {
     turns: Arc<Mutex<HashMap<RepoName, Arc<Turn>>>>,
     /// One mirror is made at a time: a moment, so that nobody who only asks waits for a fetch.
     making: Arc<Mutex<()>>,
+    distances: behind::Distances,
 }
 
 impl GitAdapter {
@@ -71,7 +73,12 @@ impl GitAdapter {
         // The git command checked every object when it was fetched; hashing them at each reading costs more than all
         // else about writing a tree.
         git2::opts::strict_hash_verification(false);
-        Self { settings: Arc::new(settings), turns: Arc::default(), making: Arc::default() }
+        Self {
+            settings: Arc::new(settings),
+            turns: Arc::default(),
+            making: Arc::default(),
+            distances: Arc::default(),
+        }
     }
 
     fn turn_of(&self, repo: &RepoName) -> Arc<Turn> {

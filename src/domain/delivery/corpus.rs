@@ -28,11 +28,8 @@ fn assert_is(kind: &EventKind, expected: &Value, name: &str) {
     if text("kind") != Some("ignored") {
         assert_eq!(branch, text("branch"), "{name}");
     }
-    match kind {
-        EventKind::TagCreated { tag } | EventKind::TagDeleted { tag } => {
-            assert_eq!(Some(tag.as_str()), text("tag"), "{name}");
-        }
-        _ => {}
+    if let EventKind::TagCreated { tag } | EventKind::TagDeleted { tag } = kind {
+        assert_eq!(Some(tag.as_str()), text("tag"), "{name}");
     }
     if !matches!(kind, EventKind::TagCreated { .. } | EventKind::TagDeleted { .. }) && pull.is_none() {
         assert_eq!(kind.commit().as_ref().map(|it| it.as_str()), text("sha"), "{name}");

@@ -42,10 +42,9 @@ fn pull(head_repo: &Value) -> Value {
 }
 
 fn told(forge: Forge, event: &str, body: &Value) -> (PullChange, PullRequest) {
-    match kinds(forge, event, body).remove(0) {
-        EventKind::PullRequest { change, pull } => (change, *pull),
-        other => panic!("{other:?}"),
-    }
+    let kind = kinds(forge, event, body).remove(0);
+    let EventKind::PullRequest { change, pull } = kind else { panic!("{kind:?}") };
+    (change, *pull)
 }
 
 #[test]

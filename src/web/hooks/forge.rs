@@ -126,13 +126,14 @@ fn events(web: &Web, served: &Served, (forge, repo): (Forge, &RepoName), told: T
 }
 
 /// A label or the end of a draft is an update where it decides about the environment.
-fn counted(kind: EventKind, reads_descriptions: bool) -> EventKind {
-    match kind {
-        EventKind::PullRequest { change: PullChange::Described, pull } if reads_descriptions => {
-            EventKind::PullRequest { change: PullChange::Updated, pull }
-        }
-        other => other,
+fn counted(mut kind: EventKind, reads_descriptions: bool) -> EventKind {
+    if let EventKind::PullRequest { change, .. } = &mut kind
+        && *change == PullChange::Described
+        && reads_descriptions
+    {
+        *change = PullChange::Updated;
     }
+    kind
 }
 
 /// Two repositories may have one secret: what is told of the other one counts nothing here.
