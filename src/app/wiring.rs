@@ -105,6 +105,7 @@ pub(super) fn ports(
         builder: Arc::new(builder(settings, engine.clone())),
         commits: git.clone(),
         ancestry: git.clone(),
+        changes: git.clone(),
         git,
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),

@@ -159,6 +159,14 @@ pub(super) enum EnvCommand {
         #[arg(long)]
         pull: bool,
     },
+    /// Let this commit of a fork's pull request (REPO/pull:N) run
+    Approve {
+        #[command(flatten)]
+        one: One,
+        /// All 40 digits of it, where the pull request is now
+        #[arg(long, value_name = "SHA")]
+        commit: String,
+    },
     /// Stop its containers and keep all else; a visit wakes it
     Sleep(One),
     /// Start what sleeps
@@ -245,7 +253,7 @@ pub(super) enum EventCommand {
 pub(super) enum TokenCommand {
     /// Make one and show it, this once
     Create {
-        /// qa looks and wakes; developer also deploys, archives and restores; admin may do everything
+        /// qa looks and wakes; developer also deploys, approves forks, archives and restores; admin may do everything
         #[arg(long)]
         role: String,
         /// For instance 30d; without it the token counts until it is revoked

@@ -16,6 +16,9 @@ pub(super) fn run(client: &Client<'_>, command: EnvCommand, json: bool) -> Outco
         EnvCommand::Deploy { one, wait, rebuild, pull } => {
             deploy(client, &one, &json!({"rebuild": rebuild, "pull": pull}), wait, json)
         }
+        EnvCommand::Approve { one, commit } => {
+            told(&client.post(&format!("{}/approve", path(&one)?), &json!({"commit": commit}))?, json)
+        }
         EnvCommand::Sleep(one) => act(client, &one, "sleep", json),
         EnvCommand::Wake(one) => act(client, &one, "wake", json),
         EnvCommand::Pin(one) => act(client, &one, "pin", json),

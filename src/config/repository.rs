@@ -12,6 +12,7 @@ use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::names::{BranchName, RepoName};
 use crate::domain::pull_request::{DeployMode, PullRules, Subject};
+use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
 
 /// Each time costs a process here and a connection there.
@@ -97,8 +98,8 @@ pub struct Repository {
     pub environments: Option<u64>,
     /// Which pull requests make environments.
     pub pulls: PullRules,
-    /// A push that changes nothing of this is passed over; empty: every push counts. `!` excludes.
-    pub paths: Vec<String>,
+    /// A push that changes nothing of this is passed over.
+    pub paths: PathFilter,
     pub subject: Subject,
     /// Where its pull requests are, and what drey may tell there.
     pub forge: Option<ForgeAccount>,
@@ -211,14 +212,12 @@ fn subject(value: &Value) -> Result<Subject, String> {
     found.ok_or_else(|| "must be \"head\" or \"merge\"".to_owned())
 }
 
-/// Globs over paths; the one that is no glob is named.
-fn paths(section: &mut Section<'_>) -> Vec<String> {
+fn paths(section: &mut Section<'_>) -> PathFilter {
     let patterns = section.texts("paths").unwrap_or_default();
-    let globs = patterns.iter().map(|pattern| pattern.strip_prefix('!').unwrap_or(pattern).to_owned());
-    if let Err(message) = BranchGlobs::parse(globs.collect()) {
+    PathFilter::parse(patterns).unwrap_or_else(|message| {
         section.fault("paths", message);
-    }
-    patterns
+        PathFilter::default()
+    })
 }
 
 fn poll_every(section: &mut Section<'_>) -> Option<Duration> {

@@ -361,7 +361,7 @@ fn which_pull_requests_make_environments_is_read() {
     let repository = &read.repositories[0];
     let pulls = PullRules { deploy: DeployMode::Labelled, label: "qa".to_owned(), drafts: false };
     assert_eq!((&repository.pulls, repository.subject), (&pulls, Subject::Merge));
-    assert_eq!(repository.paths, ["web/**", "!docs/**"]);
+    assert_eq!(repository.paths.patterns(), ["web/**", "!docs/**"]);
     for (more, key) in
         [("deploy = \"prs\"", "deploy"), ("subject = \"x\"", "subject"), ("paths = [\"!a[\"]", "paths")]
     {

@@ -3,6 +3,7 @@
 //! Nothing here knows a clock, a file, a socket or a task; time and ids come in as values.
 
 pub mod access;
+pub mod approval;
 pub mod audit;
 pub mod branches;
 pub mod delivery;
@@ -41,6 +42,7 @@ pub mod rewrite;
 pub mod route;
 pub mod secrets;
 pub mod settings;
+pub mod sift;
 pub mod slug;
 pub mod stack;
 pub mod subnet;

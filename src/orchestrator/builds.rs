@@ -124,7 +124,7 @@ impl Run<'_> {
         let mut build = Build::of(name, &prepared.document, &prepared.checkout)?;
         build.stand_upon(others, &prepared.document);
         let git = &self.house.ports.git;
-        let inputs = git.build_inputs(&self.environment.repo, &prepared.commit, &build.sources).await?;
+        let inputs = git.build_inputs(&self.environment.repo, &prepared.subject, &build.sources).await?;
         let recipe = build.recipe(self.house.store.instance());
         let dockerfile = match (&build.request.dockerfile_inline, &inputs.dockerfile) {
             (Some(text), _) => text.clone(),

@@ -6,7 +6,7 @@ use crate::domain::observed::Observed;
 
 use super::failure::Failure;
 use super::run::Run;
-use super::teardown::NO_SUCH_BRANCH;
+use super::teardown::{Farewell, NO_SUCH_BRANCH};
 
 impl Run<'_> {
     /// Whether the newest wish came from a delivery that named another commit than `tip`, where the branch is and was:
@@ -42,7 +42,7 @@ impl Run<'_> {
             return Err(Failure::Gone);
         }
         self.say(format!("{NO_SUCH_BRANCH}: {}", self.environment.branch));
-        self.end(Outcome::Deleted, false).await
+        self.end(Farewell { outcome: Outcome::Deleted, archive: false, reason: None }).await
     }
 
     /// It never came so far as to have anything on the engine: nobody misses it.

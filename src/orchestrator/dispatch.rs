@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::environment::Environment;
+use crate::domain::environment::{Environment, Intent};
 use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::patience;
 
@@ -116,11 +116,20 @@ impl Dispatch {
             }
         };
         let settings = self.house.settings();
+        let is_held = match self.house.is_held(&environment).await {
+            // What ran before it was held may wake.
+            Ok(is_held) => is_held && matches!(environment.intent, Intent::Run { .. }),
+            Err(error) => {
+                self.house.room.complain(&error);
+                return Next::Again(IN_THE_DARK);
+            }
+        };
         tokio::select! {
             biased;
             () = draining.cancelled() => return Next::Rest,
             () = token.cancelled() => return Next::Rest,
-            () = self.places.enter(&environment, &settings.places) => {}
+            () = self.places.enter(&environment, &settings.places), if !is_held => {}
+            () = std::future::ready(()), if is_held => {}
         }
         let work = run::one_generation(&self.house, &self.board, &self.shop, id, token);
         match AssertUnwindSafe(Box::pin(work)).catch_unwind().await {

@@ -14,10 +14,11 @@ use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::policy::Permissions;
 use crate::domain::pull_request::{PullRequest, PullRules, Subject};
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Ancestry, Archives, Builder, Cgroups, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders,
+    Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall, Folders,
     ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor, Remote,
     RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
 };
@@ -42,6 +43,7 @@ pub struct Ports {
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,
     pub git: Arc<dyn Git>,
+    pub changes: Arc<dyn Changes>,
     pub commits: Arc<dyn KeptCommits>,
     pub ancestry: Arc<dyn Ancestry>,
     pub workspace: Arc<dyn Workspace>,
@@ -161,6 +163,23 @@ impl House {
         }
         fetched
     }
+
+    /// Fetches the head of a pull request, which the remote has under this ref. A failure as in [`House::fetch`].
+    ///
+    /// # Errors
+    /// As the port.
+    pub async fn fetch_pull(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        branch: &BranchName,
+    ) -> PortResult<Option<CommitSha>> {
+        let fetched = self.ports.changes.fetch_pull(&repository.remote, reference, branch).await;
+        if fetched.as_ref().is_err_and(PortError::is_transient) {
+            self.branches(repository).await?;
+        }
+        fetched
+    }
 }
 
 /// What the configuration says, in the orchestrator's words.
@@ -255,8 +274,8 @@ pub struct Repository {
     pub branches: Arc<dyn BranchRules>,
     /// Which pull requests make environments.
     pub pulls: PullRules,
-    /// A push that changes nothing of this is passed over; empty: every push counts. `!` excludes.
-    pub paths: Vec<String>,
+    /// A push that changes nothing of this is passed over.
+    pub paths: PathFilter,
     pub subject: Subject,
     /// Where it is told what becomes of its environments; none without a token.
     pub forge: Option<Arc<dyn ForgeApi>>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::environment::{Ending, Environment, Outcome};
 use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, NewEvent};
-use crate::domain::names::{BranchName, CommitSha, RepoName};
+use crate::domain::names::{BranchName, CommitSha, EnvironmentId, RepoName};
 use crate::domain::poll;
 use crate::domain::pull_request::{PullRequest, PullState};
 use crate::store::{EventFilter, StoreError};
@@ -90,6 +90,9 @@ impl Orchestrator {
     async fn judge(&self, event: &Event) -> Result<(), Failure> {
         let settings = self.house.settings();
         let Some(repository) = settings.repositories.get(&event.repo) else { return Ok(()) };
+        // Before the remote is asked: what is made while it answers may be of a branch that it did not have yet.
+        let known = self.house.store.environments(false).await?;
+        let known: BTreeSet<EnvironmentId> = known.into_iter().map(|environment| environment.id).collect();
         let tips = self.house.branches(repository).await?;
         let main = match tips.get(&repository.main) {
             Some(_) => self.house.fetch(repository, &repository.main).await?,
@@ -98,7 +101,8 @@ impl Orchestrator {
         let refs = Refs { tips, main, pulls: self.house.store.pulls(&event.repo).await? };
         let mut unclear = None;
         for environment in self.house.store.environments(false).await? {
-            if environment.repo != event.repo || !poll::is_judged(&environment) {
+            let is_known = known.contains(&environment.id);
+            if environment.repo != event.repo || !is_known || !poll::is_judged(&environment) {
                 continue;
             }
             let judged = match environment.branch.pull_number() {
@@ -310,7 +314,7 @@ impl Orchestrator {
     }
 
     /// A tip that differs from what is known, and is none the less no news: the environment's run is about to ask the
-    /// remote itself, or the pusher asked to pass it over.
+    /// remote itself, or it is passed over.
     pub(super) async fn is_known(
         &self,
         repo: &RepoName,
@@ -321,6 +325,9 @@ impl Orchestrator {
         if let Some(environment) = environment.filter(|environment| environment.has_work())
             && self.house.store.former_commit(environment.id).await?.is_some()
         {
+            return Ok(true);
+        }
+        if self.house.store.passed_over(repo, branch).await?.as_ref() == Some(tip) {
             return Ok(true);
         }
         self.was_skipped(repo, branch, tip).await

@@ -5,6 +5,7 @@
 
 mod absence;
 mod accounts;
+mod approval;
 mod archive;
 mod audit;
 mod board;
@@ -51,10 +52,12 @@ mod run;
 mod secrets;
 mod sender;
 mod settle;
+mod sift;
 mod sleep;
 mod stack;
 mod start;
 mod steadiness;
+mod subject;
 mod submitted;
 mod teardown;
 mod timers;
@@ -67,6 +70,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use approval::ApprovalRefused;
 pub use board::Board;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};

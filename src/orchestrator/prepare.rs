@@ -18,7 +18,10 @@ use super::run::Run;
 
 /// What a run knows of its commit before anything is built.
 pub(super) struct Prepared {
+    /// The branch's own.
     pub(super) commit: CommitSha,
+    /// Whose files are in the checkout: the branch's own, or that merged into its target.
+    pub(super) subject: CommitSha,
     pub(super) checkout: PathBuf,
     /// As Compose resolved it, less the services of profiles that are not started.
     pub(super) rendered: Value,
@@ -46,10 +49,11 @@ impl Run<'_> {
         }
         let Some(commit) = self.fetch(&repository).await? else { return Ok(None) };
         self.failpoint("fetched");
+        let subject = self.subject(&repository, &commit).await?;
         let workspace = &self.house.ports.workspace;
         let checkout = workspace.fresh_checkout(environment.id).await?;
         let limits = self.settings.limits.checkout;
-        let notes = self.house.ports.git.write_tree(&environment.repo, &commit, &checkout, limits).await?;
+        let notes = self.house.ports.git.write_tree(&environment.repo, &subject, &checkout, limits).await?;
         notes.told().into_iter().for_each(|note| self.say(format!("note: {note}")));
         self.failpoint("checkout_written");
         let (rendered, ()) = tokio::try_join!(
@@ -64,26 +68,29 @@ impl Run<'_> {
         let document = selected(&self.accept(&repository, &rendered)?)?;
         self.check_secrets(&document).await?;
         let rendered = selected(&rendered.document)?;
-        Ok(Some(Prepared { commit, checkout, rendered, document }))
+        Ok(Some(Prepared { commit, subject, checkout, rendered, document }))
     }
 
     /// Where the branch is at the remote now: that is what is deployed, whatever the event said. What came out of an
     /// archive is at the archive's commit, which the mirror keeps.
     async fn fetch(&self, repository: &Repository) -> Result<Option<CommitSha>, Failure> {
-        if self.environment.branch.pull_number().is_some() {
-            return Err(Failure::Blocked("the branch of a fork is not deployed".to_owned()));
-        }
         if !self.environment.follows_branch()
             && let Some(commit) = &self.environment.commit
         {
             self.say(format!("{} is restored at {commit}", self.environment.branch));
             return Ok(Some(commit.clone()));
         }
+        if self.environment.branch.pull_number().is_some() {
+            return self.fetch_approved(repository).await.map(Some);
+        }
         let Some(tip) = self.house.fetch(repository, &self.environment.branch).await? else {
             return self.vanish().await.map(|()| None);
         };
         if self.is_unmoved(&tip).await? {
             return self.stay(&tip).await.map(|()| None);
+        }
+        if self.passes_over(repository, &tip).await? {
+            return Ok(None);
         }
         self.house.store.arrived(self.environment.id, &tip).await?;
         self.say(format!("{} is at {tip}", self.environment.branch));
@@ -92,7 +99,10 @@ impl Run<'_> {
 
     /// Remembers that the branch was ahead of main once: only then can it be merged later.
     async fn note_own_commit(&self, repository: &Repository, tip: &CommitSha) -> Result<(), Failure> {
-        if self.environment.had_own_commit || !self.environment.follows_branch() {
+        let environment = &self.environment;
+        // A fork's end is the forge's to tell.
+        let is_fork = environment.branch.pull_number().is_some();
+        if environment.had_own_commit || is_fork || !environment.follows_branch() {
             return Ok(());
         }
         let git = &self.house.ports.git;

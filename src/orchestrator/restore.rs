@@ -59,6 +59,10 @@ impl Orchestrator {
         if live.is_none() || is_from_it {
             return Ok(record.branch.clone());
         }
+        if record.branch.pull_number().is_some() {
+            let name = format!("{}/{}", record.repo, record.branch);
+            return Err(RestoreRefused::Impossible(format!("{name} has an environment: archive that first")));
+        }
         BranchName::parse(&format!("{}@{}", record.branch, record.id))
             .map_err(|error| RestoreRefused::Impossible(error.to_string()))
     }

@@ -27,7 +27,7 @@ impl Run<'_> {
     async fn former(&self) -> Result<Result<(Stack, CommitSha), &'static str>, Failure> {
         let environment = &self.environment;
         let Some(commit) = environment.running_commit.clone() else { return Ok(Err("nothing of it ran")) };
-        if environment.commit.as_ref() != Some(&commit) {
+        if environment.commit.as_ref() != Some(&commit) && !self.is_to_stay_behind().await? {
             return Ok(Err("the branch is at another commit than what ran"));
         }
         let Some(applied) = self.house.store.stack(environment.id).await? else {

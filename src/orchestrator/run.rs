@@ -16,6 +16,7 @@ use super::board::Board;
 use super::failure::Failure;
 use super::house::{House, Settings};
 use super::images::ImageShop;
+use super::teardown::Farewell;
 
 /// Pauses between tries when the outside is away.
 const RETRY_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10)];
@@ -114,7 +115,10 @@ impl Run<'_> {
                 () = newer.cancelled() => Err(Failure::Superseded),
                 result = self.with_retries(|| self.sleep(&why)) => result,
             },
-            Intent::End { outcome, archive } => self.with_retries(|| self.end(outcome, archive)).await,
+            Intent::End { outcome, archive } => {
+                let farewell = Farewell { outcome, archive, reason: None };
+                self.with_retries(|| self.end(farewell)).await
+            }
         }
     }
 

@@ -17,8 +17,13 @@ use super::failure::Failure;
 use super::house::House;
 use super::run::Run;
 
-/// Every environment is of a branch of its own repository.
-const TRUST: Trust = Trust::Branch;
+/// Whose code it is: that of a pull request's head is somebody else's, whoever approved it.
+fn trust(environment: &Environment) -> Trust {
+    match environment.branch.pull_number() {
+        Some(_) => Trust::Fork,
+        None => Trust::Branch,
+    }
+}
 
 impl Run<'_> {
     /// Says what is missing before anything is built for it.
@@ -46,11 +51,12 @@ fn complete<'a>(
     environment: &Environment,
     wanted: &BTreeMap<String, BTreeSet<SecretName>>,
 ) -> Result<Chosen<'a>, String> {
-    let chosen = secrets::choose(all, &environment.branch, TRUST);
+    let trust = trust(environment);
+    let chosen = secrets::choose(all, &environment.branch, trust);
     let names: BTreeSet<&SecretName> = wanted.values().flatten().collect();
     let whose = (&environment.repo, &environment.branch);
     let missing = names.into_iter().filter(|name| !chosen.secrets.contains_key(name));
-    let missing: Vec<String> = missing.map(|name| chosen.missing(name, whose, TRUST)).collect();
+    let missing: Vec<String> = missing.map(|name| chosen.missing(name, whose, trust)).collect();
     if missing.is_empty() { Ok(chosen) } else { Err(missing.join("\n")) }
 }
 

@@ -68,7 +68,7 @@ impl Run<'_> {
         let discovered = rewrite::discover(document, &images.facts).map_err(failed)?;
         let environment = &self.environment;
         let variables = self.container_variables(&discovered);
-        let contents = self.contents(document, checkout, &prepared.commit).await?;
+        let contents = self.contents(document, checkout, &prepared.subject).await?;
         let limits = &self.settings.limits;
         let of_service =
             ServiceLimits { memory_bytes: limits.memory_bytes, cpus: limits.cpus, pids: limits.pids };

@@ -12,13 +12,23 @@ use super::run::Run;
 /// What is told where a branch is gone and nothing of it is kept.
 pub(super) const NO_SUCH_BRANCH: &str = "the remote has no such branch";
 
+/// What an end is for, and what is told of it.
+#[derive(Clone, Copy)]
+pub(super) struct Farewell<'a> {
+    pub(super) outcome: Outcome,
+    pub(super) archive: bool,
+    pub(super) reason: Option<&'a str>,
+}
+
 impl Run<'_> {
     /// Until nothing of the environment is left but its row, its history and, where wanted, its archive.
-    pub(super) async fn end(&self, outcome: Outcome, archive: bool) -> Result<(), Failure> {
+    pub(super) async fn end(&self, farewell: Farewell<'_>) -> Result<(), Failure> {
+        let Farewell { outcome, archive, .. } = farewell;
         self.board.release(self.environment.id);
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
         // A branch that only a delivery knew leaves no archive either.
         let archive = archive && !(outcome == Outcome::Deleted && self.has_nothing(&observed).await?);
+        let farewell = Farewell { archive, ..farewell };
         let phase = if archive { Phase::Archiving } else { Phase::Destroying };
         let plan = reconcile::end(&observed, &self.end_facts(archive).await?);
         self.note(&plan).await?;
@@ -26,7 +36,7 @@ impl Run<'_> {
         self.board.show(&environment, None).await;
         for planned in &plan.steps {
             let measured = meters::step("end", planned.step.word());
-            self.end_step(&planned.step, outcome, archive).await?;
+            self.end_step(&planned.step, farewell).await?;
             drop(measured);
             self.failpoint_after(&planned.step);
         }
@@ -70,17 +80,17 @@ impl Run<'_> {
         }
     }
 
-    async fn end_step(&self, step: &Step, outcome: Outcome, archive: bool) -> Result<(), Failure> {
+    async fn end_step(&self, step: &Step, farewell: Farewell<'_>) -> Result<(), Failure> {
         let engine = &self.house.ports.engine;
         let id = self.environment.id;
         match step {
-            Step::Withdraw => self.withdraw(archive).await?,
+            Step::Withdraw => self.withdraw(farewell.archive).await?,
             Step::RunJob { job } => self.run_last_job(job).await?,
             // The plan in the log says it all.
             Step::SkipJob { .. } => {}
             Step::Stop => self.stop().await?,
             Step::SaveLogs { container, name } => self.save_logs(container, name).await?,
-            Step::Archive { id } => self.archive(id, outcome).await?,
+            Step::Archive { id } => self.archive(id, farewell.outcome).await?,
             Step::RemoveContainer { id, .. } => engine.remove(&Resource::Container(id.clone())).await?,
             Step::RemoveNetwork { name } => engine.remove(&Resource::Network(name.clone())).await?,
             Step::RemoveVolume { name } => engine.remove(&Resource::Volume(name.clone())).await?,
@@ -90,7 +100,7 @@ impl Run<'_> {
                 self.house.ports.vault.clear(id).await?;
                 self.house.ports.workspace.remove(id).await?;
             }
-            Step::Release => self.release(outcome, archive).await?,
+            Step::Release => self.release(farewell).await?,
             Step::Build { .. }
             | Step::Pull { .. }
             | Step::CreateNetwork { .. }
@@ -130,17 +140,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn release(&self, outcome: Outcome, archive: bool) -> Result<(), Failure> {
+    async fn release(&self, farewell: Farewell<'_>) -> Result<(), Failure> {
         let store = &self.house.store;
         store.clear_stack(self.environment.id).await?;
         store.set_images(self.environment.id, &[]).await?;
         self.forget_branch().await?;
         self.house.open_up(self.environment.id).await?;
+        let Farewell { outcome, archive, reason } = farewell;
+        let gone = (outcome == Outcome::Deleted && !archive).then_some(NO_SUCH_BRANCH);
         let phase = if archive { Phase::Archived } else { Phase::Destroyed };
         let environment = self
             .change(StateChange {
                 phase,
-                reason: (outcome == Outcome::Deleted && !archive).then(|| NO_SUCH_BRANCH.to_owned()),
+                reason: reason.or(gone).map(str::to_owned),
                 serving: Some(false),
                 running_commit: Some(None),
                 settled: true,

@@ -3,6 +3,7 @@
 //! Every method is one whole transaction and returns after it is durable; writing ones begin IMMEDIATE, so that a
 //! read followed by a write never fails for want of the lock. Knows no clock: times come in as values.
 
+mod approval;
 mod archive;
 mod archive_image;
 mod backup;
@@ -19,6 +20,7 @@ mod intake;
 mod job;
 mod lifecycle;
 mod outbox;
+mod passed;
 mod pull_request;
 mod room;
 mod route;
@@ -49,6 +51,7 @@ pub use error::{StoreError, StoreResult};
 pub use event::{EventFilter, NewDelivery};
 pub use examine::{Examined, Heard, examine};
 pub use figures::Figures;
+pub use former::PassedOver;
 pub use intake::{Accepted, Decide, Folded, Known, Submission};
 pub use lifecycle::{NewEnvironment, StateChange};
 pub use outbox::OutboxRow;

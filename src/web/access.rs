@@ -38,6 +38,10 @@ pub(super) enum Peer {
     Tcp(IpAddr),
 }
 
+/// Who asks: the name of a token, or `socket`.
+#[derive(Clone, Debug)]
+pub(super) struct Asker(pub(super) String);
+
 /// Who may ask for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Least {
@@ -69,12 +73,15 @@ pub(super) struct Admission {
 }
 
 /// Lets a request pass to its route, or answers 401, 403 or 429.
-pub(super) async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
     if admission.least == Least::Anyone {
         return next.run(request).await;
     }
     match request.extensions().get::<Peer>() {
-        Some(Peer::Socket) => next.run(request).await,
+        Some(Peer::Socket) => {
+            request.extensions_mut().insert(Asker("socket".to_owned()));
+            next.run(request).await
+        }
         Some(Peer::Tcp(address)) => {
             let address = *address;
             match bearer(&admission, address, request.headers()).await {
@@ -85,6 +92,7 @@ pub(super) async fn admit(State(admission): State<Admission>, request: Request, 
                     if admission.method != Method::GET {
                         tell(&token, &request);
                     }
+                    request.extensions_mut().insert(Asker(token.name.to_string()));
                     next.run(request).await
                 }
                 Err(error) => error.into_response(),

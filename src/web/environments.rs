@@ -143,7 +143,7 @@ pub(super) async fn find(web: &Web, named: Named) -> Result<Environment, ApiErro
     found.ok_or_else(|| ApiError::not_found(format!("no environment of {repo}/{branch}")))
 }
 
-async fn find_live(web: &Web, named: Named) -> Result<Environment, ApiError> {
+pub(super) async fn find_live(web: &Web, named: Named) -> Result<Environment, ApiError> {
     let environment = find(web, named).await?;
     if environment.phase.is_over() {
         return Err(ApiError::not_found(format!("{} is {}", environment.name(), environment.phase.word())));

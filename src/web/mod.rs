@@ -4,6 +4,7 @@
 //! itself; everything becomes an event.
 
 mod access;
+mod approval;
 mod archives;
 mod body;
 mod border;

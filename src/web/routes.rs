@@ -13,8 +13,8 @@ use crate::domain::access::Role::{Admin, Developer, Qa};
 
 use super::access::{self, Admission, Least};
 use super::{
-    Web, archives, environments, error, events, figures, health, hooks, keeping, log, openapi, restore,
-    secrets, tokens,
+    Web, approval, archives, environments, error, events, figures, health, hooks, keeping, log, openapi,
+    restore, secrets, tokens,
 };
 
 /// A line of the table.
@@ -67,6 +67,7 @@ fn of_environments() -> Vec<Route> {
         looks("/api/v1/environments/{repo}/{branch}/log", qa, log::log),
         acts("/api/v1/environments/{repo}/{branch}/wake", qa, environments::wake),
         acts("/api/v1/environments/{repo}/{branch}/deploy", developer, environments::deploy),
+        acts("/api/v1/environments/{repo}/{branch}/approve", developer, approval::approve),
         acts("/api/v1/environments/{repo}/{branch}/archive", developer, environments::archive),
         acts("/api/v1/environments/{repo}/{branch}/destroy", developer, environments::destroy),
         acts("/api/v1/environments/{repo}/{branch}/sleep", developer, environments::sleep),

@@ -105,7 +105,7 @@ fn tag(number: usize) -> Vec<u8> {
 async fn stored(house: &TestHouse) -> usize {
     let filter = EventFilter { limit: 100_000, ..Default::default() };
     let events = house.orchestrator.house().store.events(&filter).await.unwrap();
-    events.iter().filter(|event| matches!(event.kind, EventKind::Ignored { .. })).count()
+    events.iter().filter(|event| matches!(event.kind, EventKind::TagCreated { .. })).count()
 }
 
 #[tokio::test]

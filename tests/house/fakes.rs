@@ -34,6 +34,8 @@ use drey::ports::{
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::changes::Told;
+
 pub(crate) type Shared<T> = Arc<Mutex<T>>;
 
 /// The whole outside, in memory. Clones share it.
@@ -110,6 +112,7 @@ pub(crate) struct Inside {
     pub groups_removed: Vec<EnvironmentId>,
     /// Where what becomes of environments is told.
     pub forge: Option<Arc<dyn ForgeApi>>,
+    pub changes: Told,
 }
 
 impl Default for Inside {
@@ -159,6 +162,7 @@ impl Default for Inside {
             firewall_fails: None,
             groups_removed: Vec::new(),
             forge: None,
+            changes: Told::default(),
         }
     }
 }
@@ -188,11 +192,11 @@ impl World {
         work(&mut self.0.lock().unwrap())
     }
 
-    fn answer_of_the_remote(&self) -> PortResult<()> {
+    pub(crate) fn answer_of_the_remote(&self) -> PortResult<()> {
         self.with(|inside| inside.remote_fails.clone()).map_or(Ok(()), |said| Err(PortError::Transient(said)))
     }
 
-    fn ancestors(&self, commit: &CommitSha) -> BTreeSet<CommitSha> {
+    pub(crate) fn ancestors(&self, commit: &CommitSha) -> BTreeSet<CommitSha> {
         self.with(|inside| {
             let mut seen = BTreeSet::new();
             let mut open = vec![commit.clone()];

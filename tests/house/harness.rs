@@ -16,6 +16,7 @@ use drey::domain::leftovers;
 use drey::domain::names::{BranchName, CommitSha, RepoName};
 use drey::domain::rewrite::EnvironmentLimits;
 use drey::domain::route::Answer;
+use drey::domain::sift::PathFilter;
 use drey::domain::verdict::Superseded;
 use drey::domain::walls;
 use drey::orchestrator::{
@@ -93,6 +94,7 @@ impl TestHouse {
             stacks: shared.clone(),
             builder: shared.clone(),
             git: shared.clone(),
+            changes: shared.clone(),
             commits: shared.clone(),
             ancestry: shared.clone(),
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
@@ -125,7 +127,7 @@ impl TestHouse {
     /// From now on what becomes of environments is told there.
     pub(crate) fn reports_to(&self, forge: Arc<dyn ForgeApi>) {
         self.world.with(|inside| inside.forge = Some(forge));
-        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Replace));
+        self.configure();
     }
 
     /// The same after the configuration was read anew.
@@ -133,6 +135,11 @@ impl TestHouse {
         self.world.with(|inside| inside.forge = Some(forge));
         let settings = settings(&self.world, Superseded::Replace);
         self.orchestrator.reload(settings, &[repo()]).await.unwrap();
+    }
+
+    /// The configuration is read again: what the world has of it counts from now on.
+    pub(crate) fn configure(&self) {
+        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Replace));
     }
 
     pub(crate) fn database(&self) -> std::path::PathBuf {
@@ -243,7 +250,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         builder: None,
         branches: Arc::new(Rules { keep: world.with(|inside| inside.keep.clone()) }),
         pulls: world.with(|inside| inside.pulls.clone()),
-        paths: world.with(|inside| inside.paths.clone()),
+        paths: PathFilter::parse(world.with(|inside| inside.paths.clone())).unwrap(),
         subject: world.with(|inside| inside.subject),
         forge: world.with(|inside| inside.forge.clone()),
     };
@@ -283,7 +290,7 @@ pub(crate) fn repo() -> RepoName {
 }
 
 pub(crate) fn branch(name: &str) -> BranchName {
-    BranchName::parse(name).unwrap()
+    BranchName::parse_any(name).unwrap()
 }
 
 pub(crate) fn sha(name: char) -> CommitSha {

@@ -48,7 +48,7 @@ fn is_clean(what: &str, text: &[u8]) {
     }
 }
 
-fn set_secret(world: &World, value: &str) {
+pub(crate) fn set_secret(world: &World, value: &str) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_drey"))
         .args(["--config", &world.path("drey.toml"), "secret", "set", REPO, "CANARY"])
         .stdin(Stdio::piped())

@@ -13,6 +13,7 @@ use git2::{
 use sha2::{Digest, Sha256};
 
 use super::error::inside;
+use super::size::Sizes;
 use crate::ports::PortResult;
 
 /// Most commits that are compared one by one, on either side.
@@ -24,6 +25,10 @@ const MEMORY_FIRST: i32 = 1_000;
 pub(super) fn is_merged(repository: &Repository, tip: &Commit<'_>, main: &Commit<'_>) -> PortResult<bool> {
     if is_reachable(repository, tip.id(), main.id())? {
         return Ok(true);
+    }
+    // What nobody can walk nobody has merged.
+    if Sizes::default().is_huge(repository, tip.tree_id())? {
+        return Ok(false);
     }
     judge(repository, tip, main).map_err(|error| inside("cannot compare with main", &error))
 }
@@ -143,7 +148,7 @@ fn own_changes<'r>(
     Ok(Some(changes))
 }
 
-/// Commits of `to` that `from` has not; `None` when they are too many.
+/// Commits of `to` that `from` has not; `None` when they are too many, or one of them too large.
 fn commits_between<'r>(
     repository: &'r Repository,
     from: Oid,
@@ -152,12 +157,17 @@ fn commits_between<'r>(
     let mut walk = repository.revwalk()?;
     walk.push(to)?;
     walk.hide(from)?;
-    let mut found = Vec::new();
+    let (mut found, mut sizes) = (Vec::new(), Sizes::default());
     for id in walk {
         if found.len() == COMPARED_COMMITS {
             return Ok(None);
         }
-        found.push(repository.find_commit(id?)?);
+        let commit = repository.find_commit(id?)?;
+        // What cannot be read is compared with nothing either.
+        if sizes.is_huge(repository, commit.tree_id()).unwrap_or(true) {
+            return Ok(None);
+        }
+        found.push(commit);
     }
     Ok(Some(found))
 }

@@ -12,6 +12,7 @@ use git2::{Commit, ErrorCode, Oid, Repository, RepositoryInitOptions, Tree};
 use sha2::{Digest, Sha256};
 
 use super::error::{file, inside, local};
+use super::sha;
 use crate::domain::names::{BranchName, CommitSha, RepoName};
 use crate::ports::{PortError, PortResult};
 
@@ -129,7 +130,7 @@ pub(super) fn tip(repository: &Repository, branch: &BranchName) -> PortResult<Co
         .find_reference(&reference(branch))
         .and_then(|reference| reference.peel_to_commit())
         .map_err(|error| local(&what, &error))?;
-    CommitSha::parse(&commit.id().to_string()).map_err(|error| PortError::Permanent(error.to_string()))
+    sha(commit.id())
 }
 
 /// Drops the ref of a branch; gone already is success.

@@ -5,15 +5,19 @@
 
 mod address;
 mod behind;
+mod changes;
+mod differences;
 mod error;
 mod fault;
 mod kept;
 mod limits;
 mod merged;
+mod merging;
 mod mirror;
 mod old;
 mod remote;
 mod renew;
+mod size;
 mod tidy;
 mod times;
 mod tree;
@@ -31,7 +35,7 @@ use git2::Repository;
 pub use limits::GitLimits;
 pub use tidy::Tidied;
 
-use remote::Failed;
+use remote::{Failed, Wanted};
 use turn::Turn;
 
 use crate::domain::images::{BuildInputs, BuildSources};
@@ -127,17 +131,17 @@ impl GitAdapter {
         &self,
         connection: &remote::Connection,
         mirror: &Path,
-        branch: &BranchName,
+        wanted: Wanted<'_>,
     ) -> Result<Option<CommitSha>, Failed> {
         let unclear = |error| Failed { error, is_unclear: true };
-        let (path, asked) = (mirror.to_owned(), branch.clone());
+        let (path, asked) = (mirror.to_owned(), wanted.branch.clone());
         let is_known = blocking(move || {
             mirror::sweep(&path);
             Ok(mirror::tip(&mirror::open(&path)?, &asked).is_ok())
         });
         let is_first = !is_known.await.map_err(unclear)?;
-        let is_there = connection.fetch(mirror, branch, is_first).await?;
-        let (path, asked) = (mirror.to_owned(), branch.clone());
+        let is_there = connection.fetch(mirror, wanted, is_first).await?;
+        let (path, asked) = (mirror.to_owned(), wanted.branch.clone());
         let tip = blocking(move || {
             let repository = mirror::open(&path)?;
             if is_there {
@@ -155,12 +159,12 @@ impl GitAdapter {
         &self,
         connection: &remote::Connection,
         repo: &RepoName,
-        branch: &BranchName,
+        wanted: Wanted<'_>,
     ) -> Result<Option<CommitSha>, Failed> {
         self.turn_of(repo).renews();
         let mirror = mirror::path(&self.settings.mirrors, repo);
         let fresh = renew::begin(&mirror).await?;
-        let fetched = match self.fetch_into(connection, &fresh, branch).await {
+        let fetched = match self.fetch_into(connection, &fresh, wanted).await {
             Ok(fetched) => fetched,
             Err(failed) => {
                 renew::give_up(fresh).await;
@@ -177,7 +181,7 @@ impl GitAdapter {
         Ok(fetched)
     }
 
-    async fn fetch_or_renew(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
+    async fn fetch_or_renew(&self, remote: &Remote, wanted: Wanted<'_>) -> PortResult<Option<CommitSha>> {
         let turn = self.turn_of(&remote.repo);
         let _held = turn.take().await;
         let connection = self.connect(remote).await?;
@@ -185,7 +189,7 @@ impl GitAdapter {
         let failed = if turn.is_suspect() {
             None
         } else {
-            match self.fetch_into(&connection, &mirror, branch).await {
+            match self.fetch_into(&connection, &mirror, wanted).await {
                 Ok(fetched) => return Ok(fetched),
                 Err(failed) => Some(failed),
             }
@@ -198,7 +202,7 @@ impl GitAdapter {
                 Err(failed.error)
             }
             Some(_) | None => {
-                self.renew(&connection, &remote.repo, branch).await.map_err(|failed| failed.error)
+                self.renew(&connection, &remote.repo, wanted).await.map_err(|failed| failed.error)
             }
         }
     }
@@ -212,7 +216,8 @@ impl Git for GitAdapter {
     }
 
     async fn fetch(&self, remote: &Remote, branch: &BranchName) -> PortResult<Option<CommitSha>> {
-        meters::git("fetch", self.fetch_or_renew(remote, branch).await)
+        let reference = branch.full_ref();
+        meters::git("fetch", self.fetch_or_renew(remote, Wanted { reference: &reference, branch }).await)
     }
 
     async fn write_tree(
@@ -305,6 +310,10 @@ impl Git for GitAdapter {
         let branch = branch.clone();
         self.ask(repo, move |repository| mirror::forget(repository, &branch)).await
     }
+}
+
+fn sha(id: git2::Oid) -> PortResult<CommitSha> {
+    CommitSha::parse(&id.to_string()).map_err(|error| PortError::Permanent(error.to_string()))
 }
 
 async fn blocking<T, F>(work: F) -> PortResult<T>

@@ -38,6 +38,13 @@ const SSH_COMMAND: &str =
 const FRUGAL: &str = "[core]\n\tbigFileThreshold = 16m\n\tpackedGitLimit = 512m\n\tpackedGitWindowSize = 32m\n\
                       [pack]\n\tthreads = 4\n\twindowMemory = 64m\n";
 
+/// A ref of the remote, and the branch under whose name the mirror keeps it.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) reference: &'a str,
+    pub(super) branch: &'a BranchName,
+}
+
 /// Why git failed.
 pub(super) struct Failed {
     pub(super) error: PortError,
@@ -155,16 +162,16 @@ impl Connection {
         Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(listed).collect())
     }
 
-    /// Fetches the branch into the ref of the mirror that lies there; `false` when the remote has no such branch. Under
+    /// Fetches the ref into the branch's ref of the mirror that lies there; `false` when the remote has no such ref. Under
     /// the lock.
     pub(super) async fn fetch(
         &self,
         mirror: &Path,
-        branch: &BranchName,
+        wanted: Wanted<'_>,
         is_first: bool,
     ) -> Result<bool, Failed> {
         let limit = if is_first { FIRST_LIMIT } else { UPDATE_LIMIT };
-        let output = self.try_fetch(mirror, branch, limit).await?;
+        let output = self.try_fetch(mirror, wanted, limit).await?;
         if output.succeeded() {
             return Ok(true);
         }
@@ -176,12 +183,12 @@ impl Connection {
         }
         // We hold the mirror's lock: it was left by a git command that was killed.
         mirror::unlock(mirror);
-        let output = self.try_fetch(mirror, branch, limit).await?;
+        let output = self.try_fetch(mirror, wanted, limit).await?;
         if output.succeeded() { Ok(true) } else { Err(self.failure(&output)) }
     }
 
-    async fn try_fetch(&self, mirror: &Path, branch: &BranchName, limit: Duration) -> PortResult<Output> {
-        let refspec = format!("+{}:{}", branch.full_ref(), mirror::reference(branch));
+    async fn try_fetch(&self, mirror: &Path, wanted: Wanted<'_>, limit: Duration) -> PortResult<Output> {
+        let refspec = format!("+{}:{}", wanted.reference, mirror::reference(wanted.branch));
         let options = [
             "fetch",
             // It says a word for each second that it gets on.

@@ -23,8 +23,8 @@ const LINK_HOPS: usize = 40;
 /// Largest Dockerfile or ignore file, and link, that is read.
 const TEXT_LIMIT: usize = 1024 * 1024;
 
-/// Most files that a build context is listed with: a tree can name itself a billion times.
-const ENTRY_LIMIT: usize = 1_000_000;
+/// More files and folders than any commit needs: a tree can name itself a billion times.
+pub(super) const ENTRY_LIMIT: usize = 1_000_000;
 
 /// What lies at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
