@@ -132,7 +132,7 @@ impl TestHouse {
     /// From now on what becomes of environments is told there.
     pub(crate) fn reports_to(&self, forge: Arc<dyn ForgeApi>) {
         self.world.with(|inside| inside.forge = Some(forge));
-        self.orchestrator.house().replace_settings(settings(&self.world, Superseded::Replace));
+        self.configure();
     }
 
     /// The same after the configuration was read anew.
