@@ -97,6 +97,21 @@ impl Run<'_> {
     }
 }
 
+impl Run<'_> {
+    /// What comes out of an archive of a fork was approved before it ran; its newest commit may never have been.
+    pub(super) async fn check_restored(&self, commit: &CommitSha) -> Result<(), Failure> {
+        let environment = &self.environment;
+        if environment.branch.pull_number().is_none() {
+            return Ok(());
+        }
+        let approvals = self.house.store.approvals(&environment.repo, &environment.branch).await?;
+        if approvals.iter().any(|approval| approval.commit == *commit) {
+            return Ok(());
+        }
+        Err(Failure::Blocked(format!("nobody approved commit {commit} of this fork: it is not restored")))
+    }
+}
+
 async fn pull_of(house: &House, environment: &Environment) -> Result<Option<PullRequest>, StoreError> {
     let Some(number) = environment.branch.pull_number() else { return Ok(None) };
     let pulls = house.store.pulls_of(&environment.repo, &environment.branch).await?;

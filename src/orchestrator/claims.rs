@@ -5,8 +5,9 @@ use crate::domain::names::CommitSha;
 use crate::domain::observed::Observed;
 
 use super::failure::Failure;
+use super::farewell::Farewell;
 use super::run::Run;
-use super::teardown::{Farewell, NO_SUCH_BRANCH};
+use super::teardown::NO_SUCH_BRANCH;
 
 impl Run<'_> {
     /// Whether the newest wish came from a delivery that named another commit than `tip`, where the branch is and was:

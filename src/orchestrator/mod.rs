@@ -22,6 +22,7 @@ mod enclosure;
 mod evict;
 mod failpoints;
 mod failure;
+mod farewell;
 mod filler;
 mod gauge;
 mod held_images;

@@ -77,6 +77,7 @@ impl Run<'_> {
         if !self.environment.follows_branch()
             && let Some(commit) = &self.environment.commit
         {
+            self.check_restored(commit).await?;
             self.say(format!("{} is restored at {commit}", self.environment.branch));
             return Ok(Some(commit.clone()));
         }

@@ -14,9 +14,9 @@ use crate::store::{StateChange, StoreError};
 
 use super::board::Board;
 use super::failure::Failure;
+use super::farewell::Farewell;
 use super::house::{House, Settings};
 use super::images::ImageShop;
-use super::teardown::Farewell;
 
 /// Pauses between tries when the outside is away.
 const RETRY_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10)];

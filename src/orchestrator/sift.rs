@@ -7,9 +7,9 @@ use crate::domain::sift::{self, Reason};
 use crate::store::{EventFilter, PassedOver};
 
 use super::failure::Failure;
+use super::farewell::Farewell;
 use super::house::Repository;
 use super::run::Run;
-use super::teardown::Farewell;
 
 /// Events of a branch among which the one is looked for that led to a run, newest first.
 const RECENT_EVENTS: u32 = 50;

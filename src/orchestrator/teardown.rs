@@ -7,18 +7,11 @@ use crate::ports::{LogRange, PortError, Resource, meters};
 use crate::store::StateChange;
 
 use super::failure::Failure;
+use super::farewell::Farewell;
 use super::run::Run;
 
 /// What is told where a branch is gone and nothing of it is kept.
 pub(super) const NO_SUCH_BRANCH: &str = "the remote has no such branch";
-
-/// What an end is for, and what is told of it.
-#[derive(Clone, Copy)]
-pub(super) struct Farewell<'a> {
-    pub(super) outcome: Outcome,
-    pub(super) archive: bool,
-    pub(super) reason: Option<&'a str>,
-}
 
 impl Run<'_> {
     /// Until nothing of the environment is left but its row, its history and, where wanted, its archive.
@@ -26,8 +19,9 @@ impl Run<'_> {
         let Farewell { outcome, archive, .. } = farewell;
         self.board.release(self.environment.id);
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
-        // A branch that only a delivery knew leaves no archive either.
-        let archive = archive && !(outcome == Outcome::Deleted && self.has_nothing(&observed).await?);
+        // A branch that only a delivery knew leaves no archive either, nor does a fork that nobody let run.
+        let may_be_nothing = outcome == Outcome::Deleted || self.environment.branch.pull_number().is_some();
+        let archive = archive && !(may_be_nothing && self.has_nothing(&observed).await?);
         let farewell = Farewell { archive, ..farewell };
         let phase = if archive { Phase::Archiving } else { Phase::Destroying };
         let plan = reconcile::end(&observed, &self.end_facts(archive).await?);

@@ -8,6 +8,7 @@ use drey::domain::places;
 use drey::domain::pull_request::{Head, PullRequest, PullState};
 use drey::domain::secrets::{Secret, SecretName};
 use drey::orchestrator::Submitted;
+use drey::store::ArchiveFilter;
 use serde_json::{Value, json};
 
 use crate::access::Doors;
@@ -70,6 +71,16 @@ impl TestHouse {
         })
         .await;
         self.fork().await
+    }
+
+    /// Ends it; the id of its archive, when there are so many in all.
+    async fn ends(&self, number: usize) -> String {
+        self.tell(EventKind::EndRequested { branch: branch(FORK), archive: true }).await;
+        self.reaches(FORK, Phase::Archived).await;
+        assert_eq!(self.world.with(|inside| inside.archives.len()), number);
+        let filter = ArchiveFilter { limit: 10, ..Default::default() };
+        let archives = self.orchestrator.house().store.archives(&filter).await.unwrap();
+        archives[0].id.clone()
     }
 
     fn fetched(&self) -> usize {
@@ -260,6 +271,57 @@ async fn a_developer_approves_by_the_api_and_nobody_below() {
         house.reaches(FORK, Phase::Ready).await;
         let given = house.orchestrator.house().store.approvals(&repo(), &branch(FORK)).await.unwrap();
         assert_eq!(given[0].by, "socket");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_nobody_let_run_leaves_no_archive() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.fork_pushes('b', document()).await;
+        house.held_at('b').await;
+        let closed = PullRequest { state: PullState::Closed, ..pull('b') };
+        house.hears(PullChange::Closed, closed).await;
+        house.reaches(FORK, Phase::Destroyed).await;
+        assert!(house.world.with(|inside| inside.archives.is_empty()));
+        // Opened again, it waits as before.
+        house.hears(PullChange::Reopened, pull('b')).await;
+        house.held_at('b').await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_archive_gives_back_what_was_approved_and_nothing_else() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.fork_pushes('b', document()).await;
+        house.held_at('b').await;
+        house.approve('b').await.unwrap();
+        house.reaches(FORK, Phase::Ready).await;
+        house.fork_pushes('c', document()).await;
+        house.held_at('c').await;
+        let archive = house.ends(1).await;
+        house.orchestrator.restore(&archive).await.unwrap();
+        let restored = house.reaches(FORK, Phase::Ready).await;
+        assert_eq!(restored.running_commit, Some(sha('b')), "as it ran");
+
+        // One that never came up: what the archive knows of it is its newest commit.
+        house.ends(2).await;
+        house.fork_pushes('d', document()).await;
+        house.held_at('d').await;
+        house.world.with(|inside| inside.up_fails = Some("broken".to_owned()));
+        house.approve('d').await.unwrap();
+        house.reaches(FORK, Phase::Failed).await;
+        house.fork_pushes('e', document()).await;
+        house.held_at('e').await;
+        let archive = house.ends(3).await;
+        house.world.with(|inside| inside.up_fails = None);
+        house.orchestrator.restore(&archive).await.unwrap();
+        let blocked = house.reaches(FORK, Phase::Blocked).await;
+        let told = format!("nobody approved commit {} of this fork: it is not restored", sha('e'));
+        assert_eq!(blocked.reason, Some(told));
     })
     .await;
 }
