@@ -13,7 +13,11 @@ mod deliveries;
 mod dice;
 mod eaters;
 mod engine;
+#[path = "../house/fake_forge.rs"]
+#[allow(dead_code, reason = "the tests of the house know more of its troubles")]
+mod fake_forge;
 mod faults;
+mod forges;
 mod forks;
 mod full;
 mod git;
