@@ -72,6 +72,15 @@ fn show(client: &Client<'_>, one: &One, json: bool) -> Outcome {
     let urls = item["urls"].as_object().cloned().unwrap_or_default();
     let urls: Vec<String> = urls.iter().map(|(service, url)| format!("{service}: {}", text(url))).collect();
     rows.push(("services", urls.join("\n")));
+    let pull = &item["pull_request"];
+    if !pull.is_null() {
+        let [number, state, target, author, title, url] =
+            ["number", "state", "target", "author", "title", "url"].map(|key| text(&pull[key]));
+        rows.push((
+            "pull request",
+            format!("#{number}, {state}, into {target}, by {author}: {title}\n{url}"),
+        ));
+    }
     rows.push(("because", text(&item["fate"]["because"])));
     let upcoming = item["fate"]["upcoming"].as_array().cloned().unwrap_or_default();
     let coming = |it: &Value| format!("{} {}: {}", text(&it["at"]), text(&it["what"]), text(&it["why"]));

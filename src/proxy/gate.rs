@@ -17,6 +17,7 @@ use super::limits::Limits;
 use super::pages::{self, Pages};
 use super::pool::Pool;
 use super::table::{Entry, Table, Target};
+use super::waker;
 use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
 use crate::ports::Clock;
@@ -92,7 +93,7 @@ impl Gate {
         };
         entry.visit.mark(self.clock.now());
         if let Target::Page(page) = &entry.target {
-            let wakes = page.phase == Phase::Asleep && is_visit(&request);
+            let wakes = page.phase == Phase::Asleep && waker::wakes(&request);
             if wakes && self.knocks.try_send(entry.route.environment).is_err() {
                 tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
             }
@@ -234,11 +235,6 @@ impl Gate {
 struct Waiting {
     changes: watch::Receiver<()>,
     deadline: Instant,
-}
-
-/// Somebody wants to see the environment: neither a look whether it is there, nor a certificate's challenge.
-fn is_visit(request: &Request<Incoming>) -> bool {
-    request.method() != Method::HEAD && !request.uri().path().starts_with("/.well-known/acme-challenge")
 }
 
 /// Will be there soon: whoever does not read pages is held.

@@ -31,6 +31,7 @@ mod tls;
 mod upgrade;
 mod upstream_tls;
 mod visits;
+mod waker;
 
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;

@@ -166,6 +166,7 @@ mod tests {
             updated_at: NOW,
             last_visited_at: None,
             restored_from: None,
+            pull_request: ending.map(|_| (&crate::domain::pull_request::sample(7, "x", 'a')).into()),
         }
     }
 

@@ -39,6 +39,8 @@ pub struct EnvironmentView {
     pub last_visited_at: Option<Timestamp>,
     /// The archive it was made from.
     pub restored_from: Option<String>,
+    /// Its pull request: the newest of those that are open, else the newest.
+    pub pull_request: Option<PullRequestView>,
 }
 
 impl EnvironmentView {
@@ -56,6 +58,8 @@ impl EnvironmentView {
         let settings = house.settings();
         let address = &settings.address;
         let routes = house.store.routes(environment.id).await?;
+        let pulls = house.store.pulls_of(&environment.repo, &environment.branch).await?;
+        let pull = pulls.iter().find(|pull| pull.state == PullState::Open).or(pulls.first());
         Ok(Self {
             url: address.url(&address.primary_host(&environment.slug)),
             urls: routes.into_iter().map(|it| (it.route.service, address.url(&it.host))).collect(),
@@ -75,6 +79,7 @@ impl EnvironmentView {
             updated_at: environment.updated_at,
             last_visited_at: environment.last_visited_at,
             restored_from: environment.restored.map(|restored| restored.archive),
+            pull_request: pull.map(PullRequestView::from),
         })
     }
 }
@@ -117,9 +122,9 @@ impl From<Event> for EventView {
     }
 }
 
-/// A pull request, as its event told of it.
+/// A pull request, as its forge told of it.
 #[derive(Debug, Serialize)]
-pub(super) struct PullRequestView {
+pub struct PullRequestView {
     number: u64,
     title: String,
     author: String,
