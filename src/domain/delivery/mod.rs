@@ -8,8 +8,6 @@ mod gitlab;
 mod value;
 
 #[cfg(test)]
-mod corpus;
-#[cfg(test)]
 mod tests;
 
 use serde_json::Value;

@@ -1,5 +1,7 @@
 //! Deliveries in the shape that the forges' documentation describes.
 
+mod corpus;
+
 use serde_json::{Value, json};
 
 use super::*;

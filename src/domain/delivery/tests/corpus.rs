@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Told, read};
+use super::super::{Told, read};
 use crate::domain::event::EventKind;
 use crate::domain::forge::Forge;
 
 /// One file each; none where the folder is not there.
-pub(crate) fn cases() -> Vec<Value> {
+fn cases() -> Vec<Value> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora");
     let folder = std::env::var_os("DREY_CORPORA").map_or_else(beside, PathBuf::from).join("webhooks");
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
