@@ -166,6 +166,9 @@ pub(super) enum EnvCommand {
         /// All 40 digits of it, where the pull request is now
         #[arg(long, value_name = "SHA")]
         commit: String,
+        /// Show the log, and exit 0 only when it is ready
+        #[arg(long)]
+        wait: bool,
     },
     /// Stop its containers and keep all else; a visit wakes it
     Sleep(One),

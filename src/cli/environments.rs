@@ -14,10 +14,10 @@ pub(super) fn run(client: &Client<'_>, command: EnvCommand, json: bool) -> Outco
         EnvCommand::Url(one) => url(client, &one, json),
         EnvCommand::Log { one, follow } => log(client, &one, follow, json),
         EnvCommand::Deploy { one, wait, rebuild, pull } => {
-            deploy(client, &one, &json!({"rebuild": rebuild, "pull": pull}), wait, json)
+            begin(client, &one, ("deploy", &json!({"rebuild": rebuild, "pull": pull})), wait, json)
         }
-        EnvCommand::Approve { one, commit } => {
-            told(&client.post(&format!("{}/approve", path(&one)?), &json!({"commit": commit}))?, json)
+        EnvCommand::Approve { one, commit, wait } => {
+            begin(client, &one, ("approve", &json!({"commit": commit})), wait, json)
         }
         EnvCommand::Sleep(one) => act(client, &one, "sleep", json),
         EnvCommand::Wake(one) => act(client, &one, "wake", json),
@@ -132,9 +132,10 @@ fn log_line(line: &str) -> Value {
     }
 }
 
-fn deploy(client: &Client<'_>, one: &One, body: &Value, wait: bool, json: bool) -> Outcome {
+/// Asks for what begins a deployment.
+fn begin(client: &Client<'_>, one: &One, (action, body): (&str, &Value), wait: bool, json: bool) -> Outcome {
     let path = path(one)?;
-    let answer = client.post(&format!("{path}/deploy"), body)?;
+    let answer = client.post(&format!("{path}/{action}"), body)?;
     if !wait {
         return told(&answer, json);
     }
