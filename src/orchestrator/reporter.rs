@@ -113,13 +113,17 @@ impl Orchestrator {
     }
 
     async fn wishes(&self, environment: &Environment, rows: &[OutboxRow]) -> Result<Vec<Report>, StoreError> {
-        let address = &self.house.settings().address;
+        let settings = self.house.settings();
+        let forge = settings.repositories.get(&environment.repo).and_then(|it| it.forge.as_ref());
+        let address = &settings.address;
         let url = address.url(&address.primary_host(&environment.slug));
         let (services, rules) = (self.services(environment).await?, self.rest_rules(environment).await?);
         let reported = Reported { environment, url: &url, services: &services, rules };
         let mut wishes = Vec::new();
         wishes.extend(report::status(&reported).map(Report::Status));
-        wishes.extend(report::deployment(&reported).map(Report::Deployment));
+        if forge.is_some_and(|forge| forge.has_deployments()) {
+            wishes.extend(report::deployment(&reported).map(Report::Deployment));
+        }
         for pull in self.pulls(environment, rows).await? {
             wishes.push(Report::Comment(report::comment(&reported, &pull)));
         }

@@ -15,13 +15,19 @@ pub trait ForgeApi: Send + Sync {
     fn account(&self) -> &str;
     /// Sets the status of a commit.
     async fn set_status(&self, report: &StatusReport) -> ForgeResult<()>;
-    /// Says how far a deployment has come, and makes it where it is not there: gives its id. `None`: this forge has no
-    /// deployments, or there is nothing to say of one that never was.
+    /// Whether it knows deployments.
+    fn has_deployments(&self) -> bool {
+        false
+    }
+    /// Says how far a deployment has come, and makes it where it is not there: gives its id. `None`: there is nothing to
+    /// say of one that never was, or this forge knows none.
     async fn set_deployment(
         &self,
-        report: &DeploymentReport,
-        known: Option<&str>,
-    ) -> ForgeResult<Option<String>>;
+        _report: &DeploymentReport,
+        _known: Option<&str>,
+    ) -> ForgeResult<Option<String>> {
+        Ok(None)
+    }
     /// Edits the comment, and makes it where there is none with this marker: gives its id.
     async fn set_comment(
         &self,

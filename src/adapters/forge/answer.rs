@@ -37,7 +37,7 @@ impl Answer {
         }
         Err(match status.as_u16() {
             401 => ForgeError::Unauthorized(format!(
-                "{told}: it does not accept the token; make a new one and set it as [repo.forge] token"
+                "{told}: it does not accept the token or the key; make a new one and set it in [repo.forge]"
             )),
             403 => ForgeError::Refused(format!("{told}: the token needs {needs}")),
             404 | 410 => ForgeError::Refused(format!(

@@ -6,9 +6,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Call, Client, part, path};
-use super::comments::{PAGES, PER_PAGE, find, id, in_reference};
-use crate::domain::report::{CONTEXT, CommentReport, DeploymentReport, Marker, StatusReport, StatusState};
-use crate::ports::{ForgeApi, ForgeError, ForgeResult};
+use super::comments::{self, Comments, PER_PAGE};
+use crate::domain::report::{CONTEXT, CommentReport, Marker, StatusReport, StatusState};
+use crate::ports::{ForgeApi, ForgeResult};
 
 const STATUSES: &str = "the scope `repository:write`";
 const COMMENTS: &str = "the scope `pullrequest:write`";
@@ -37,22 +37,6 @@ impl Bitbucket {
         let headers = vec![("authorization", self.authorization.clone())];
         self.client.call(Call { method, path, headers, body }).await
     }
-
-    async fn find_comment(&self, pull: u64, marker: &Marker) -> ForgeResult<Option<String>> {
-        for page in 1..=PAGES {
-            let path = format!("/pullrequests/{pull}/comments?pagelen={PER_PAGE}&page={page}");
-            let list = self.ask(Method::GET, &path, None).await?.taken(COMMENTS)?.body;
-            let found = find(&list["values"], marker, |comment| {
-                let is_deleted = comment["deleted"] == true;
-                if is_deleted { &Value::Null } else { &comment["content"]["raw"] }
-            });
-            // The address of the next page is not followed: it could lead elsewhere.
-            if found.is_some() || list["next"].is_null() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
 }
 
 #[async_trait]
@@ -75,36 +59,46 @@ impl ForgeApi for Bitbucket {
         self.ask(Method::POST, &path, Some(&body)).await?.taken(STATUSES).map(drop)
     }
 
-    async fn set_deployment(
-        &self,
-        _report: &DeploymentReport,
-        _known: Option<&str>,
-    ) -> ForgeResult<Option<String>> {
-        Ok(None)
-    }
-
     async fn set_comment(
         &self,
         report: &CommentReport,
         marker: &Marker,
         known: Option<&str>,
     ) -> ForgeResult<String> {
-        let body = json!({ "content": { "raw": in_reference(report, marker) } });
-        let there = match known {
-            Some(id) => Some(id.to_owned()),
-            None => self.find_comment(report.pull, marker).await?,
-        };
-        let comments = format!("/pullrequests/{}/comments", report.pull);
-        let Some(known) = there else {
-            let made = self.ask(Method::POST, &comments, Some(&body)).await?.taken(COMMENTS)?;
-            let nameless = || ForgeError::Passing("the forge made a comment without an id".to_owned());
-            return id(&made.body).ok_or_else(nameless);
-        };
-        let answer = self.ask(Method::PUT, &format!("{comments}/{}", part(&known)), Some(&body)).await?;
-        if answer.is_gone() {
-            return Err(ForgeError::Gone);
-        }
-        answer.taken(COMMENTS)?;
-        Ok(known)
+        comments::set(self, report, marker, known).await
+    }
+}
+
+#[async_trait]
+impl Comments for Bitbucket {
+    fn needs(&self) -> &'static str {
+        COMMENTS
+    }
+
+    /// Comments of HTML are shown there: the marker is a link reference that nothing uses.
+    fn written(&self, report: &CommentReport, marker: &Marker) -> String {
+        format!("{}\n\n[//]: # ({})", report.body, marker.as_str())
+    }
+
+    fn text<'a>(&self, comment: &'a Value) -> &'a Value {
+        let is_deleted = comment["deleted"] == true;
+        if is_deleted { &Value::Null } else { &comment["content"]["raw"] }
+    }
+
+    /// By its number: the address of the next page, which the answer names, could lead elsewhere.
+    async fn page(&self, pull: u64, page: usize) -> ForgeResult<Value> {
+        let path = format!("/pullrequests/{pull}/comments?pagelen={PER_PAGE}&page={page}");
+        let mut list = self.ask(Method::GET, &path, None).await?.taken(COMMENTS)?.body;
+        Ok(list["values"].take())
+    }
+
+    async fn make(&self, pull: u64, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/pullrequests/{pull}/comments");
+        self.ask(Method::POST, &path, Some(&json!({ "content": { "raw": text } }))).await
+    }
+
+    async fn edit(&self, pull: u64, id: &str, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/pullrequests/{pull}/comments/{}", part(id));
+        self.ask(Method::PUT, &path, Some(&json!({ "content": { "raw": text } }))).await
     }
 }

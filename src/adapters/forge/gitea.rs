@@ -5,9 +5,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Call, Client, part, path};
-use super::comments::{find, id, in_html};
-use crate::domain::report::{CONTEXT, CommentReport, DeploymentReport, Marker, StatusReport, StatusState};
-use crate::ports::{ForgeApi, ForgeError, ForgeResult};
+use super::comments::{self, Comments};
+use crate::domain::report::{CONTEXT, CommentReport, Marker, StatusReport, StatusState};
+use crate::ports::{ForgeApi, ForgeResult};
 
 const STATUSES: &str = "the scope `write:repository`, and to be of somebody who may write to it";
 const COMMENTS: &str = "the scope `write:issue`, and to be of somebody who sees the repository";
@@ -53,41 +53,38 @@ impl ForgeApi for Gitea {
         self.ask(Method::POST, &path, Some(&body)).await?.taken(STATUSES).map(drop)
     }
 
-    async fn set_deployment(
-        &self,
-        _report: &DeploymentReport,
-        _known: Option<&str>,
-    ) -> ForgeResult<Option<String>> {
-        Ok(None)
-    }
-
     async fn set_comment(
         &self,
         report: &CommentReport,
         marker: &Marker,
         known: Option<&str>,
     ) -> ForgeResult<String> {
-        let body = json!({ "body": in_html(report, marker) });
-        let comments = format!("/issues/{}/comments", report.pull);
-        let there = match known {
-            Some(id) => Some(id.to_owned()),
-            // All of them come on one page.
-            None => {
-                let list = self.ask(Method::GET, &comments, None).await?.taken(COMMENTS)?.body;
-                find(&list, marker, |comment| &comment["body"])
-            }
-        };
-        let Some(known) = there else {
-            let made = self.ask(Method::POST, &comments, Some(&body)).await?.taken(COMMENTS)?;
-            let nameless = || ForgeError::Passing("the forge made a comment without an id".to_owned());
-            return id(&made.body).ok_or_else(nameless);
-        };
-        let path = format!("/issues/comments/{}", part(&known));
-        let answer = self.ask(Method::PATCH, &path, Some(&body)).await?;
-        if answer.is_gone() {
-            return Err(ForgeError::Gone);
+        comments::set(self, report, marker, known).await
+    }
+}
+
+#[async_trait]
+impl Comments for Gitea {
+    fn needs(&self) -> &'static str {
+        COMMENTS
+    }
+
+    /// All of them come on the first one.
+    async fn page(&self, pull: u64, page: usize) -> ForgeResult<Value> {
+        if page > 1 {
+            return Ok(json!([]));
         }
-        answer.taken(COMMENTS)?;
-        Ok(known)
+        let path = format!("/issues/{pull}/comments");
+        Ok(self.ask(Method::GET, &path, None).await?.taken(COMMENTS)?.body)
+    }
+
+    async fn make(&self, pull: u64, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/issues/{pull}/comments");
+        self.ask(Method::POST, &path, Some(&json!({ "body": text }))).await
+    }
+
+    async fn edit(&self, _pull: u64, id: &str, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/issues/comments/{}", part(id));
+        self.ask(Method::PATCH, &path, Some(&json!({ "body": text }))).await
     }
 }

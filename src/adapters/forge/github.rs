@@ -2,11 +2,11 @@
 //! <https://docs.github.com/en/rest/commits/statuses>, `/deployments`, `/issues/comments`
 
 use async_trait::async_trait;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::client::{Answer, Call, Client, part, path};
-use super::comments::{PAGES, PER_PAGE, count, find, id, in_html};
+use super::comments::{self, Comments, PER_PAGE, id, made};
 use super::github_app::{GitHubApp, headers};
 use crate::domain::report::{
     CONTEXT, CommentReport, DeploymentReport, Marker, Rollout, StatusReport, StatusState,
@@ -38,21 +38,25 @@ impl GitHub {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> ForgeResult<Answer> {
+        let answer = self.try_to_ask(method.clone(), path, body).await?;
+        match &self.login {
+            // Its token may have been taken back before its time.
+            Login::App(app) if answer.status == StatusCode::UNAUTHORIZED => {
+                app.forget().await;
+                self.try_to_ask(method, path, body).await
+            }
+            Login::App(_) | Login::Token(_) => Ok(answer),
+        }
+    }
+
+    async fn try_to_ask(&self, method: Method, path: &str, body: Option<&Value>) -> ForgeResult<Answer> {
         let path = format!("{}{path}", self.project);
         let token = match &self.login {
             Login::Token(token) => token.clone(),
             Login::App(app) => app.token(&self.client, &self.project).await?,
         };
-        let answer = self
-            .client
-            .call(Call { method, path, headers: headers(&format!("Bearer {token}")), body })
-            .await?;
-        if let Login::App(app) = &self.login
-            && answer.status == http::StatusCode::UNAUTHORIZED
-        {
-            app.forget().await;
-        }
-        Ok(answer)
+        let headers = headers(&format!("Bearer {token}"));
+        self.client.call(Call { method, path, headers, body }).await
     }
 
     async fn find_deployment(&self, report: &DeploymentReport) -> ForgeResult<Option<String>> {
@@ -69,18 +73,6 @@ impl GitHub {
             "transient_environment": true, "production_environment": false,
         });
         made(&self.ask(Method::POST, "/deployments", Some(&body)).await?.taken(DEPLOYMENTS)?)
-    }
-
-    async fn find_comment(&self, pull: u64, marker: &Marker) -> ForgeResult<Option<String>> {
-        for page in 1..=PAGES {
-            let path = format!("/issues/{pull}/comments?per_page={PER_PAGE}&page={page}");
-            let list = self.ask(Method::GET, &path, None).await?.taken(COMMENTS)?.body;
-            let found = find(&list, marker, |comment| &comment["body"]);
-            if found.is_some() || count(&list) < PER_PAGE {
-                return Ok(found);
-            }
-        }
-        Ok(None)
     }
 }
 
@@ -102,6 +94,10 @@ impl ForgeApi for GitHub {
         });
         let path = format!("/statuses/{}", report.commit);
         self.ask(Method::POST, &path, Some(&body)).await?.taken(STATUSES).map(drop)
+    }
+
+    fn has_deployments(&self) -> bool {
+        true
     }
 
     async fn set_deployment(
@@ -143,24 +139,28 @@ impl ForgeApi for GitHub {
         marker: &Marker,
         known: Option<&str>,
     ) -> ForgeResult<String> {
-        let body = json!({ "body": in_html(report, marker) });
-        let there = match known {
-            Some(id) => Some(id.to_owned()),
-            None => self.find_comment(report.pull, marker).await?,
-        };
-        let Some(id) = there else {
-            let path = format!("/issues/{}/comments", report.pull);
-            return made(&self.ask(Method::POST, &path, Some(&body)).await?.taken(COMMENTS)?);
-        };
-        let answer = self.ask(Method::PATCH, &format!("/issues/comments/{}", part(&id)), Some(&body)).await?;
-        if answer.is_gone() {
-            return Err(ForgeError::Gone);
-        }
-        answer.taken(COMMENTS)?;
-        Ok(id)
+        comments::set(self, report, marker, known).await
     }
 }
 
-fn made(answer: &Answer) -> ForgeResult<String> {
-    id(&answer.body).ok_or_else(|| ForgeError::Passing("the forge made something without an id".to_owned()))
+#[async_trait]
+impl Comments for GitHub {
+    fn needs(&self) -> &'static str {
+        COMMENTS
+    }
+
+    async fn page(&self, pull: u64, page: usize) -> ForgeResult<Value> {
+        let path = format!("/issues/{pull}/comments?per_page={PER_PAGE}&page={page}");
+        Ok(self.ask(Method::GET, &path, None).await?.taken(COMMENTS)?.body)
+    }
+
+    async fn make(&self, pull: u64, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/issues/{pull}/comments");
+        self.ask(Method::POST, &path, Some(&json!({ "body": text }))).await
+    }
+
+    async fn edit(&self, _pull: u64, id: &str, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/issues/comments/{}", part(id));
+        self.ask(Method::PATCH, &path, Some(&json!({ "body": text }))).await
+    }
 }

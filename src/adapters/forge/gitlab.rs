@@ -5,9 +5,9 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::client::{Answer, Call, Client, part};
-use super::comments::{PAGES, PER_PAGE, count, find, id, in_html};
-use crate::domain::report::{CONTEXT, CommentReport, DeploymentReport, Marker, StatusReport, StatusState};
-use crate::ports::{ForgeApi, ForgeError, ForgeResult};
+use super::comments::{self, Comments, PER_PAGE};
+use crate::domain::report::{CONTEXT, CommentReport, Marker, StatusReport, StatusState};
+use crate::ports::{ForgeApi, ForgeResult};
 
 const STATUSES: &str = "the scope `api`, and the role Developer (Maintainer where the branch is protected)";
 const COMMENTS: &str = "the scope `api`, and the role Reporter";
@@ -31,19 +31,6 @@ impl GitLab {
         let headers = vec![("private-token", self.token.clone())];
         self.client.call(Call { method, path, headers, body }).await
     }
-
-    async fn find_comment(&self, pull: u64, marker: &Marker) -> ForgeResult<Option<String>> {
-        for page in 1..=PAGES {
-            let order = "sort=asc&order_by=created_at";
-            let path = format!("/merge_requests/{pull}/notes?{order}&per_page={PER_PAGE}&page={page}");
-            let list = self.ask(Method::GET, &path, None).await?.taken(COMMENTS)?.body;
-            let found = find(&list, marker, |note| &note["body"]);
-            if found.is_some() || count(&list) < PER_PAGE {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
 }
 
 #[async_trait]
@@ -64,37 +51,36 @@ impl ForgeApi for GitLab {
         answer.taken(STATUSES).map(drop)
     }
 
-    async fn set_deployment(
-        &self,
-        _report: &DeploymentReport,
-        _known: Option<&str>,
-    ) -> ForgeResult<Option<String>> {
-        Ok(None)
-    }
-
     async fn set_comment(
         &self,
         report: &CommentReport,
         marker: &Marker,
         known: Option<&str>,
     ) -> ForgeResult<String> {
-        let body = json!({ "body": in_html(report, marker) });
-        let there = match known {
-            Some(id) => Some(id.to_owned()),
-            None => self.find_comment(report.pull, marker).await?,
-        };
-        let notes = format!("/merge_requests/{}/notes", report.pull);
-        let Some(known) = there else {
-            let made = self.ask(Method::POST, &notes, Some(&body)).await?.taken(COMMENTS)?;
-            let nameless = || ForgeError::Passing("the forge made a note without an id".to_owned());
-            return id(&made.body).ok_or_else(nameless);
-        };
-        let answer = self.ask(Method::PUT, &format!("{notes}/{}", part(&known)), Some(&body)).await?;
-        if answer.is_gone() {
-            return Err(ForgeError::Gone);
-        }
-        answer.taken(COMMENTS)?;
-        Ok(known)
+        comments::set(self, report, marker, known).await
+    }
+}
+
+#[async_trait]
+impl Comments for GitLab {
+    fn needs(&self) -> &'static str {
+        COMMENTS
+    }
+
+    async fn page(&self, pull: u64, page: usize) -> ForgeResult<Value> {
+        let order = "sort=asc&order_by=created_at";
+        let path = format!("/merge_requests/{pull}/notes?{order}&per_page={PER_PAGE}&page={page}");
+        Ok(self.ask(Method::GET, &path, None).await?.taken(COMMENTS)?.body)
+    }
+
+    async fn make(&self, pull: u64, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/merge_requests/{pull}/notes");
+        self.ask(Method::POST, &path, Some(&json!({ "body": text }))).await
+    }
+
+    async fn edit(&self, pull: u64, id: &str, text: &str) -> ForgeResult<Answer> {
+        let path = format!("/merge_requests/{pull}/notes/{}", part(id));
+        self.ask(Method::PUT, &path, Some(&json!({ "body": text }))).await
     }
 }
 

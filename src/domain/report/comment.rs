@@ -23,12 +23,12 @@ pub fn comment(reported: &Reported<'_>, pull: &PullLine) -> CommentReport {
 fn alive(reported: &Reported<'_>, pull: &PullLine) -> Vec<String> {
     let environment = reported.environment;
     let word = if reported.has_arrived() || environment.intent.ends() {
-        environment.phase.word()
+        status::word(environment.phase)
     } else {
         working(environment.phase)
     };
     let mut paragraphs = vec![format!("**drey: {word}** · <{}>", reported.url)];
-    if environment.phase != Phase::Ready && !reported.reason().is_empty() {
+    if !reported.reason().is_empty() {
         paragraphs.push(escape::code(reported.reason(), REASON_LIMIT));
     }
     if !reported.services.is_empty() {
@@ -55,7 +55,7 @@ const fn working(phase: Phase) -> &'static str {
         | Phase::Archiving
         | Phase::Archived
         | Phase::Destroying
-        | Phase::Destroyed => phase.word(),
+        | Phase::Destroyed => status::word(phase),
     }
 }
 
@@ -77,7 +77,7 @@ fn table(environment: &Environment, services: &[ServiceLine]) -> String {
     let mut lines = vec!["| service | state | address |".to_owned(), "|---|---|---|".to_owned()];
     for service in services.iter().take(ROWS) {
         let is_down = environment.phase == Phase::Ready && !service.is_up;
-        let state = if is_down { "down" } else { environment.phase.word() };
+        let state = if is_down { "down" } else { status::word(environment.phase) };
         let address = service.url.as_ref().map_or("–".to_owned(), |url| format!("<{url}>"));
         lines.push(format!("| {} | {state} | {address} |", escape::code(&service.name, NAME_LIMIT)));
     }

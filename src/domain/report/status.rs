@@ -60,7 +60,7 @@ fn state(reported: &Reported<'_>) -> Option<(StatusState, String)> {
         Phase::Queued if reason().is_empty() => (StatusState::Pending, "its turn comes next".to_owned()),
         Phase::Queued => (StatusState::Pending, reason().to_owned()),
         Phase::Preparing | Phase::Building | Phase::Starting | Phase::Updating | Phase::Waking => {
-            (StatusState::Running, environment.phase.word().to_owned())
+            (StatusState::Running, word(environment.phase).to_owned())
         }
         Phase::Ready if reported.has_arrived() => (StatusState::Success, "ready".to_owned()),
         Phase::Asleep if reported.has_arrived() => {
@@ -85,6 +85,24 @@ fn state(reported: &Reported<'_>) -> Option<(StatusState, String)> {
         }
     };
     Some((state, text))
+}
+
+/// The word for a phase at a forge. The steps of a deployment have one in common: each word costs requests, and forges
+/// count them.
+pub(super) const fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Preparing | Phase::Building | Phase::Starting | Phase::Updating => "deploying",
+        Phase::Queued
+        | Phase::Ready
+        | Phase::Failed
+        | Phase::Blocked
+        | Phase::Asleep
+        | Phase::Waking
+        | Phase::Archiving
+        | Phase::Archived
+        | Phase::Destroying
+        | Phase::Destroyed => phase.word(),
+    }
 }
 
 pub(super) const fn ended(outcome: Outcome) -> &'static str {

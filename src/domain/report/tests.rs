@@ -42,7 +42,7 @@ fn every_phase_has_its_status() {
     for (phase, reason, state, text) in [
         (Phase::Queued, "", Pending, "its turn comes next"),
         (Phase::Queued, "waits for a place", Pending, "waits for a place"),
-        (Phase::Building, "", Running, "building"),
+        (Phase::Building, "", Running, "deploying"),
         (Phase::Waking, "", Running, "waking"),
         (Phase::Ready, "", Success, "ready"),
         (Phase::Asleep, "", Success, "asleep, opens by itself"),

@@ -1,5 +1,6 @@
 //! Real repositories, made by the git command.
 
+mod behind;
 mod changes;
 mod damage;
 mod hostile;
