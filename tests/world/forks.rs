@@ -2,11 +2,10 @@
 
 use std::process::Command;
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
-use crate::harness::{REPO, SECRET, World, docker};
+use crate::forges::deliver;
+use crate::harness::{REPO, World, docker};
 use crate::{COMPOSE, shop};
 
 const FORK: &str = "pull:7";
@@ -40,22 +39,8 @@ fn tell(world: &World, number: usize, action: &str, head: &str) {
             "head": {"ref": "main", "sha": head, "repo": fork, "label": "alice:main"},
             "base": {"ref": "main", "sha": head, "repo": repository, "label": "team:main"},
         },
-    })
-    .to_string();
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    let signature = hex::encode(mac.finalize().into_bytes());
-    let url = format!("http://{}/hooks/github/{REPO}", world.address());
-    let (delivery, signature) =
-        (format!("X-GitHub-Delivery: fork-{number}"), format!("X-Hub-Signature-256: sha256={signature}"));
-    let headers = ["Content-Type: application/json", "X-GitHub-Event: pull_request", &delivery, &signature];
-    let mut curl = Command::new("curl");
-    curl.args(["-s", "-m", "15", "-w", "\n%{http_code}", "--data-binary", &body, &url]);
-    headers.iter().for_each(|header| {
-        curl.args(["-H", header]);
     });
-    let said = String::from_utf8_lossy(&curl.output().unwrap().stdout).into_owned();
-    assert!(said.ends_with("\n202") || said.ends_with("\n200"), "{said}");
+    deliver(world, "pull_request", &format!("fork-{number}"), &body);
 }
 
 fn held_at(world: &World, commit: &str) -> Value {
