@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use figment::value::Value;
 
 use super::forge::ForgeAccount;
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::branches::BranchGlobs;
+use crate::domain::forge::Forge;
 use crate::domain::names::{BranchName, RepoName};
 use crate::domain::pull_request::{DeployMode, PullRules, Subject};
 use crate::domain::sift::PathFilter;
@@ -165,8 +167,36 @@ impl Repository {
             forge: ForgeAccount::read(section),
             defaults: Defaults::read_keys(section, Some(defaults)),
         };
+        read.check_pulls(section);
         section.finish();
         read
+    }
+
+    /// What would do nothing, and nobody would know why.
+    fn check_pulls(&self, section: &Section<'_>) {
+        let PullRules { deploy, label, drafts } = &self.pulls;
+        let default = PullRules::default();
+        if *deploy == DeployMode::Branches && !*drafts {
+            section.fault("drafts", "is for `deploy = \"pull-requests\"` or \"labelled\"");
+        }
+        if *deploy != DeployMode::Labelled && *label != default.label {
+            section.fault("label", "is for `deploy = \"labelled\"`");
+        }
+        let kind = self.forge.as_ref().map(|account| account.kind);
+        if *deploy == DeployMode::Labelled && kind == Some(Forge::Bitbucket) {
+            section.fault("deploy", "must not be \"labelled\": Bitbucket has no labels");
+        }
+        if *deploy != DeployMode::Branches && self.secret.is_none() {
+            let message = "needs `secret`: pull requests are known by signed deliveries only";
+            section.fault("deploy", message);
+        }
+        let signing = self.secret.as_ref().and_then(|secret| secret.reveal().strip_prefix("whsec_"));
+        if signing.is_some_and(|key| !BASE64.decode(key.as_bytes()).is_ok_and(|key| !key.is_empty())) {
+            section.fault(
+                "secret",
+                "begins with whsec_, and no base64 follows: copy GitLab's signing token whole",
+            );
+        }
     }
 
     /// Whether the branch gets an environment, else why not. Main only when it is named, not by a glob.

@@ -362,10 +362,19 @@ fn which_pull_requests_make_environments_is_read() {
     let pulls = PullRules { deploy: DeployMode::Labelled, label: "qa".to_owned(), drafts: false };
     assert_eq!((&repository.pulls, repository.subject), (&pulls, Subject::Merge));
     assert_eq!(repository.paths.patterns(), ["web/**", "!docs/**"]);
-    for (more, key) in
-        [("deploy = \"prs\"", "deploy"), ("subject = \"x\"", "subject"), ("paths = [\"!a[\"]", "paths")]
-    {
+    for (more, key) in [
+        ("deploy = \"prs\"", "deploy"),
+        ("subject = \"x\"", "subject"),
+        ("paths = [\"!a[\"]", "paths"),
+        ("drafts = false", "drafts"),
+        ("label = \"qa\"", "label"),
+        ("deploy = \"labelled\"\n[repo.forge]\nkind = \"bitbucket\"\nproject = \"a/b\"", "deploy"),
+    ] {
         let errors = settings(&format!("{SMALL}{more}"), &[]).unwrap_err();
         assert_eq!(errors.0[0].key, format!("repo[0].{key}"));
     }
+    let without = SMALL.replace("secret = \"s\"\n", "deploy = \"pull-requests\"\n");
+    assert_eq!(settings(&without, &[]).unwrap_err().0[0].key, "repo[0].deploy");
+    let broken = SMALL.replace("secret = \"s\"", "secret = \"whsec_?\"");
+    assert_eq!(settings(&broken, &[]).unwrap_err().0[0].key, "repo[0].secret");
 }

@@ -81,8 +81,10 @@ pub enum PullChange {
     /// Without a merge.
     Closed,
     Merged,
-    /// Its words: title, labels, reviewers.
+    /// Its words: title, reviewers.
     Described,
+    /// Labels, or whether it is a draft: counts where that decides about environments.
+    Marked,
 }
 
 /// What happened, or what is asked for.
@@ -185,7 +187,7 @@ impl EventKind {
                 PullChange::Reopened => "pr_reopened",
                 PullChange::Closed => "pr_closed_unmerged",
                 PullChange::Merged => "pr_merged",
-                PullChange::Described => "ignored",
+                PullChange::Described | PullChange::Marked => "ignored",
             },
             Self::Look => "look",
             Self::DeployRequested { .. } => "deploy_requested",

@@ -60,7 +60,9 @@ fn ended_by(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Merged => "the branch was merged",
         Outcome::Deleted => "the branch was deleted",
-        Outcome::Expired => "nobody wanted it for too long, or another one needed its place",
+        Outcome::Expired => {
+            "nobody wanted it for too long, its pull request was closed, or another one needed its place"
+        }
         Outcome::Manual => "somebody asked for it",
     }
 }

@@ -3,7 +3,7 @@
 use super::environment::{Environment, Intent, Outcome, Phase};
 use super::event::{Event, EventKind, PullChange};
 use super::names::CommitSha;
-use super::pull_request::{Head, PullRequest, PullState};
+use super::pull_request::{self, Head, PullRequest, PullState};
 use super::time::Timestamp;
 
 /// What is known of the event's branch.
@@ -110,7 +110,8 @@ fn pushed(head: Option<&Head>, situation: Situation<'_>) -> Change {
     }
     let commit = head.and_then(Head::full);
     if situation.environment.is_none()
-        && commit.as_ref().is_some_and(|commit| situation.pulls.iter().any(|pull| pull.has_merged(commit)))
+        && !situation.is_main
+        && commit.as_ref().is_some_and(|commit| pull_request::is_merged(situation.pulls, commit))
     {
         return Change::Nothing { reason: "it was merged at this commit".to_owned() };
     }
@@ -139,9 +140,11 @@ fn runs_or_will_run(environment: &Environment, head: &Head) -> bool {
 fn told(change: PullChange, pull: &PullRequest, situation: Situation<'_>) -> Consequence {
     let known = situation.pulls.iter().find(|known| known.number == pull.number);
     let is_open = known.is_none_or(|known| known.state == PullState::Open);
+    // This delivery may be late.
+    let head = known.map_or(&pull.head, |known| &known.head);
     let is_there = situation.environment.is_some_and(|environment| !environment.intent.ends());
     match change {
-        PullChange::Described => nothing("nothing of it counts"),
+        PullChange::Described | PullChange::Marked => nothing("nothing of it counts"),
         PullChange::Closed | PullChange::Merged if is_there => {
             Consequence { judge: true, ..nothing("git is asked what became of the branch") }
         }
@@ -150,7 +153,7 @@ fn told(change: PullChange, pull: &PullRequest, situation: Situation<'_>) -> Con
             nothing("it was closed later than this")
         }
         PullChange::Opened | PullChange::Updated | PullChange::Reopened => {
-            let change = pushed(pull.head.as_ref(), situation);
+            let change = pushed(head.as_ref(), situation);
             Consequence { judge: situation.wanted.is_err() && is_there, change }
         }
     }
@@ -446,6 +449,37 @@ mod tests {
         let expired = EventKind::Expired { branch: branch(), why: "old".to_owned() };
         let end = Intent::End { outcome: Outcome::Expired, archive: true };
         assert_eq!(change(expired, &asleep), intent(end));
+    }
+
+    #[test]
+    fn what_a_forge_merged_is_brought_back_by_no_late_word() {
+        let merged = PullRequest { state: PullState::Merged, ..pull_request::sample(1, "feature/x", 'a') };
+        let open = PullRequest { number: 2, state: PullState::Open, ..merged.clone() };
+        let told = |change, pull: &PullRequest| {
+            event(EventKind::PullRequest { change, pull: Box::new(pull.clone()) })
+        };
+        let known = |pulls| Situation { pulls, ..situation(None) };
+        let alone = [merged.clone()];
+        assert!(matches!(fold(&push(sha('a')), known(&alone)).change, Change::Nothing { .. }));
+        let later = fold(&push(sha('b')), known(&alone));
+        assert!(
+            later.judge && matches!(later.change, Change::Create { .. }),
+            "git is asked whether it is late"
+        );
+        let both = [open.clone(), merged.clone()];
+        assert!(
+            matches!(fold(&push(sha('a')), known(&both)).change, Change::Create { .. }),
+            "it is proposed anew"
+        );
+        let opened = fold(&told(PullChange::Opened, &open), known(&both));
+        assert!(!opened.judge && matches!(opened.change, Change::Create { .. }));
+        let late = told(PullChange::Opened, &PullRequest { state: PullState::Open, ..merged.clone() });
+        assert!(matches!(fold(&late, known(&alone)).change, Change::Nothing { .. }));
+
+        let newer = pull_request::sample(2, "feature/x", 'c');
+        let late = fold(&told(PullChange::Updated, &open), known(std::slice::from_ref(&newer))).change;
+        let Change::Create { commit, .. } = late else { panic!("{late:?}") };
+        assert_eq!(commit, Some(sha('c')), "the forge told something newer before");
     }
 
     #[test]

@@ -88,10 +88,15 @@ pub struct PullRequest {
 }
 
 impl PullRequest {
-    /// The forge merged exactly this commit.
-    pub fn has_merged(&self, commit: &CommitSha) -> bool {
+    fn has_merged(&self, commit: &CommitSha) -> bool {
         self.state == PullState::Merged && self.head.as_ref().is_some_and(|head| head.is(commit))
     }
+}
+
+/// The forge merged this commit, and nobody proposes the branch for anything else.
+pub fn is_merged(pulls: &[PullRequest], commit: &CommitSha) -> bool {
+    pulls.iter().any(|pull| pull.has_merged(commit))
+        && !pulls.iter().any(|pull| pull.state == PullState::Open)
 }
 
 /// Which branches get an environment by themselves: `[[repo]] deploy`.

@@ -7,7 +7,7 @@ use crate::domain::environment::{Ending, Environment, Outcome};
 use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, NewEvent};
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, RepoName};
 use crate::domain::poll;
-use crate::domain::pull_request::{PullRequest, PullState};
+use crate::domain::pull_request::{self, PullRequest, PullState};
 use crate::store::{EventFilter, StoreError};
 
 use super::Orchestrator;
@@ -211,7 +211,7 @@ impl Orchestrator {
         environment: &Environment,
         tip: &CommitSha,
     ) -> Result<bool, Failure> {
-        let is_told = pulls.iter().any(|pull| pull.has_merged(tip));
+        let is_told = environment.branch != repository.main && pull_request::is_merged(pulls, tip);
         Ok(is_told && !self.keeps(repository, environment).await?)
     }
 
@@ -372,9 +372,10 @@ impl Orchestrator {
     }
 }
 
-/// Only those with a pull request of some kind have an environment, and it has none any more.
+/// Only those with a pull request of some kind have an environment, and it has none any more. One that no delivery told of may
+/// be open all the same.
 fn lost_its_pull_request(repository: &Repository, pulls: &[PullRequest], environment: &Environment) -> bool {
-    !environment.pinned && repository.pulls.wants(&environment.branch, pulls).is_err()
+    !environment.pinned && !pulls.is_empty() && repository.pulls.wants(&environment.branch, pulls).is_err()
 }
 
 /// Where main was before the move that is judged, as its delivery claims: a fast-forward leaves no other trace that the

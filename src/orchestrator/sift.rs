@@ -103,7 +103,7 @@ impl Run<'_> {
     async fn ends_unseen(&self, tip: &CommitSha, told: &str) -> Result<bool, Failure> {
         let environment = &self.environment;
         let observed = self.house.ports.engine.observe(&environment.project).await?;
-        if environment.generation.0 != 1 || !self.has_nothing(&observed).await? {
+        if !self.is_first(tip).await? || !self.has_nothing(&observed).await? {
             return Ok(false);
         }
         self.say(told);
@@ -111,6 +111,25 @@ impl Run<'_> {
         self.house.store.note_passed_over(&environment.repo, &environment.branch, tip, now).await?;
         self.end(Farewell { outcome: Outcome::Manual, archive: false, reason: Some(told) }).await?;
         Ok(true)
+    }
+
+    /// Nothing else was wanted of the environment before. That the branch is there, a forge may tell in a delivery of its own.
+    async fn is_first(&self, tip: &CommitSha) -> Result<bool, Failure> {
+        if self.environment.generation.0 == 1 {
+            return Ok(true);
+        }
+        let filter = EventFilter {
+            repo: Some(self.environment.repo.clone()),
+            branch: Some(self.environment.branch.clone()),
+            before: None,
+            limit: RECENT_EVENTS,
+        };
+        let events = self.house.store.events(&filter).await?;
+        let mut of_this_life = events.iter().filter(|it| it.received_at >= self.environment.created_at);
+        Ok(of_this_life.all(|event| match event.kind.commit() {
+            Some(commit) => commit == *tip,
+            None => event.kind.is_push(),
+        }))
     }
 
     /// What runs is the newest that is to run, although the branch is elsewhere: there it is passed over, or not approved.

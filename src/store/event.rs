@@ -219,7 +219,7 @@ pub(super) async fn insert_events(
         sqlx::query!(
             "INSERT INTO event (id, delivery, place, source, repo, kind, branch, detail, delivery_id, skip,
                                 received_at, state, reason, waits_for)
-             SELECT ?1 + key, ?2, ?3 + key, ?4, ?5, value ->> 'kind', value ->> 'branch', value, ?6, ?7,
+             SELECT ?1 + key, ?2, ?3 + key, ?4, ?5, value ->> 'kind', coalesce(value ->> 'branch', value -> 'pull' ->> 'branch'), value, ?6, ?7,
                     ?8, ?9, ?10, ?11
              FROM json_each(?12)",
             first.id.0,

@@ -187,6 +187,7 @@ impl Folding<'_> {
         let (mut decided, mut written) = (Vec::with_capacity(events.len()), 0);
         for place in 0..events.len() {
             let Some(event) = events.get_mut(place) else { break };
+            self.take_down(event).await?;
             let (decision, waits_for) = self.decide(event).await?;
             decided.push(decision);
             // What waits must be in the table before the next event of its branch is decided about.
@@ -251,11 +252,15 @@ impl Folding<'_> {
         Ok((Decision { environment, verdict, changed }, waits_for))
     }
 
-    /// The pull requests of the event's branch; what the event itself tells of one is taken down first.
-    async fn pulls_of(&mut self, event: &Event) -> StoreResult<Vec<PullRequest>> {
+    /// What the event tells of a pull request; once: when it is looked at again, something newer may be known.
+    async fn take_down(&mut self, event: &Event) -> StoreResult<()> {
         if let EventKind::PullRequest { change, pull } = &event.kind {
             pull_request::put(self.connection, &event.repo, *change, pull).await?;
         }
+        Ok(())
+    }
+
+    async fn pulls_of(&mut self, event: &Event) -> StoreResult<Vec<PullRequest>> {
         match event.kind.branch() {
             Some(branch) => pull_request::of_branch(self.connection, &event.repo, branch).await,
             None => Ok(Vec::new()),

@@ -51,10 +51,18 @@ impl Store {
         rows.into_iter().map(PullRequest::try_from).collect()
     }
 
-    /// All pull requests of a repository by their branches, the newest first.
+    /// The pull requests of a repository that are open, and all of branches that have an environment; by their branches,
+    /// the newest first.
     pub async fn pulls(&self, repo: &RepoName) -> StoreResult<BTreeMap<BranchName, Vec<PullRequest>>> {
         let repo = repo.as_str();
-        let rows = query_pulls!("WHERE repo = ? ORDER BY number DESC", repo).fetch_all(&self.readers).await?;
+        let rows = query_pulls!(
+            "WHERE repo = ?1 AND (state = 'open' OR branch IN (
+                 SELECT branch FROM environment WHERE repo = ?1 AND phase NOT IN ('archived', 'destroyed')))
+             ORDER BY number DESC",
+            repo
+        )
+        .fetch_all(&self.readers)
+        .await?;
         let mut pulls: BTreeMap<BranchName, Vec<PullRequest>> = BTreeMap::new();
         for row in rows {
             let pull = PullRequest::try_from(row)?;
@@ -78,7 +86,8 @@ pub(super) async fn of_branch(
 }
 
 /// Takes down what was told, unless something newer is known: deliveries come in any order. One that says again what was
-/// told before, that it was opened, counts none the less: so does a forge that gives no newer time. A merge is final.
+/// told before, that it was opened, counts none the less: so does a forge that gives no newer time. A merge is final, as long as
+/// the repository stays at its forge.
 pub(super) async fn put(
     connection: &mut SqliteConnection,
     repo: &RepoName,
@@ -104,9 +113,10 @@ pub(super) async fn put(
              draft = excluded.draft, labels = excluded.labels, head = excluded.head, fork = excluded.fork,
              merge_commit = excluded.merge_commit, changed_at = excluded.changed_at,
              opened_at = coalesce(excluded.opened_at, pull_request.opened_at)
-         WHERE (pull_request.state <> 'merged' OR excluded.state = 'merged')
-           AND (coalesce(excluded.changed_at >= pull_request.changed_at, 1)
-                OR excluded.opened_at <= pull_request.opened_at)",
+         WHERE pull_request.forge <> excluded.forge
+            OR (pull_request.state <> 'merged' OR excluded.state = 'merged')
+               AND (coalesce(excluded.changed_at >= pull_request.changed_at, 1)
+                    OR excluded.opened_at = pull_request.opened_at)",
         repo,
         number,
         forge,
@@ -158,8 +168,9 @@ impl TryFrom<PullRow> for PullRequest {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{branch, home, moment, repo};
+    use super::super::testing::{branch, home, moment, new_environment, repo};
     use super::*;
+    use crate::domain::forge::Forge;
     use crate::domain::pull_request::{PullState, sample};
 
     async fn told(store: &Store, change: PullChange, pull: &PullRequest) {
@@ -191,8 +202,11 @@ mod tests {
         );
         let second = PullRequest { changed_at: None, ..sample(9, "x", 'b') };
         told(&store, PullChange::Opened, &second).await;
-        let all = store.pulls(&repo()).await.unwrap();
-        assert_eq!(all, BTreeMap::from([(branch("x"), vec![second, merged])]));
+        let open = BTreeMap::from([(branch("x"), vec![second.clone()])]);
+        assert_eq!(store.pulls(&repo()).await.unwrap(), open, "nobody asks what became of the others");
+        store.create_environment(new_environment("x", 1)).await.unwrap();
+        let all = BTreeMap::from([(branch("x"), vec![second, merged])]);
+        assert_eq!(store.pulls(&repo()).await.unwrap(), all);
     }
 
     #[tokio::test]
@@ -202,6 +216,20 @@ mod tests {
         told(&store, PullChange::Opened, &open).await;
         told(&store, PullChange::Closed, &closed).await;
         told(&store, PullChange::Opened, &open).await;
-        assert_eq!(store.pulls_of(&repo(), &branch("x")).await.unwrap(), [open]);
+        assert_eq!(store.pulls_of(&repo(), &branch("x")).await.unwrap(), [open.clone()]);
+        told(&store, PullChange::Reopened, &at(3, PullState::Open)).await;
+        let closed = at(4, PullState::Closed);
+        told(&store, PullChange::Closed, &closed).await;
+        told(&store, PullChange::Opened, &open).await;
+        assert_eq!(store.pulls_of(&repo(), &branch("x")).await.unwrap(), [closed], "this one came late");
+    }
+
+    #[tokio::test]
+    async fn another_forge_begins_anew() {
+        let (_folder, store) = home().await;
+        told(&store, PullChange::Merged, &at(9, PullState::Merged)).await;
+        let elsewhere = PullRequest { forge: Forge::Gitlab, ..at(1, PullState::Open) };
+        told(&store, PullChange::Opened, &elsewhere).await;
+        assert_eq!(store.pulls_of(&repo(), &branch("x")).await.unwrap(), [elsewhere]);
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn list(
 ) -> Result<Json<List<EventView>>, ApiError> {
     let filter = EventFilter {
         repo: query.repo.as_deref().map(RepoName::parse).transpose()?,
-        branch: query.branch.as_deref().map(BranchName::parse).transpose()?,
+        branch: query.branch.as_deref().map(BranchName::parse_any).transpose()?,
         before: query.before.map(EventId),
         limit: PAGE,
     };

@@ -428,3 +428,48 @@ async fn what_a_fork_proposes_is_held_and_no_branch_of_the_repository_is_taken_f
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_environment_outlives_only_pull_requests_that_were_told() {
+    in_house(|house| async move {
+        house.begin().await;
+        let deploy = DeployMode::PullRequests;
+        house.world.with(|inside| inside.pulls = PullRules { deploy, ..PullRules::default() });
+        house.configure();
+        let to = opened(&house, SECRET, "none").await;
+        house.tell(EventKind::Look).await;
+        eventually("it is dealt with", || is_still(&house)).await;
+        let there = house.environment("feature/x").await.unwrap();
+        assert_eq!(
+            (there.phase, there.ending),
+            (Phase::Ready, None),
+            "its pull request may be older than the hook"
+        );
+
+        let tip = house.world.with(|inside| inside.tips[&branch("feature/x")].clone());
+        let (event, mut body) = life("feature/x", [&tip, &tip], 1, true)[6].clone();
+        body["pull_request"]["merged"] = json!(false);
+        assert_eq!(github(to, event, "1", &body).await, 202);
+        let gone = house.reaches("feature/x", Phase::Archived).await;
+        assert!(matches!(
+            gone.intent,
+            drey::domain::environment::Intent::End { outcome: Outcome::Expired, archive: true }
+        ));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_of_a_pull_request_are_found_by_its_branch() {
+    in_house(|house| async move {
+        house.begin().await;
+        let to = opened(&house, SECRET, "none").await;
+        let tip = house.world.with(|inside| inside.tips[&branch("feature/x")].clone());
+        let (event, body) = life("feature/x", [&tip, &tip], 1, false)[2].clone();
+        assert_eq!(github(to, event, "1", &body).await, 202);
+        let filter = EventFilter { branch: Some(branch("feature/x")), limit: 1, ..Default::default() };
+        let newest = house.orchestrator.house().store.events(&filter).await.unwrap();
+        assert!(matches!(newest[0].kind, EventKind::PullRequest { .. }), "{newest:?}");
+    })
+    .await;
+}

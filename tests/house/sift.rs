@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drey::domain::environment::{Environment, Phase};
-use drey::domain::event::{EventKind, PullChange};
+use drey::domain::event::{EventKind, EventSource, NewEvent, PullChange};
 use drey::domain::forge::Forge;
 use drey::domain::pull_request::{Head, PullRequest, PullState, Subject};
 
@@ -244,6 +244,29 @@ async fn a_push_that_was_told_without_its_commit_is_passed_over_too() {
         let branch = branch("feature/y");
         house.tell(EventKind::DeployRequested { branch, rebuild: false, pull: false }).await;
         house.reaches("feature/y", Phase::Ready).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn that_a_branch_is_there_may_be_told_before_its_first_push() {
+    in_house(|house| async move {
+        house.commit('a', "main", &[], document());
+        house.commit('b', "x", &['a'], document());
+        house.has_message('b', "[skip drey]");
+        let event = |kind| NewEvent {
+            source: EventSource::Github,
+            repo: repo(),
+            kind,
+            delivery_id: None,
+            skip: false,
+        };
+        let created = EventKind::BranchCreated { branch: branch("x"), commit: None };
+        let pushed = EventKind::BranchPushed { branch: branch("x"), before: sha('0'), commit: sha('b') };
+        house.orchestrator.submit(None, &[event(created), event(pushed)]).await.unwrap();
+        let gone = house.reaches("x", Phase::Destroyed).await;
+        assert_eq!(gone.generation.0, 2, "both wanted something");
+        assert_eq!(house.world.with(|inside| (inside.ups, inside.archives.len())), (0, 0));
     })
     .await;
 }

@@ -8,7 +8,8 @@ use super::value::{
 use crate::domain::event::{EventKind, PullChange};
 use crate::domain::forge::Forge;
 use crate::domain::names::BranchName;
-use crate::domain::pull_request::{PullRequest, PullState};
+use crate::domain::pull_request::{PullRequest, PullState, TEXT_LIMIT};
+use crate::domain::text::clean_line;
 
 pub(super) fn read(forge: Forge, event: &str, body: &Value) -> Result<Vec<EventKind>, Unreadable> {
     let kind = match event {
@@ -54,11 +55,15 @@ fn pull_request(forge: Forge, body: &Value) -> Result<EventKind, Unreadable> {
         // `merge_commit_sha` is there without a merge too.
         "closed" if flag(body, "pull_request.merged") => PullChange::Merged,
         "closed" => PullChange::Closed,
+        "labeled" | "unlabeled" | "label_updated" | "label_cleared" => PullChange::Marked,
+        "ready_for_review" | "converted_to_draft" => PullChange::Marked,
+        // Gitea's drafts are known by their titles.
+        "edited" if forge != Forge::Github => PullChange::Marked,
         _ => PullChange::Described,
     };
     match read_pull_request(forge, change, body) {
         Ok(pull) => Ok(EventKind::PullRequest { change, pull: Box::new(pull) }),
-        Err(_) if change == PullChange::Described => {
+        Err(_) if matches!(change, PullChange::Described | PullChange::Marked) => {
             Ok(EventKind::Ignored { reference: format!("pull_request: {action}") })
         }
         Err(error) => Err(error),
@@ -68,7 +73,7 @@ fn pull_request(forge: Forge, body: &Value) -> Result<EventKind, Unreadable> {
 fn read_pull_request(forge: Forge, change: PullChange, body: &Value) -> Result<PullRequest, Unreadable> {
     let pull = at(body, "pull_request").ok_or_else(|| Unreadable::new("pull_request", "is needed"))?;
     let number = number(pull, "number").or_else(|_| number(body, "number"))?;
-    let fork = fork(body, pull);
+    let (source, fork) = source(body, pull)?;
     let state = match (change, text(pull, "state")) {
         (PullChange::Merged, _) => PullState::Merged,
         (PullChange::Closed, _) => PullState::Closed,
@@ -85,10 +90,11 @@ fn read_pull_request(forge: Forge, change: PullChange, body: &Value) -> Result<P
         number,
         title: line(pull, "title"),
         author: line(pull, "user.login"),
-        source: line(pull, "head.ref"),
+        source: clean_line(source).chars().take(TEXT_LIMIT).collect(),
         branch: match fork {
             Some(_) => BranchName::pull(number),
-            None => branch(pull, "head.ref")?,
+            None => BranchName::parse(source)
+                .map_err(|error| Unreadable::new("pull_request.head.ref", error.to_string()))?,
         },
         target: branch(pull, "base.ref")?,
         url: page(pull, "html_url"),
@@ -100,6 +106,19 @@ fn read_pull_request(forge: Forge, change: PullChange, body: &Value) -> Result<P
         merge_commit,
         changed_at: moment(pull, "updated_at"),
     })
+}
+
+/// The branch it comes from, and whose that is. Once the branch is gone, Gitea and Forgejo call it by the ref of the pull
+/// request, as they do where somebody pushed to that ref without a branch: then its name is in the label, or nowhere.
+fn source<'a>(body: &Value, pull: &'a Value) -> Result<(&'a str, Option<String>), Unreadable> {
+    let (source, fork) = (needed(pull, "head.ref")?, fork(body, pull));
+    if !source.starts_with("refs/pull/") {
+        return Ok((source, fork));
+    }
+    match text(pull, "head.label").filter(|label| !label.is_empty()) {
+        Some(label) => Ok((label.split_once(':').map_or(label, |(_, name)| name), fork)),
+        None => Ok((source, fork.or_else(|| Some("somebody without a branch".to_owned())))),
+    }
 }
 
 /// Whose repository the branch is in, unless it is this one. A fork that was deleted is null; old deliveries say nothing

@@ -31,6 +31,7 @@ fn merge_request(body: &Value) -> Result<EventKind, Unreadable> {
         "reopen" => PullChange::Reopened,
         "close" => PullChange::Closed,
         "merge" => PullChange::Merged,
+        "update" if is_new("labels") || is_new("draft") || is_new("title") => PullChange::Marked,
         _ => PullChange::Described,
     };
     let pull = read_merge_request(change, request, body)?;

@@ -128,7 +128,7 @@ fn events(web: &Web, served: &Served, (forge, repo): (Forge, &RepoName), told: T
 /// A label or the end of a draft is an update where it decides about the environment.
 fn counted(mut kind: EventKind, reads_descriptions: bool) -> EventKind {
     if let EventKind::PullRequest { change, .. } = &mut kind
-        && *change == PullChange::Described
+        && *change == PullChange::Marked
         && reads_descriptions
     {
         *change = PullChange::Updated;

@@ -111,6 +111,15 @@ fn what_is_in_another_repository_is_a_forks() {
     old["pull_request"]["head"]["label"] = json!("mallory:feature/x");
     assert_eq!(told(Forge::Github, "pull_request", &old).1.fork.as_deref(), Some("mallory"));
 
+    // Gitea, once the branch is gone, or where there never was one.
+    let mut gone = pull(&json!({"full_name": "team/shop"}));
+    gone["pull_request"]["head"]["ref"] = json!("refs/pull/7/head");
+    gone["pull_request"]["head"]["label"] = json!("feature/x");
+    let (_, read) = told(Forge::Gitea, "pull_request", &gone);
+    assert_eq!((read.branch, read.fork), (branch("feature/x"), None));
+    gone["pull_request"]["head"]["label"] = json!("");
+    assert_eq!(told(Forge::Forgejo, "pull_request", &gone).1.branch, BranchName::pull(7));
+
     let request = |source: Value| {
         json!({"object_kind": "merge_request", "user": {"id": 1, "username": "anna"}, "object_attributes": {
             "iid": 3, "action": "open", "state": "opened", "author_id": 1, "source_branch": "main", "target_branch": "main",
@@ -138,10 +147,13 @@ fn only_what_moves_a_pull_request_is_an_update() {
         change
     };
     assert_eq!(change("synchronized", json!({}), false), PullChange::Updated);
-    assert_eq!(change("edited", json!({"title": {"from": "x"}}), false), PullChange::Described);
+    assert_eq!(change("edited", json!({"title": {"from": "WIP: x"}}), false), PullChange::Marked);
     assert_eq!(change("edited", json!({"base": {"ref": {"from": "x"}}}), false), PullChange::Updated);
     assert_eq!(change("edited", json!({"ref": {"from": "x"}}), false), PullChange::Updated);
-    assert_eq!(change("labeled", json!({}), false), PullChange::Described);
+    assert_eq!(change("assigned", json!({}), false), PullChange::Described);
+    for action in ["labeled", "label_updated", "converted_to_draft"] {
+        assert_eq!(change(action, json!({}), false), PullChange::Marked, "{action}");
+    }
     assert_eq!(change("closed", json!({}), false), PullChange::Closed);
     assert_eq!(change("closed", json!({}), true), PullChange::Merged);
 }
