@@ -19,8 +19,8 @@ struct Account {
     silent_until: Option<Timestamp>,
     /// Failures in a row.
     failures: u32,
-    /// What was told in the log last, and not taken back since.
-    told: Option<String>,
+    /// Kind of report → what was told of it in the log last, and not taken back since: a token may be good for one only.
+    told: BTreeMap<&'static str, String>,
 }
 
 impl Accounts {
@@ -40,13 +40,13 @@ impl Accounts {
         }
     }
 
-    /// It took something. Says whether it had been in trouble before.
-    pub(super) fn took(&self, name: &str) -> bool {
+    /// It took something of a kind. Says whether that had been in trouble before.
+    pub(super) fn took(&self, name: &str, kind: &'static str) -> bool {
         let mut all = self.known();
         let Some(account) = all.get_mut(name) else { return false };
         account.failures = 0;
         account.silent_until = None;
-        account.told.take().is_some()
+        account.told.remove(kind).is_some()
     }
 
     /// It is in trouble once more: how often in a row.
@@ -63,12 +63,10 @@ impl Accounts {
     }
 
     /// Whether this is news for the log.
-    pub(super) fn is_news(&self, name: &str, what: &str) -> bool {
+    pub(super) fn is_news(&self, name: &str, kind: &'static str, what: &str) -> bool {
         let mut all = self.known();
         let account = all.entry(name.to_owned()).or_default();
-        let is_news = account.told.as_deref() != Some(what);
-        account.told = Some(what.to_owned());
-        is_news
+        account.told.insert(kind, what.to_owned()).as_deref() != Some(what)
     }
 
     /// Somebody may have put it right.
@@ -110,10 +108,10 @@ mod tests {
         let accounts = Accounts::default();
         assert!(accounts.take("a", at(1)));
         assert_eq!((accounts.failed("a"), accounts.failed("a")), (1, 2));
-        assert!(
-            accounts.is_news("a", "401") && !accounts.is_news("a", "401") && accounts.is_news("a", "500")
-        );
-        assert!(accounts.took("a") && !accounts.took("a"));
+        let is_news = |kind, what| accounts.is_news("a", kind, what);
+        assert!(is_news("comment", "403") && !is_news("comment", "403") && is_news("comment", "500"));
+        assert!(!accounts.took("a", "status"), "that was fine all the time");
+        assert!(accounts.took("a", "comment") && !accounts.took("a", "comment"));
         assert_eq!(accounts.failed("a"), 1);
     }
 }

@@ -98,7 +98,7 @@ impl Orchestrator {
         match self.send(&**forge, &row).await {
             Ok(remote_id) => {
                 self.house.store.outbox_sent(row.id, &row.wanted, remote_id.as_deref()).await?;
-                if self.accounts.took(account) {
+                if self.accounts.took(account, row.wanted.kind()) {
                     tracing::info!(forge.account = account, "the forge takes again what it is told");
                 }
                 meters::report(row.wanted.kind(), "sent");
@@ -148,7 +148,7 @@ impl Orchestrator {
         };
         self.house.store.outbox_failed(row.id, &reason, again_at).await?;
         meters::report(row.wanted.kind(), outcome);
-        if self.accounts.is_news(account, &reason) {
+        if self.accounts.is_news(account, row.wanted.kind(), &reason) {
             let (repo, kind) = (&row.repo, row.wanted.kind());
             tracing::warn!(forge.account = account, %repo, kind, %again_at, reason, "the forge does not take what it is told");
         }

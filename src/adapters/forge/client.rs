@@ -173,6 +173,10 @@ impl Client {
 fn connector() -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    trusting(roots)
+}
+
+fn trusting(roots: RootCertStore) -> Result<TlsConnector, String> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -196,7 +200,73 @@ pub(super) fn path(project: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+
     use super::*;
+
+    const GET: fn() -> Call<'static> =
+        || Call { method: Method::GET, path: "/x?y=1".to_owned(), headers: Vec::new(), body: None };
+
+    /// Answers one request with this; gives what was asked.
+    async fn answers<S: Stream>(mut stream: S, answer: &[u8]) -> String {
+        let mut asked = vec![0; 4096];
+        let length = stream.read(&mut asked).await.unwrap_or(0);
+        stream.write_all(answer).await.ok();
+        stream.shutdown().await.ok();
+        String::from_utf8_lossy(&asked[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn only_a_certificate_that_is_trusted_is_spoken_to() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = format!("https://localhost:{}/api", listener.local_addr().unwrap().port());
+        let mut ours = RootCertStore::empty();
+        ours.add(made.cert.der().clone()).unwrap();
+        for is_trusted in [false, true] {
+            let mut client = Client::new(&api, CONNECT_LIMIT).ok().unwrap();
+            if is_trusted {
+                client.tls = trusting(ours.clone()).ok();
+            }
+            let served = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                match acceptor.accept(stream).await {
+                    Ok(stream) => {
+                        answers(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"a\":1}").await
+                    }
+                    Err(_refused) => String::new(),
+                }
+            };
+            let (asked, answer) = tokio::join!(served, client.call(GET()));
+            assert_eq!(asked.starts_with("GET /api/x?y=1 HTTP/1.1\r\n"), is_trusted, "{asked}");
+            assert_eq!(answer.ok().map(|it| it.body["a"].as_u64()), is_trusted.then_some(Some(1)));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_not_read_to_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), CONNECT_LIMIT);
+        let endless = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &vec![b'1'; ANSWER_LIMIT + 1]].concat();
+        let served = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            answers(stream, &endless).await
+        };
+        let client = client.ok().unwrap();
+        let (_, answer) = tokio::join!(served, client.call(GET()));
+        assert!(matches!(answer.err(), Some(ForgeError::Passing(_))));
+    }
 
     #[test]
     fn an_address_is_read() {
