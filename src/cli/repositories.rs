@@ -44,10 +44,21 @@ pub(super) fn show(view: &Value, json: bool) -> Outcome {
     let rows: Vec<(String, String)> =
         view.as_object().into_iter().flatten().filter(|(key, _)| *key != "webhooks").map(shown).collect();
     fields(&rows.iter().map(|(key, value)| (key.as_str(), value.clone())).collect::<Vec<_>>());
-    for webhook in view["webhooks"].as_array().into_iter().flatten() {
-        print(&plain(&format!("\nwebhook of {}, if that is your forge:", text(&webhook["forge"]))));
-        let keys = ["where", "url", "content_type", "secret", "events"];
-        fields(&keys.map(|key| (key, text(&webhook[key]))));
+    let webhooks = view["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for webhook in webhooks {
+        let forge = text(&webhook["forge"]);
+        let is_known = webhooks.len() == 1;
+        let head = if is_known {
+            format!("webhook at {forge}")
+        } else {
+            format!("webhook, if the forge is {forge}")
+        };
+        print(&plain(&format!("\n{head}:")));
+        let mut rows =
+            ["where", "url", "content_type", "secret"].map(|key| (key, text(&webhook[key]))).to_vec();
+        let events: Vec<String> = webhook["events"].as_array().into_iter().flatten().map(text).collect();
+        rows.push(("events", events.join("\n")));
+        fields(&rows);
     }
     Ok(Exit::Done)
 }

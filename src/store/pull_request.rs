@@ -216,7 +216,7 @@ mod tests {
         told(&store, PullChange::Opened, &open).await;
         told(&store, PullChange::Closed, &closed).await;
         told(&store, PullChange::Opened, &open).await;
-        assert_eq!(store.pulls_of(&repo(), &branch("x")).await.unwrap(), [open.clone()]);
+        assert_eq!(store.pulls_of(&repo(), &branch("x")).await.unwrap(), std::slice::from_ref(&open));
         told(&store, PullChange::Reopened, &at(3, PullState::Open)).await;
         let closed = at(4, PullState::Closed);
         told(&store, PullChange::Closed, &closed).await;

@@ -473,3 +473,23 @@ async fn events_of_a_pull_request_are_found_by_its_branch() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_by_its_head_at_every_forge() {
+    in_house(|house| async move {
+        let to = opened(&house, SECRET, "none").await;
+        for forge in ["github", "gitlab", "gitea", "forgejo", "bitbucket"] {
+            let mut stream = TcpStream::connect(to).await.unwrap();
+            let head = format!(
+                "POST /hooks/{forge}/shop HTTP/1.1\r\nHost: drey\r\nConnection: close\r\nContent-Length: 26214401\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            assert!(answer.starts_with(b"HTTP/1.1 413 "), "{forge}: {}", String::from_utf8_lossy(&answer));
+        }
+        assert_eq!(send(to, "svn/shop", &[], "{}").await, 404, "no forge of that name");
+        assert!(events(&house).await.iter().all(|event| event.delivery_id.is_none()));
+    })
+    .await;
+}
