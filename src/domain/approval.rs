@@ -8,6 +8,9 @@ use super::pull_request::{PullRequest, PullState};
 use super::text::clean_line;
 use super::time::Timestamp;
 
+/// With these words begins the reason of a fork's environment that nobody has approved.
+pub const WAITS_FOR_APPROVAL: &str = "waits for approval";
+
 /// Somebody let a commit of a pull request run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Approval {
@@ -50,7 +53,7 @@ impl Held<'_> {
         let author = clean_line(&self.pull.author);
         let commit_begins = commit.short();
         format!(
-            "waits for approval: pull request #{number} of {author}, commit {commit_begins}… (drey env approve {name} \
+            "{WAITS_FOR_APPROVAL}: pull request #{number} of {author}, commit {commit_begins}… (drey env approve {name} \
              --commit {commit})"
         )
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::domain::environment::Environment;
 use crate::domain::names::{BranchName, EnvironmentId};
-use crate::domain::pull_request::PullState;
-use crate::domain::report::{self, PullLine, Report, Reported, ServiceLine};
+use crate::domain::pull_request::{PullRequest, PullState};
+use crate::domain::report::{self, PullLine, Report, Reported, ServiceLine, StatusState};
 use crate::domain::route::Scheme;
 use crate::store::{OutboxRow, StoreError};
 
@@ -79,32 +79,42 @@ impl Orchestrator {
     async fn wish_for(&self, environment: Environment) -> Result<(), StoreError> {
         let now = self.house.ports.clock.now();
         let environment = self.without_secrets(environment);
-        let rows = self.house.store.outbox_of(&environment.repo, &environment.branch).await?;
-        let wishes = self.wishes(&environment, &rows).await?;
+        let (store, repo, branch) = (&self.house.store, &environment.repo, &environment.branch);
+        let rows = store.outbox_of(repo, branch).await?;
+        let pulls = store.pulls_of(repo, branch).await?;
+        let passed = store.passed_over(repo, branch).await?;
+        let reported = Reported {
+            environment: &environment,
+            url: &self.url(&environment),
+            services: &self.services(&environment).await?,
+            rules: self.rest_rules(&environment).await?,
+            before: told_of(&environment, &rows),
+            is_passed_over: passed.is_some() && passed == environment.commit,
+            pull_is_closed: !pulls.is_empty() && pulls.iter().all(|pull| pull.state != PullState::Open),
+        };
+        let wishes = self.wishes(&reported, pulls, &rows).await;
         let is_wished = |wish: &Report| rows.iter().any(|row| row.wanted == *wish);
         let is_known = |wish: &Report| rows.iter().any(|row| is_of(row, wish));
         let is_over = environment.phase.is_over();
         // Of one that is over only what was told before gets its last word.
         let mut fresh: Vec<Report> = wishes.iter().filter(|it| !is_wished(it)).cloned().collect();
         fresh.retain(|wish| !is_over || is_known(wish));
-        fresh.extend(self.last_words(&environment, &rows).await?);
+        fresh.extend(self.last_words(&reported, &rows).await?);
         if !fresh.is_empty() {
-            let of = (&environment.repo, &environment.branch);
-            self.house.store.wish(of, &fresh, now, now.plus(COALESCE)).await?;
+            store.wish((repo, branch), &fresh, now, now.plus(COALESCE)).await?;
         }
         Ok(())
     }
 
-    /// Of commits that are not the newest any more.
+    /// Of what is history.
     async fn last_words(
         &self,
-        environment: &Environment,
+        reported: &Reported<'_>,
         rows: &[OutboxRow],
     ) -> Result<Vec<Report>, StoreError> {
-        let Some(commit) = &environment.commit else { return Ok(Vec::new()) };
         let mut words = Vec::new();
-        for row in rows.iter().filter(|row| row.wanted.subject() != commit.as_str()) {
-            match row.wanted.replaced() {
+        for row in rows {
+            match report::last_word(reported, &row.wanted) {
                 Some(word) if !self.house.store.outbox_forget(row.id).await? => words.push(word),
                 Some(_) | None => {}
             }
@@ -112,22 +122,29 @@ impl Orchestrator {
         Ok(words)
     }
 
-    async fn wishes(&self, environment: &Environment, rows: &[OutboxRow]) -> Result<Vec<Report>, StoreError> {
+    async fn wishes(
+        &self,
+        reported: &Reported<'_>,
+        pulls: Vec<PullRequest>,
+        rows: &[OutboxRow],
+    ) -> Vec<Report> {
         let settings = self.house.settings();
-        let forge = settings.repositories.get(&environment.repo).and_then(|it| it.forge.as_ref());
-        let address = &settings.address;
-        let url = address.url(&address.primary_host(&environment.slug));
-        let (services, rules) = (self.services(environment).await?, self.rest_rules(environment).await?);
-        let reported = Reported { environment, url: &url, services: &services, rules };
+        let repo = &reported.environment.repo;
+        let forge = settings.repositories.get(repo).and_then(|it| it.forge.as_ref());
         let mut wishes = Vec::new();
-        wishes.extend(report::status(&reported).map(Report::Status));
+        wishes.extend(report::status(reported).map(Report::Status));
         if forge.is_some_and(|forge| forge.has_deployments()) {
-            wishes.extend(report::deployment(&reported).map(Report::Deployment));
+            wishes.extend(report::deployments(reported).into_iter().map(Report::Deployment));
         }
-        for pull in self.pulls(environment, rows).await? {
-            wishes.push(Report::Comment(report::comment(&reported, &pull)));
+        for pull in self.lines(reported.environment, pulls, rows).await {
+            wishes.push(Report::Comment(report::comment(reported, &pull)));
         }
-        Ok(wishes.into_iter().map(|wish| self.redacted(wish)).collect())
+        wishes.into_iter().map(|wish| self.redacted(wish)).collect()
+    }
+
+    fn url(&self, environment: &Environment) -> String {
+        let address = &self.house.settings().address;
+        address.url(&address.primary_host(&environment.slug))
     }
 
     async fn services(&self, environment: &Environment) -> Result<Vec<ServiceLine>, StoreError> {
@@ -144,23 +161,23 @@ impl Orchestrator {
     }
 
     /// Pull requests that show the environment: those that are open, and those that have a comment already.
-    async fn pulls(
+    async fn lines(
         &self,
         environment: &Environment,
+        pulls: Vec<PullRequest>,
         rows: &[OutboxRow],
-    ) -> Result<Vec<PullLine>, StoreError> {
-        let (repo, branch) = (&environment.repo, &environment.branch);
+    ) -> Vec<PullLine> {
         let has_comment = |number: u64| {
             rows.iter().any(|row| matches!(&row.wanted, Report::Comment(report) if report.pull == number))
         };
         let mut lines = Vec::new();
-        for pull in self.house.store.pulls_of(repo, branch).await? {
+        for pull in pulls {
             if pull.state == PullState::Open || has_comment(pull.number) {
                 let behind = self.behind(environment, &pull.target).await;
                 lines.push(PullLine { number: pull.number, target: pull.target, behind });
             }
         }
-        Ok(lines)
+        lines
     }
 
     async fn behind(&self, environment: &Environment, target: &BranchName) -> Option<u64> {
@@ -198,6 +215,14 @@ impl Orchestrator {
             }
         }
     }
+}
+
+/// What the forge is to say of the newest commit up to now.
+fn told_of(environment: &Environment, rows: &[OutboxRow]) -> Option<StatusState> {
+    rows.iter().find_map(|row| match &row.wanted {
+        Report::Status(told) => (Some(&told.commit) == environment.commit.as_ref()).then_some(told.state),
+        Report::Deployment(_) | Report::Comment(_) => None,
+    })
 }
 
 /// Whether both are about the same thing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::names::RepoName;
-use crate::domain::report::{DENIED_PAUSE, LONGEST_LIMIT, Marker, Report, retry_in};
+use crate::domain::report::{DENIED_PAUSE, LONGEST_LIMIT, Marker, Report, SHORTEST_LIMIT, retry_in};
 use crate::domain::time::Timestamp;
 use crate::ports::{ForgeApi, ForgeError, ForgeResult, Until, meters};
 use crate::store::{OutboxRow, StoreError};
@@ -97,7 +97,7 @@ impl Orchestrator {
         }
         match self.send(&**forge, &row).await {
             Ok(remote_id) => {
-                self.house.store.outbox_sent(row.id, &row.wanted, remote_id.as_deref()).await?;
+                self.house.store.outbox_sent(row.id, &row.wanted_text, remote_id.as_deref()).await?;
                 if self.accounts.took(account, row.wanted.kind()) {
                     tracing::info!(forge.account = account, "the forge takes again what it is told");
                 }
@@ -156,13 +156,13 @@ impl Orchestrator {
     }
 }
 
-/// Not later than a limit may last, not earlier than now.
+/// Not later than a limit may last, not so early that it would be none.
 fn moment(until: Until, now: Timestamp) -> Timestamp {
     let named = match until {
         Until::At(at) => at,
         Until::After(pause) => now.plus(pause),
     };
-    named.clamp(now, now.plus(LONGEST_LIMIT))
+    named.clamp(now.plus(SHORTEST_LIMIT), now.plus(LONGEST_LIMIT))
 }
 
 /// An account in use; free again when this is dropped.
@@ -184,8 +184,11 @@ mod tests {
     #[test]
     fn a_limit_is_believed_within_reason() {
         let now = Timestamp::from_millis(1_000_000);
-        assert_eq!(moment(Until::After(Duration::from_secs(5)), now), Timestamp::from_millis(1_005_000));
-        assert_eq!(moment(Until::At(Timestamp::from_millis(7)), now), now);
+        let after = |seconds| moment(Until::After(Duration::from_secs(seconds)), now);
+        assert_eq!(after(45), Timestamp::from_millis(1_045_000));
+        let soonest = now.plus(SHORTEST_LIMIT);
+        assert_eq!(after(0), soonest, "it is not asked every half second while it wants quiet");
+        assert_eq!(moment(Until::At(Timestamp::from_millis(7)), now), soonest, "the clock here is ahead");
         assert_eq!(moment(Until::At(Timestamp::from_millis(i64::MAX)), now), now.plus(LONGEST_LIMIT));
     }
 }

@@ -31,8 +31,8 @@ pub trait Vault: Send + Sync {
     async fn clear(&self, environment: EnvironmentId) -> PortResult<()>;
 }
 
-/// Keeps secrets out of text. What it has learned it knows until the daemon ends: a value that was replaced may still be
-/// in a container.
+/// Keeps secrets out of text. What it has learned it knows until the daemon ends, unless it is told to forget it: a value
+/// that was replaced may still be in a container.
 pub struct Redactor {
     values: Mutex<BTreeSet<Vec<u8>>>,
     patterns: ArcSwap<Patterns>,
@@ -51,6 +51,18 @@ impl Redactor {
         let before = known.len();
         known.extend(values.into_iter().map(<[u8]>::to_vec));
         if known.len() > before {
+            self.patterns.store(Arc::new(Patterns::of(known.iter().map(Vec::as_slice))));
+        }
+    }
+
+    /// These are worth nothing any more. For what is given anew each hour, so that what is looked for does not grow for ever.
+    pub fn forget<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) {
+        let mut known = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.len();
+        for value in values {
+            known.remove(value);
+        }
+        if known.len() < before {
             self.patterns.store(Arc::new(Patterns::of(known.iter().map(Vec::as_slice))));
         }
     }
@@ -77,5 +89,7 @@ mod tests {
         redactor.learn([&b"first-value"[..]]);
         redactor.learn([&b"other-value"[..]]);
         assert_eq!(redactor.text("a first-value, an other-value"), "a ***, an ***");
+        redactor.forget([&b"first-value"[..]]);
+        assert_eq!(redactor.text("a first-value, an other-value"), "a first-value, an ***");
     }
 }

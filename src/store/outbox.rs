@@ -15,6 +15,8 @@ pub struct OutboxRow {
     pub branch: String,
     pub nonce: String,
     pub wanted: Report,
+    /// As stored. What an older drey wrote may look otherwise when it is written again.
+    pub wanted_text: String,
     /// As it was last taken.
     pub sent: Option<Report>,
     pub remote_id: Option<String>,
@@ -118,9 +120,8 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// The forge took it as `report` says. What is wanted may have changed meanwhile.
-    pub async fn outbox_sent(&self, id: i64, report: &Report, remote_id: Option<&str>) -> StoreResult<()> {
-        let sent = serde_json::to_string(report)?;
+    /// The forge took it as `wanted_text` was when it was read. What is wanted may have changed meanwhile.
+    pub async fn outbox_sent(&self, id: i64, sent: &str, remote_id: Option<&str>) -> StoreResult<()> {
         let mut transaction = self.write().await?;
         sqlx::query!(
             "UPDATE outbox SET sent = ?, remote_id = ?, tries = 0, last_error = NULL WHERE id = ?",
@@ -148,12 +149,16 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// What had this id at the forge is gone: the next try makes it anew.
+    /// What had this id at the forge is gone: the next try makes it anew, with a marker of its own. The one before is known
+    /// to all who saw it, and may stand in what somebody else wrote.
     pub async fn outbox_gone(&self, id: i64) -> StoreResult<()> {
         let mut transaction = self.write().await?;
-        sqlx::query!("UPDATE outbox SET remote_id = NULL, sent = NULL WHERE id = ?", id)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query!(
+            "UPDATE outbox SET remote_id = NULL, sent = NULL, nonce = lower(hex(randomblob(8))) WHERE id = ?",
+            id
+        )
+        .execute(&mut *transaction)
+        .await?;
         Ok(transaction.commit().await?)
     }
 
@@ -183,7 +188,7 @@ impl Store {
     }
 
     /// Forgets what has not changed since then, unless it is about the commit or a pull request of an environment that is
-    /// there.
+    /// there, or is the comment on a pull request that is open: its next push may bring an environment.
     pub async fn outbox_prune(&self, before: Timestamp) -> StoreResult<()> {
         let before = before.as_millis();
         let mut transaction = self.write().await?;
@@ -191,7 +196,10 @@ impl Store {
             "DELETE FROM outbox WHERE changed_at < ? AND NOT EXISTS (
                  SELECT 1 FROM environment AS it WHERE it.repo = outbox.repo AND it.branch = outbox.branch
                  AND it.phase NOT IN ('archived', 'destroyed')
-                 AND (outbox.kind = 'comment' OR it.commit_id = outbox.subject))",
+                 AND (outbox.kind = 'comment' OR it.commit_id = outbox.subject))
+             AND NOT (kind = 'comment' AND EXISTS (
+                 SELECT 1 FROM pull_request AS pull WHERE pull.repo = outbox.repo
+                 AND CAST(pull.number AS TEXT) = outbox.subject AND pull.state = 'open'))",
             before
         )
         .execute(&mut *transaction)
@@ -227,6 +235,7 @@ impl TryFrom<StoredRow> for OutboxRow {
         Ok(Self {
             repo: name.read(RepoName::parse(&row.repo))?,
             wanted: name.json(&row.wanted)?,
+            wanted_text: row.wanted,
             sent: row.sent.as_deref().map(|sent| name.json(sent)).transpose()?,
             tries: name.read(u32::try_from(row.tries))?,
             id: row.id,
@@ -243,6 +252,8 @@ impl TryFrom<StoredRow> for OutboxRow {
 mod tests {
     use super::super::testing::{branch, home, moment, new_environment, repo};
     use super::*;
+    use crate::domain::event::PullChange;
+    use crate::domain::pull_request::{self, PullRequest, PullState};
     use crate::domain::report::CommentReport;
 
     fn comment(pull: u64, body: &str) -> Report {
@@ -275,7 +286,7 @@ mod tests {
         let due = store.outbox_due(moment(1200)).await.unwrap();
         assert_eq!((due[0].tries, &due[0].wanted), (1, &comment(7, "three")));
 
-        store.outbox_sent(due[0].id, &comment(7, "three"), Some("99")).await.unwrap();
+        store.outbox_sent(due[0].id, &due[0].wanted_text, Some("99")).await.unwrap();
         assert_eq!(store.outbox_due(moment(9000)).await.unwrap(), []);
         wish("four", 9000).await;
         assert_eq!(store.outbox_due(moment(9999)).await.unwrap(), [], "it waits for what follows at once");
@@ -284,7 +295,44 @@ mod tests {
         let row = &store.outbox_of(&repo, &branch).await.unwrap()[0];
         assert_eq!((row.remote_id.as_deref(), row.tries, row.last_error.as_deref()), (Some("99"), 0, None));
         store.outbox_gone(row.id).await.unwrap();
-        assert_eq!(store.outbox_due(moment(20_000)).await.unwrap()[0].remote_id, None);
+        let due = store.outbox_due(moment(20_000)).await.unwrap();
+        assert_eq!(due[0].remote_id, None);
+        assert!(due[0].nonce.len() == 16 && due[0].nonce != row.nonce, "its marker may have been copied");
+    }
+
+    #[tokio::test]
+    async fn what_an_older_drey_wrote_is_sent_once() {
+        let (_folder, store) = home().await;
+        let (repo, branch) = (repo(), branch("a"));
+        store.wish((&repo, &branch), &[comment(7, "one")], moment(1), moment(1)).await.unwrap();
+        let mut transaction = store.write().await.unwrap();
+        // Other order of keys, and one that is not written any more.
+        let old = r#"{"body":"one","former":1,"pull":7,"kind":"comment"}"#;
+        sqlx::query("UPDATE outbox SET wanted = ?").bind(old).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        let row = store.outbox_due(moment(2)).await.unwrap().remove(0);
+        assert_eq!(row.wanted, comment(7, "one"));
+        store.outbox_sent(row.id, &row.wanted_text, Some("99")).await.unwrap();
+        assert_eq!(store.outbox_due(moment(9000)).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_comment_on_an_open_pull_request_is_remembered() {
+        let (_folder, store) = home().await;
+        let repo = repo();
+        for (number, state) in [(7, PullState::Open), (8, PullState::Closed)] {
+            let pull = PullRequest { state, ..pull_request::sample(number, "a", 'a') };
+            let mut transaction = store.write().await.unwrap();
+            super::super::pull_request::put(&mut transaction, &repo, PullChange::Opened, &pull)
+                .await
+                .unwrap();
+            transaction.commit().await.unwrap();
+        }
+        let reports = [comment(7, "x"), comment(8, "x")];
+        store.wish((&repo, &branch("a")), &reports, moment(1), moment(1)).await.unwrap();
+        store.outbox_prune(moment(2)).await.unwrap();
+        let left = store.outbox_of(&repo, &branch("a")).await.unwrap();
+        assert_eq!(left.iter().map(|row| row.wanted.subject()).collect::<Vec<_>>(), ["7"]);
     }
 
     #[tokio::test]

@@ -12,8 +12,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 pub(crate) const TOKEN: &str = "t0ken-of-the-forge";
-/// What an App's installation is given.
-pub(crate) const INSTALLATION_TOKEN: &str = "ghs_t0ken-of-the-installation";
+/// What an App's installation is given the so-manieth time.
+pub(crate) fn installation_token(number: usize) -> String {
+    format!("{INSTALLATION_TOKEN}{number}-0f-many")
+}
+const INSTALLATION_TOKEN: &str = "ghs_";
 
 /// What it does instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,10 +118,8 @@ impl FakeForge {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         match self.kind {
             Forge::Github => {
-                let is_ours = [TOKEN, INSTALLATION_TOKEN]
-                    .iter()
-                    .any(|token| header("authorization") == format!("Bearer {token}"));
-                is_ours || header("authorization").matches('.').count() == 2
+                let given = header("authorization").strip_prefix("Bearer ").unwrap_or_default();
+                given == TOKEN || given.starts_with(INSTALLATION_TOKEN) || given.matches('.').count() == 2
             }
             Forge::Gitlab => header("private-token") == TOKEN,
             Forge::Gitea | Forge::Forgejo => header("authorization") == format!("token {TOKEN}"),
@@ -162,7 +163,8 @@ impl FakeForge {
                 (200, json!({"id": 5}))
             }
             (Forge::Github, "POST", ["app", "installations", "5", "access_tokens"]) => {
-                (201, json!({"token": INSTALLATION_TOKEN, "expires_at": "2023-11-14T23:13:20Z"}))
+                let token = installation_token(inside.signed.len());
+                (201, json!({"token": token, "expires_at": "2023-11-14T23:13:20Z"}))
             }
             (Forge::Github | Forge::Gitlab | Forge::Gitea | Forge::Forgejo, "POST", ["statuses", sha])
             | (Forge::Bitbucket, "POST", ["commit", sha, "statuses", "build"]) => {

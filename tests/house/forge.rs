@@ -84,6 +84,18 @@ fn comment(forge: &FakeForge) -> String {
     comments.pop().unwrap_or_default()
 }
 
+/// What was said last of the commit's deployment.
+fn deployment(forge: &FakeForge, commit: char) -> String {
+    forge.with(|inside| {
+        let ours = inside.deployments.values().find(|(made, _)| made["ref"] == sha(commit).as_str());
+        ours.and_then(|(_, said)| said.last()?["state"].as_str().map(str::to_owned)).unwrap_or_default()
+    })
+}
+
+fn description(forge: &FakeForge, commit: char) -> String {
+    forge.status(sha(commit).as_str()).map(|(_, said, _)| said).unwrap_or_default()
+}
+
 fn words(kind: Forge) -> (&'static [&'static str], &'static str) {
     match kind {
         Forge::Github | Forge::Gitea | Forge::Forgejo => (&["pending"], "success"),
@@ -111,8 +123,8 @@ async fn a_pull_request_shows_its_branch_from_the_first_push_to_the_merge() {
             shows(&house, "pending", || pending.contains(&state(&forge, 'b').as_str())).await;
             drop(closed);
             shows(&house, "success", || state(&forge, 'b') == success).await;
-            let (_, description, url) = forge.status(sha('b').as_str()).unwrap();
-            assert_eq!((description.as_str(), url.as_str()), ("ready", "https://feature-x.qa.example"));
+            let (_, told, url) = forge.status(sha('b').as_str()).unwrap();
+            assert_eq!((told.as_str(), url.as_str()), ("ready", "https://feature-x.qa.example"));
             shows(&house, "the comment", || comment(&forge).starts_with("**drey: ready**")).await;
             let text = comment(&forge);
             assert!(text.contains("| `web` | ready | <https://feature-x.qa.example> |"), "{text}");
@@ -126,12 +138,9 @@ async fn a_pull_request_shows_its_branch_from_the_first_push_to_the_merge() {
             house.commit('c', "main", &['a'], document());
             house.push_main('a').await;
             house.reaches("feature/x", Phase::Archived).await;
-            let is_last = || {
-                forge
-                    .status(sha('c').as_str())
-                    .is_some_and(|(_, said, _)| said.starts_with("merged; archived as "))
-            };
-            shows(&house, "the last word", is_last).await;
+            shows(&house, "the last word", || description(&forge, 'c').starts_with("merged; archived as "))
+                .await;
+            assert_eq!(state(&forge, 'c'), success);
             shows(&house, "what became of it", || comment(&forge).starts_with("**drey: archived** · merged"))
                 .await;
             assert!(comment(&forge).contains("drey archive restore feature-x-"), "{}", comment(&forge));
@@ -146,13 +155,7 @@ async fn github_is_told_of_deployments_and_of_their_end() {
     in_house(|house| async move {
         let forge = opened(&house, Forge::Github).await;
         house.begin().await;
-        let said = |commit: char| {
-            forge.with(|inside| {
-                let ours = inside.deployments.values().find(|(made, _)| made["ref"] == sha(commit).as_str());
-                ours.and_then(|(_, said)| said.last()?["state"].as_str().map(str::to_owned))
-                    .unwrap_or_default()
-            })
-        };
+        let said = |commit: char| deployment(&forge, commit);
         shows(&house, "deployed", || said('b') == "success").await;
         house.commit('c', "feature/x", &['b'], document());
         house.push("feature/x").await;
@@ -162,6 +165,49 @@ async fn github_is_told_of_deployments_and_of_their_end() {
         house.push_main('a').await;
         shows(&house, "over", || said('c') == "inactive").await;
         assert_eq!(forge.with(|inside| inside.deployments.len()), 2);
+        no_faults(&forge);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_that_is_passed_over_is_told_so_and_what_runs_stays_deployed() {
+    in_house(|house| async move {
+        let forge = opened(&house, Forge::Github).await;
+        house.begin().await;
+        opens_pull(&house, Forge::Github, 'b').await;
+        shows(&house, "deployed", || deployment(&forge, 'b') == "success").await;
+        house.commit('c', "feature/x", &['b'], document());
+        house.world.with(|inside| inside.changes.messages.insert(sha('c'), "[skip drey]".to_owned()));
+        house.push("feature/x").await;
+        shows(&house, "passed over", || description(&forge, 'c') == "passed over; bbbbbbbb runs").await;
+        let reason = || comment(&forge).contains("cccccccc is passed over: its message");
+        shows(&house, "the reason in the comment", reason).await;
+        assert!(comment(&forge).contains("; `bbbbbbbb` is deployed."), "{}", comment(&forge));
+        passes(&house, MINUTE).await;
+        assert_eq!(deployment(&forge, 'b'), "success");
+        assert_ne!(deployment(&forge, 'c'), "success");
+        no_faults(&forge);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_what_never_came_up_makes_its_commit_no_better() {
+    in_house(|house| async move {
+        let forge = opened(&house, Forge::Github).await;
+        let mut refused = document();
+        refused["services"]["web"]["privileged"] = true.into();
+        house.commit('a', "main", &[], document());
+        house.commit('b', "feature/x", &['a'], refused);
+        house.push("feature/x").await;
+        house.reaches("feature/x", Phase::Blocked).await;
+        shows(&house, "blocked", || state(&forge, 'b') == "failure").await;
+        house.tell(EventKind::EndRequested { branch: branch("feature/x"), archive: false }).await;
+        let last = "ended because somebody asked for it; nothing is kept";
+        shows(&house, "the last word", || description(&forge, 'b') == last).await;
+        assert_eq!(state(&forge, 'b'), "failure");
+        shows(&house, "the deployment is over", || deployment(&forge, 'b') == "inactive").await;
         no_faults(&forge);
     })
     .await;
@@ -201,10 +247,13 @@ async fn a_comment_that_somebody_removed_is_made_anew() {
         house.begin().await;
         opens_pull(&house, Forge::Gitlab, 'b').await;
         shows(&house, "the comment", || comment(&forge).contains("Commit `bbbbbbbb`")).await;
-        forge.with(|inside| inside.comments.clear());
+        let copied = forge.comments(7).remove(0);
+        forge.with(|inside| inside.comments.insert(7, vec![(1, copied.clone())]));
         house.commit('c', "feature/x", &['b'], document());
         house.push("feature/x").await;
-        shows(&house, "the comment again", || comment(&forge).contains("Commit `cccccccc`")).await;
+        let made = || forge.comments(7).get(1).is_some_and(|text| text.contains("Commit `cccccccc`"));
+        shows(&house, "the comment again", made).await;
+        assert_eq!(forge.comments(7)[0], copied, "what somebody copied before is theirs");
         no_faults(&forge);
     })
     .await;

@@ -12,7 +12,7 @@ use drey::domain::time::Timestamp;
 use drey::ports::{ForgeApi, ForgeError, Redactor, Until};
 use serde_json::Value;
 
-use crate::fake_forge::{FakeForge, INSTALLATION_TOKEN, TOKEN, Trouble};
+use crate::fake_forge::{FakeForge, TOKEN, Trouble, installation_token};
 use crate::fakes::World;
 use crate::harness::sha;
 
@@ -198,7 +198,7 @@ async fn an_app_signs_who_it_is_and_keeps_its_token_until_shortly_before_the_end
     send().await.unwrap();
     let signed = forge.with(|inside| inside.signed.clone());
     assert_eq!(signed.len(), 1, "the token is kept");
-    assert_eq!(redactor.text(INSTALLATION_TOKEN), "***");
+    assert_eq!(redactor.text(&installation_token(1)), "***");
     let jwt = signed[0].strip_prefix("Bearer ").unwrap();
     let (text, signature) = jwt.rsplit_once('.').unwrap();
     let public = BASE64.decode(APP_KEY.as_bytes()).unwrap();
@@ -216,6 +216,11 @@ async fn an_app_signs_who_it_is_and_keeps_its_token_until_shortly_before_the_end
     forge.with(|inside| inside.troubles.extend([None, None, Some(Trouble::Unauthorized)]));
     send().await.unwrap();
     assert_eq!(forge.with(|inside| inside.signed.len()), 4, "a token that was taken back is asked for anew");
+    assert_eq!(redactor.text(&installation_token(1)), "***", "it counts for some seconds more");
+    world.with(|inside| inside.now += 200_000);
+    send().await.unwrap();
+    let (old, new) = (installation_token(4), installation_token(5));
+    assert_eq!((redactor.text(&old), redactor.text(&new)), (old.as_str().into(), "***".into()));
     let broken = ForgeLogin::App { id: "1".into(), key: "no key".into() };
     let settings = ForgeSettings {
         kind,

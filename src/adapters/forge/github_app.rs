@@ -31,8 +31,15 @@ pub(super) struct GitHubApp {
     key: RsaKeyPair,
     clock: Arc<dyn Clock>,
     redactor: Arc<Redactor>,
-    /// Token and its end.
-    given: Mutex<Option<(String, Timestamp)>>,
+    /// Tokens that may count at the forge; the newest comes last.
+    given: Mutex<Vec<Given>>,
+}
+
+struct Given {
+    token: String,
+    end: Timestamp,
+    /// The forge has not refused it.
+    counts: bool,
 }
 
 impl GitHubApp {
@@ -60,10 +67,8 @@ impl GitHubApp {
     pub(super) async fn token(&self, client: &Client, project: &str) -> ForgeResult<String> {
         let mut given = self.given.lock().await;
         let now = self.clock.now();
-        if let Some((token, end)) = given.as_ref()
-            && now.plus(MARGIN) < *end
-        {
-            return Ok(token.clone());
+        if let Some(newest) = given.last().filter(|it| it.counts && now.plus(MARGIN) < it.end) {
+            return Ok(newest.token.clone());
         }
         let headers = headers(&format!("Bearer {}", self.signed(now)?));
         let ask = |method, path| client.call(Call { method, path, headers: headers.clone(), body: None });
@@ -76,14 +81,20 @@ impl GitHubApp {
         let (Some(token), Some(end)) = (token, end) else {
             return Err(ForgeError::Passing("the forge gave no token for the App".to_owned()));
         };
+        // What is over opens nothing any more: it need not be kept out of texts.
+        for over in given.extract_if(.., |it| it.end <= now) {
+            self.redactor.forget([over.token.as_bytes()]);
+        }
         self.redactor.learn([token.as_bytes()]);
-        *given = Some((token.clone(), end));
+        given.push(Given { token: token.clone(), end, counts: true });
         Ok(token)
     }
 
     /// The token does not count any more.
     pub(super) async fn forget(&self) {
-        *self.given.lock().await = None;
+        if let Some(newest) = self.given.lock().await.last_mut() {
+            newest.counts = false;
+        }
     }
 
     /// A JSON Web Token (RFC 7519) with RS256.

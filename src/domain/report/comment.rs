@@ -14,7 +14,7 @@ const ROWS: usize = 30;
 /// What the comment says now. Nothing in it changes while the environment stays as it is, but the day of its end.
 pub fn comment(reported: &Reported<'_>, pull: &PullLine) -> CommentReport {
     let paragraphs = match reported.end() {
-        Some((outcome, archive)) => over(reported, status::ended(outcome), archive.as_deref()),
+        Some((outcome, archive)) => over(reported, status::ended(reported, outcome), archive.as_deref()),
         None => alive(reported, pull),
     };
     CommentReport { pull: pull.number, body: paragraphs.join("\n\n") }
@@ -22,11 +22,8 @@ pub fn comment(reported: &Reported<'_>, pull: &PullLine) -> CommentReport {
 
 fn alive(reported: &Reported<'_>, pull: &PullLine) -> Vec<String> {
     let environment = reported.environment;
-    let word = if reported.has_arrived() || environment.intent.ends() {
-        status::word(environment.phase)
-    } else {
-        working(environment.phase)
-    };
+    let is_new = !reported.has_arrived() && !reported.stays_behind() && !environment.intent.ends();
+    let word = if !is_new { status::word(environment.phase) } else { working(environment.phase) };
     let mut paragraphs = vec![format!("**drey: {word}** · <{}>", reported.url)];
     if !reported.reason().is_empty() {
         paragraphs.push(escape::code(reported.reason(), REASON_LIMIT));
@@ -34,7 +31,7 @@ fn alive(reported: &Reported<'_>, pull: &PullLine) -> Vec<String> {
     if !reported.services.is_empty() {
         paragraphs.push(table(environment, reported.services));
     }
-    paragraphs.push(commit(environment, pull));
+    paragraphs.push(commit(reported, pull));
     let comes = what_comes(reported);
     if !comes.is_empty() {
         paragraphs.push(comes.join(" "));
@@ -88,8 +85,8 @@ fn table(environment: &Environment, services: &[ServiceLine]) -> String {
     lines.join("\n")
 }
 
-fn commit(environment: &Environment, pull: &PullLine) -> String {
-    let short = environment.commit.as_ref().map_or("not known yet", |commit| commit.short());
+fn commit(reported: &Reported<'_>, pull: &PullLine) -> String {
+    let short = reported.environment.commit.as_ref().map_or("not known yet", |commit| commit.short());
     let target = escape::code(pull.target.as_str(), NAME_LIMIT);
     let behind = match pull.behind {
         None => String::new(),
@@ -97,7 +94,10 @@ fn commit(environment: &Environment, pull: &PullLine) -> String {
         Some(1) => format!(", 1 commit behind {target}"),
         Some(many) => format!(", {many} commits behind {target}"),
     };
-    format!("Commit `{short}`{behind}.")
+    let deployed = reported
+        .deployed_before()
+        .map_or(String::new(), |commit| format!("; `{}` is deployed", commit.short()));
+    format!("Commit `{short}`{behind}{deployed}.")
 }
 
 /// Without moments that change with each visit: the comment would be edited each time.
@@ -105,7 +105,7 @@ fn what_comes(reported: &Reported<'_>) -> Vec<String> {
     let Reported { environment, rules, .. } = reported;
     let mut sentences = Vec::new();
     if let Some(ending) = environment.ending.filter(|_| !environment.intent.ends()) {
-        let (ended, at) = (status::ended(ending.outcome), minute(ending.due_at));
+        let (ended, at) = (status::ended(reported, ending.outcome), minute(ending.due_at));
         sentences.push(format!("It goes away at {at}: {ended}."));
     }
     if let (Some(_), Some(after)) = (rest::sleeps_at(environment, *rules), rules.sleep_after) {

@@ -9,13 +9,14 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
-use super::environment::{Environment, Intent, Outcome};
+use super::approval::WAITS_FOR_APPROVAL;
+use super::environment::{Environment, Intent, Outcome, Phase};
 use super::names::{BranchName, CommitSha, InstanceId};
 use super::rest::Rules;
 
 pub use comment::comment;
-pub use pace::{DENIED_PAUSE, LONGEST_LIMIT, retry_in};
-pub use status::{deployment, status};
+pub use pace::{DENIED_PAUSE, LONGEST_LIMIT, SHORTEST_LIMIT, retry_in};
+pub use status::{deployments, last_word, status};
 
 /// Name of the status and of its check, at every forge.
 pub const CONTEXT: &str = "drey/environment";
@@ -102,15 +103,6 @@ impl Report {
             Self::Comment(report) => report.pull.to_string(),
         }
     }
-
-    /// What is left to say of it once another commit took its place; `None`: it is right as it stands.
-    pub fn replaced(&self) -> Option<Self> {
-        match self {
-            Self::Status(report) => status::replaced(report).map(Self::Status),
-            Self::Deployment(report) => status::inactive(report).map(Self::Deployment),
-            Self::Comment(_) => None,
-        }
-    }
 }
 
 /// What is told of an environment.
@@ -121,6 +113,12 @@ pub struct Reported<'a> {
     /// Those with an address, the primary first.
     pub services: &'a [ServiceLine],
     pub rules: Rules,
+    /// What was said last of its newest commit.
+    pub before: Option<StatusState>,
+    /// Its newest commit is not to be deployed.
+    pub is_passed_over: bool,
+    /// It had a pull request, and none is open.
+    pub pull_is_closed: bool,
 }
 
 impl Reported<'_> {
@@ -138,9 +136,49 @@ impl Reported<'_> {
 
     /// What it shows is of its newest commit. Ready is said a moment before the run is at its end.
     fn has_arrived(&self) -> bool {
+        !self.environment.has_work() || self.runs_newest()
+    }
+
+    fn runs_newest(&self) -> bool {
+        self.environment.running_commit.is_some()
+            && self.environment.running_commit == self.environment.commit
+    }
+
+    /// Its newest commit is about to take the place of what runs.
+    fn is_deploying(&self) -> bool {
+        self.environment.has_work() && matches!(self.environment.intent, Intent::Run { .. })
+    }
+
+    /// It stands well, or comes back, with another commit than its newest.
+    fn stays_behind(&self) -> bool {
         let environment = self.environment;
-        let runs = environment.running_commit.is_some() && environment.running_commit == environment.commit;
-        !environment.has_work() || runs
+        let is_other = environment.running_commit.is_some() && !self.runs_newest();
+        let is_stuck = matches!(environment.phase, Phase::Failed | Phase::Blocked);
+        is_other && !is_stuck && !self.is_deploying() && !environment.intent.ends()
+    }
+
+    fn waits_for_approval(&self) -> bool {
+        self.environment.phase == Phase::Blocked && self.reason().starts_with(WAITS_FOR_APPROVAL)
+    }
+
+    /// Whether a deployment of this commit is more than history.
+    fn is_deployed(&self, commit: &str) -> bool {
+        let environment = self.environment;
+        if environment.phase.is_over() {
+            return false;
+        }
+        let is = |known: &Option<CommitSha>| known.as_ref().is_some_and(|known| known.as_str() == commit);
+        if is(&environment.commit) {
+            return !self.stays_behind() && !self.waits_for_approval();
+        }
+        let is_down = matches!(environment.phase, Phase::Failed | Phase::Blocked) && !environment.serving;
+        is(&environment.running_commit) && (environment.has_work() || !is_down)
+    }
+
+    /// The commit that is deployed, where that is not the newest.
+    fn deployed_before(&self) -> Option<&CommitSha> {
+        let running = self.environment.running_commit.as_ref()?;
+        (!self.runs_newest() && self.is_deployed(running.as_str())).then_some(running)
     }
 }
 

@@ -8,6 +8,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 const SPREAD: f64 = 0.25;
 /// How long nothing is sent that was refused: somebody has to change something first.
 pub const DENIED_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// A limit lasts at least so long: with a clock that is behind, its end would be over when it begins.
+pub const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
 /// A limit that names a later end is not believed: a clock may be wrong there.
 pub const LONGEST_LIMIT: Duration = Duration::from_secs(2 * 60 * 60);
 
