@@ -140,7 +140,7 @@ fn received(
     house: &TunnelHouse<'_>,
 ) -> Result<Response<AnswerBody>, NoAnswer> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        headers::strip_hop_by_hop(response.headers_mut());
+        headers::from_upstream(response.headers_mut());
         let (mut parts, body) = response.into_parts();
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
@@ -151,7 +151,7 @@ fn received(
     };
     let container = hyper::upgrade::on(&mut response);
     let protocol = response.headers().get(UPGRADE).cloned();
-    headers::strip_hop_by_hop(response.headers_mut());
+    headers::from_upstream(response.headers_mut());
     let mut answer = Response::new(AnswerBody::whole(""));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *answer.headers_mut() = std::mem::take(response.headers_mut());

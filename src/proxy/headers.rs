@@ -7,13 +7,14 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::ConnectionInfo;
-use super::host;
+use super::{cookies, host};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// Prepares a client's headers for the container: hop-by-hop headers and everything that only a proxy may say go,
 /// the proxy's own word comes. `authority` is the host as the client wrote it.
@@ -34,6 +35,14 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, clie
         headers.insert(FORWARDED, forwarded);
     }
     headers.insert(HOST, authority.clone());
+}
+
+/// Prepares a container's headers for the client: hop-by-hop headers go, cookies stay with their host, and no search engine
+/// is to list a branch, unless the application itself says something to search engines.
+pub(super) fn from_upstream(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    cookies::keep_to_host(headers);
+    headers.entry(X_ROBOTS_TAG).or_insert(HeaderValue::from_static("noindex"));
 }
 
 /// Takes off what belongs to one connection only (RFC 9110, 7.6.1), the names listed in `Connection` among it.
@@ -211,6 +220,16 @@ mod tests {
         assert_eq!(headers["host"], "a.b");
         assert_eq!(headers["x-forwarded-for"], "10.0.0.1");
         assert_eq!(headers["x-forwarded-port"], "443");
+    }
+
+    #[test]
+    fn what_a_container_says_stays_with_its_host() {
+        let mut answer = headers(&[("set-cookie", "a=1; Domain=qa.example"), ("keep-alive", "timeout=5")]);
+        from_upstream(&mut answer);
+        assert_eq!(answer, headers(&[("set-cookie", "a=1"), ("x-robots-tag", "noindex")]));
+        let mut own = headers(&[("x-robots-tag", "none")]);
+        from_upstream(&mut own);
+        assert_eq!(own, headers(&[("x-robots-tag", "none")]));
     }
 
     #[test]

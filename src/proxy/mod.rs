@@ -8,6 +8,7 @@ mod body;
 mod certificates;
 mod connect;
 mod connection;
+mod cookies;
 mod examine;
 mod executor;
 mod forward;
