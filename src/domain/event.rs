@@ -231,27 +231,15 @@ impl EventKind {
 
     /// The branch itself moved.
     pub const fn is_push(&self) -> bool {
-        match self {
-            Self::BranchCreated { .. } | Self::BranchPushed { .. } => true,
-            Self::PullRequest { change, .. } => {
-                matches!(change, PullChange::Opened | PullChange::Updated | PullChange::Reopened)
-            }
-            Self::BranchDeleted { .. }
-            | Self::Look
-            | Self::DeployRequested { .. }
-            | Self::RestoreRequested { .. }
-            | Self::EndRequested { .. }
-            | Self::EndDue { .. }
-            | Self::Drifted { .. }
-            | Self::SleepRequested { .. }
-            | Self::WakeRequested { .. }
-            | Self::Expired { .. }
-            | Self::ArchiveRemoval { .. }
-            | Self::Ping
-            | Self::TagCreated { .. }
-            | Self::TagDeleted { .. }
-            | Self::Ignored { .. } => false,
-        }
+        matches!(
+            self,
+            Self::BranchCreated { .. }
+                | Self::BranchPushed { .. }
+                | Self::PullRequest {
+                    change: PullChange::Opened | PullChange::Updated | PullChange::Reopened,
+                    ..
+                }
+        )
     }
 
     /// What a forge said of a pull request.

@@ -22,7 +22,7 @@ use crate::ports::{
     Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor,
     Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{EventFilter, Store, StoreError};
 use crate::supervisor::Supervisor;
 
 use super::absence::Absence;
@@ -32,6 +32,8 @@ use super::remotes::Remotes;
 
 /// How long a remote may take to tell its branches; longer than the adapter waits for one that is slow.
 const ASK_LIMIT: Duration = Duration::from_secs(90);
+/// Events of a branch that are looked through at most.
+const RECENT_EVENTS: u32 = 50;
 
 /// Everything outside, behind its port.
 #[derive(Clone)]
@@ -116,6 +118,21 @@ impl House {
         self.store.settle_event(event.id, state, reason.as_deref()).await?;
         meters::event_settled(event.kind.word(), state.word());
         Ok(())
+    }
+
+    /// Events of a branch, the newest first: as many as a question about what was told lately needs.
+    pub(super) async fn recent_events(
+        &self,
+        repo: &RepoName,
+        branch: &BranchName,
+    ) -> Result<Vec<Event>, StoreError> {
+        let filter = EventFilter {
+            repo: Some(repo.clone()),
+            branch: Some(branch.clone()),
+            before: None,
+            limit: RECENT_EVENTS,
+        };
+        self.store.events(&filter).await
     }
 
     /// From now on these.

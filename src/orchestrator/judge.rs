@@ -8,14 +8,11 @@ use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, N
 use crate::domain::names::{BranchName, CommitSha, EnvironmentId, RepoName};
 use crate::domain::poll;
 use crate::domain::pull_request::{self, PullRequest, PullState};
-use crate::store::{EventFilter, StoreError};
+use crate::store::StoreError;
 
 use super::Orchestrator;
 use super::failure::Failure;
 use super::house::Repository;
-
-/// Events of a branch among which the one of its present tip is looked for, newest first.
-const RECENT_EVENTS: u32 = 50;
 
 /// Which judgements run.
 #[derive(Default)]
@@ -340,13 +337,7 @@ impl Orchestrator {
         branch: &BranchName,
         tip: &CommitSha,
     ) -> Result<bool, StoreError> {
-        let filter = EventFilter {
-            repo: Some(repo.clone()),
-            branch: Some(branch.clone()),
-            before: None,
-            limit: RECENT_EVENTS,
-        };
-        let events = self.house.store.events(&filter).await?;
+        let events = self.house.recent_events(repo, branch).await?;
         Ok(events
             .iter()
             .find(|event| event.kind.commit().as_ref() == Some(tip))

@@ -4,15 +4,12 @@ use crate::domain::environment::{Intent, Outcome};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::names::CommitSha;
 use crate::domain::sift::{self, Reason};
-use crate::store::{EventFilter, PassedOver};
+use crate::store::{PassedOver, StoreError};
 
 use super::failure::Failure;
 use super::farewell::Farewell;
 use super::house::Repository;
 use super::run::Run;
-
-/// Events of a branch among which the one is looked for that led to a run, newest first.
-const RECENT_EVENTS: u32 = 50;
 
 impl Run<'_> {
     /// Whether nothing is deployed because the push asks for it or does not concern the environment; what follows from that
@@ -43,13 +40,7 @@ impl Run<'_> {
         match &self.environment.intent {
             Intent::Run { commit: Some(_), rebuild: false, pull: false } => Ok(false),
             Intent::Run { commit: None, rebuild: false, pull: false } => {
-                let filter = EventFilter {
-                    repo: Some(self.environment.repo.clone()),
-                    branch: Some(self.environment.branch.clone()),
-                    before: None,
-                    limit: RECENT_EVENTS,
-                };
-                let events = self.house.store.events(&filter).await?;
+                let events = self.recent_events().await?;
                 let is_wish = |event: &Event| matches!(event.kind, EventKind::DeployRequested { .. });
                 let newest = events.iter().find(|event| event.kind.is_push() || is_wish(event));
                 Ok(newest.is_none_or(is_wish))
@@ -118,18 +109,17 @@ impl Run<'_> {
         if self.environment.generation.0 == 1 {
             return Ok(true);
         }
-        let filter = EventFilter {
-            repo: Some(self.environment.repo.clone()),
-            branch: Some(self.environment.branch.clone()),
-            before: None,
-            limit: RECENT_EVENTS,
-        };
-        let events = self.house.store.events(&filter).await?;
+        let events = self.recent_events().await?;
         let mut of_this_life = events.iter().filter(|it| it.received_at >= self.environment.created_at);
         Ok(of_this_life.all(|event| match event.kind.commit() {
             Some(commit) => commit == *tip,
             None => event.kind.is_push(),
         }))
+    }
+
+    /// Among them is what led to this run.
+    async fn recent_events(&self) -> Result<Vec<Event>, StoreError> {
+        self.house.recent_events(&self.environment.repo, &self.environment.branch).await
     }
 
     /// What runs is the newest that is to run, although the branch is elsewhere: there it is passed over, or not approved.

@@ -249,7 +249,7 @@ fn ending(outcome: Option<Outcome>) -> &'static str {
             "The branch was deleted, and its environment with it. Pushing the branch again brings it back, fresh, at the same address."
         }
         Some(Outcome::Expired) => {
-            "Nobody used the branch for a long time, so its environment was taken down. Pushing to it brings it back, fresh, at the same address."
+            "Nobody used the branch for a long time, or its pull request was closed, so its environment was taken down. Pushing to it brings it back, fresh, at the same address."
         }
         Some(Outcome::Manual) | None => {
             "Somebody took this environment down. Pushing to the branch brings it back, fresh, at the same address."

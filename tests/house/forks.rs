@@ -61,6 +61,15 @@ impl TestHouse {
         approved.map_err(|refused| refused.to_string())
     }
 
+    /// How most stories begin: the fork is at `b`, which was approved and runs.
+    async fn fork_runs(&self) {
+        self.commit('a', "main", &[], document());
+        self.fork_pushes('b', document()).await;
+        self.held_at('b').await;
+        self.approve('b').await.unwrap();
+        self.reaches(FORK, Phase::Ready).await;
+    }
+
     /// Waits until it is held at the commit.
     async fn held_at(&self, commit: char) -> Environment {
         let waits = format!("--commit {})", sha(commit));
@@ -120,11 +129,7 @@ async fn nothing_of_a_fork_is_fetched_before_its_commit_is_approved() {
 #[tokio::test]
 async fn a_new_commit_is_held_again_and_what_ran_goes_on_asleep_or_awake() {
     in_house(|house| async move {
-        house.commit('a', "main", &[], document());
-        house.fork_pushes('b', document()).await;
-        house.held_at('b').await;
-        house.approve('b').await.unwrap();
-        house.reaches(FORK, Phase::Ready).await;
+        house.fork_runs().await;
         house.fork_pushes('c', document()).await;
         let held = house.held_at('c').await;
         assert_eq!((held.serving, held.running_commit), (true, Some(sha('b'))));
@@ -295,11 +300,7 @@ async fn what_nobody_let_run_leaves_no_archive() {
 #[tokio::test]
 async fn an_archive_gives_back_what_was_approved_and_nothing_else() {
     in_house(|house| async move {
-        house.commit('a', "main", &[], document());
-        house.fork_pushes('b', document()).await;
-        house.held_at('b').await;
-        house.approve('b').await.unwrap();
-        house.reaches(FORK, Phase::Ready).await;
+        house.fork_runs().await;
         house.fork_pushes('c', document()).await;
         house.held_at('c').await;
         let archive = house.ends(1).await;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Call, Client, part, path};
 use super::comments::{self, Comments};
-use crate::domain::report::{CONTEXT, CommentReport, Marker, StatusReport, StatusState};
+use super::statuses;
+use crate::domain::report::{CommentReport, Marker, StatusReport};
 use crate::ports::{ForgeApi, ForgeResult};
 
 const STATUSES: &str = "the scope `write:repository`, and to be of somebody who may write to it";
@@ -40,16 +41,7 @@ impl ForgeApi for Gitea {
     }
 
     async fn set_status(&self, report: &StatusReport) -> ForgeResult<()> {
-        let state = match report.state {
-            StatusState::Pending | StatusState::Running => "pending",
-            StatusState::Success => "success",
-            StatusState::Failure => "failure",
-            StatusState::Cancelled => "error",
-        };
-        let body = json!({
-            "state": state, "context": CONTEXT, "description": report.description, "target_url": report.url,
-        });
-        let path = format!("/statuses/{}", report.commit);
+        let (path, body) = statuses::as_github(report);
         self.ask(Method::POST, &path, Some(&body)).await?.taken(STATUSES).map(drop)
     }
 

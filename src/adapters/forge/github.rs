@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use super::client::{Answer, Call, Client, part, path};
 use super::comments::{self, Comments, PER_PAGE, id, made};
 use super::github_app::{GitHubApp, headers};
-use crate::domain::report::{
-    CONTEXT, CommentReport, DeploymentReport, Marker, Rollout, StatusReport, StatusState,
-};
+use super::statuses;
+use crate::domain::report::{CommentReport, DeploymentReport, Marker, Rollout, StatusReport};
 use crate::ports::{ForgeApi, ForgeError, ForgeResult};
 
 const STATUSES: &str = "`Commit statuses: read and write`";
@@ -83,16 +82,7 @@ impl ForgeApi for GitHub {
     }
 
     async fn set_status(&self, report: &StatusReport) -> ForgeResult<()> {
-        let state = match report.state {
-            StatusState::Pending | StatusState::Running => "pending",
-            StatusState::Success => "success",
-            StatusState::Failure => "failure",
-            StatusState::Cancelled => "error",
-        };
-        let body = json!({
-            "state": state, "context": CONTEXT, "description": report.description, "target_url": report.url,
-        });
-        let path = format!("/statuses/{}", report.commit);
+        let (path, body) = statuses::as_github(report);
         self.ask(Method::POST, &path, Some(&body)).await?.taken(STATUSES).map(drop)
     }
 

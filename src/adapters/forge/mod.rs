@@ -8,6 +8,7 @@ mod gitea;
 mod github;
 mod github_app;
 mod gitlab;
+mod statuses;
 
 use std::sync::Arc;
 use std::time::Duration;
