@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::fake_forge::{FakeForge, TOKEN, Trouble};
 use crate::harness::{REPO, SECRET, World};
-use crate::shop;
+use crate::{DOCKERFILE, shop};
 
 /// Sends a delivery as GitHub does, and says the answer's body.
 pub(crate) fn deliver(world: &World, event: &str, id: &str, body: &Value) -> String {
@@ -90,7 +90,10 @@ fn a_pull_request_is_told_from_pending_to_its_merge_in_one_comment() {
     let text = comment(&forge).unwrap();
     assert!(text.contains(&first[..8]) && !text.contains("@everyone") && !text.contains("<b>"), "{text}");
 
-    world.push("feature/pull", &[("web/index.html", "second of the pull\n")]);
+    // What is over within a second is told by its end alone: this takes longer, and no builder has it in its cache.
+    let id = std::process::id();
+    let slow = format!("{DOCKERFILE}RUN [\"busybox\", \"sh\", \"-c\", \"busybox sleep 4 # {id}\"]\n");
+    world.push("feature/pull", &[("web/index.html", "second of the pull\n"), ("web/Dockerfile", &slow)]);
     let second = world.git(&["rev-parse", "HEAD"]).trim().to_owned();
     deliver(&world, "pull_request", "2", &told("synchronize", 2, &second, false));
     world.serves("feature-pull", "second of the pull");
