@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{docker, run};
+use crate::harness::{bounded_to, docker, run};
 
 /// The folder of the engine, for a test that runs inside.
 const FOLDER: &str = "DREY_OWN_ENGINE";
 /// Seconds until it answers, or has ended.
 const WITHIN: u64 = 60;
+/// Seconds that the test inside may take.
+const INSIDE: u32 = 1_400;
 
 pub(crate) struct Engine {
     folder: PathBuf,
@@ -46,7 +48,7 @@ impl Engine {
         let folder = tempfile::Builder::new().prefix("drey-engine-").tempdir().unwrap();
         let image = folder.path().join("tiny.tar");
         docker(&["save", "drey-demo/tiny:1", "-o", &image.to_string_lossy()]);
-        let status = Command::new("unshare")
+        let status = bounded_to(INSIDE, "unshare")
             .arg("--net")
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
@@ -88,7 +90,7 @@ impl Engine {
     fn wait(&mut self) {
         let begin = Instant::now();
         let answers =
-            || Command::new("docker").arg("version").output().is_ok_and(|output| output.status.success());
+            || bounded_to(10, "docker").arg("version").output().is_ok_and(|output| output.status.success());
         while !answers() {
             let log = self.folder.join("log");
             assert!(

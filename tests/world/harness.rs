@@ -17,6 +17,9 @@ pub(crate) const SECRET: &str = "a secret of the world tests";
 
 /// Each daemon has its own part of the address space: they run side by side.
 static NEXT_PART: AtomicU16 = AtomicU16::new(0);
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+/// Seconds that any program may take: one that hangs fails its test, and does not hold up the run.
+const LONGEST: u32 = 300;
 static SWEEP: Once = Once::new();
 /// Locked by the run that is on the engine; another one waits.
 static ALONE: OnceLock<File> = OnceLock::new();
@@ -172,11 +175,8 @@ impl World {
 
     /// Standard output, or standard error of a failure.
     pub(crate) fn drey(&self, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new(binary())
-            .args(["--config", &self.path("drey.toml")])
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output =
+            bounded(&binary()).args(["--config", &self.path("drey.toml")]).args(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
@@ -188,7 +188,7 @@ impl World {
 
     /// Whether git did it.
     pub(crate) fn try_git(&self, arguments: &[&str]) -> bool {
-        let output = Command::new("git").args(arguments).current_dir(self.clone_path()).output();
+        let output = bounded("git").args(arguments).current_dir(self.clone_path()).output();
         output.unwrap().status.success()
     }
 
@@ -435,18 +435,37 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
 }
 
 fn curl(arguments: &[&str]) -> Option<Output> {
-    Command::new("curl").args(arguments).output().ok()
+    bounded("curl").args(arguments).output().ok()
+}
+
+/// A program that is ended when it takes too long.
+fn bounded(program: &str) -> Command {
+    bounded_to(LONGEST, program)
+}
+
+/// The same, with a limit of its own, in seconds.
+pub(crate) fn bounded_to(seconds: u32, program: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", &seconds.to_string(), program]);
+    command
 }
 
 /// Both outputs together; panics when the command fails.
 pub(crate) fn run(program: &str, arguments: &[&str], directory: &Path) -> String {
-    let output = Command::new(program).args(arguments).current_dir(directory).output().unwrap();
+    let output = bounded(program).args(arguments).current_dir(directory).output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?}: {text}");
     text
 }
 
+/// A port that nobody has, out of those that the system gives to nobody by itself: a daemon that is killed and started
+/// again finds it free.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let start = u16::try_from(std::process::id() % 1_000).unwrap() * 10;
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| 20_000 + (start + NEXT_PORT.fetch_add(1, Ordering::Relaxed)) % 10_000)
+        .take(10_000)
+        .find(is_free)
+        .unwrap()
 }

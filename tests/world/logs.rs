@@ -1,10 +1,10 @@
 //! What is told while something is deployed, and what is kept of containers that are gone.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{REPO, World};
+use crate::harness::{REPO, World, bounded_to};
 
 /// Answers two seconds after its start, and says a word at its beginning and at its end.
 const COMPOSE: &str = r#"
@@ -25,7 +25,7 @@ services:
 fn the_log_is_followed_from_its_first_line_to_its_last() {
     let world = World::new("followed", &[("compose.yaml", COMPOSE)]);
     world.push("told/live", &[("one.txt", "told")]);
-    let mut following = Command::new(env!("CARGO_BIN_EXE_drey"))
+    let mut following = bounded_to(120, env!("CARGO_BIN_EXE_drey"))
         .args(["--config", &world.path("drey.toml"), "env", "log", "-f", &format!("{REPO}/told/live")])
         .stdout(Stdio::piped())
         .spawn()
