@@ -28,7 +28,7 @@ pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};
 pub use forge::{ForgeAccount, ForgeCredential};
 pub use log::{Log, LogFormat, LogLevel};
-pub use proxy::{Proxy, TlsMode};
+pub use proxy::{Gate, Proxy, TlsMode};
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use secrets::Secrets;

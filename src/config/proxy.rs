@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::reader::Section;
+use figment::value::Value;
+
+use super::reader::{Section, at_least_one};
 
 /// `[proxy]`.
 #[derive(Clone, Debug)]
@@ -12,7 +15,45 @@ pub struct Proxy {
     pub https: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
+    pub gate: Gate,
 }
+
+/// `[proxy.gate]`: requests that wait for an environment which is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Longest wait of one.
+    pub hold: Duration,
+    /// At once, over all environments.
+    pub held: usize,
+    /// At once, for one environment.
+    pub held_per_environment: usize,
+}
+
+/// Whoever waits longer was given up by most clients.
+const LONGEST_HOLD: Duration = Duration::from_secs(10 * 60);
+
+impl Gate {
+    fn read(section: &mut Section<'_>) -> Self {
+        let hold = section.duration("hold").unwrap_or(Duration::from_secs(60));
+        if hold > LONGEST_HOLD {
+            section.fault("hold", "must be 10m at most: clients give up before");
+        }
+        let many = |value: &Value| {
+            let number = usize::try_from(at_least_one(value)?).ok().filter(|number| *number <= MOST_HELD);
+            number.ok_or_else(|| format!("must be {MOST_HELD} at most"))
+        };
+        let read = Self {
+            hold: hold.min(LONGEST_HOLD),
+            held: section.read("held", many).unwrap_or(4096),
+            held_per_environment: section.read("held_per_environment", many).unwrap_or(1024),
+        };
+        section.finish();
+        read
+    }
+}
+
+/// More than any daemon has connections.
+const MOST_HELD: usize = 1_000_000;
 
 /// `[proxy.tls]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +92,9 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
-        let read =
-            Self { domain: domain.unwrap_or_default(), https, http, tls: tls(&mut section.section("tls")) };
+        let tls = tls(&mut section.section("tls"));
+        let gate = Gate::read(&mut section.section("gate"));
+        let read = Self { domain: domain.unwrap_or_default(), https, http, tls, gate };
         section.finish();
         read
     }

@@ -9,6 +9,7 @@ mod certificates;
 mod connect;
 mod connection;
 mod cookies;
+mod events;
 mod examine;
 mod executor;
 mod forward;
@@ -17,6 +18,7 @@ mod gate;
 mod guard;
 mod headers;
 mod host;
+mod keepalive;
 mod limits;
 mod listener;
 mod local_ca;
@@ -32,12 +34,13 @@ mod tls;
 mod upgrade;
 mod upstream_tls;
 mod visits;
+mod waiting;
 mod waker;
 
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
-pub use settings::{ProxyError, ProxySettings, TlsSettings};
+pub use settings::{HoldSettings, ProxyError, ProxySettings, TlsSettings};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 use super::gate::Gate;
+use super::keepalive;
 use super::limits::Limits;
 use super::listener::{Listener, Service};
 use super::pages::Pages;
@@ -18,11 +19,13 @@ use super::settings::{ProxyError, ProxySettings};
 use super::table::Table;
 use super::tls::{Renewal, Tls};
 use super::upstream_tls;
+use super::waiting::WaitingRoom;
 use crate::domain::names::EnvironmentId;
+use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
 use crate::ports::meters::Answers;
-use crate::ports::{Clock, RoutePublisher};
+use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
 /// How often idle connections to containers are looked at.
@@ -117,16 +120,21 @@ impl Proxy {
     pub fn renew_certificate(&self) -> Result<(), ProxyError> {
         self.renewal.as_ref().map_or(Ok(()), |renewal| renewal.renew(self.gate.clock.now()))
     }
-
-    /// The last visit of each environment that had one since this was last asked.
-    pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
-        self.gate.table.take_visits()
-    }
 }
 
 impl RoutePublisher for Proxy {
     fn publish(&self, table: RouteTable) {
         self.gate.table.publish(table);
+    }
+}
+
+impl Visitors for Proxy {
+    fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
+        self.gate.table.take_visits()
+    }
+
+    fn presence(&self, environment: EnvironmentId) -> Presence {
+        self.gate.table.presence(environment)
     }
 }
 
@@ -140,8 +148,9 @@ fn gate(
 ) -> Result<Gate, ProxyError> {
     let tls = upstream_tls::unverified(provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
     Ok(Gate {
-        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }),
+        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }, clock.clone()),
         pages: Pages::new(settings.dashboard_url.clone()),
+        waiting: WaitingRoom::new(settings.hold),
         clock,
         supervisor: supervisor.clone(),
         draining: supervisor.draining(),
@@ -152,7 +161,7 @@ fn gate(
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ProxyError> {
-    TcpListener::bind(address).await.map_err(|error| {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
             "; another program listens there, end it or choose another port"
         } else if error.kind() == std::io::ErrorKind::PermissionDenied {
@@ -161,7 +170,11 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, P
             ""
         };
         ProxyError::Listen { key, address, reason: format!("{error}{hint}") }
-    })
+    })?;
+    if let Err(error) = keepalive::ask_the_silent(&listener) {
+        tracing::warn!(%error, key, "clients that vanish will not be noticed");
+    }
+    Ok(listener)
 }
 
 fn run(listener: Listener) {
