@@ -3,9 +3,11 @@
 //! It knows hosts, upstream addresses and phases, nothing of git, compose or the engine. What has no address to
 //! pass a request to has a page.
 
+mod acme;
 mod answer;
 mod body;
 mod certificates;
+mod challenges;
 mod connect;
 mod connection;
 mod cookies;
@@ -15,6 +17,7 @@ mod forward;
 mod framing;
 mod gate;
 mod guard;
+mod handshake;
 mod headers;
 mod host;
 mod limits;
@@ -22,8 +25,10 @@ mod listener;
 mod local_ca;
 mod pages;
 mod pool;
+mod private_file;
 mod probe;
 mod redirect;
+mod renewal;
 mod server;
 mod settings;
 mod table;
@@ -34,6 +39,7 @@ mod upstream_tls;
 mod visits;
 mod waker;
 
+pub use acme::kept::{AcmeState, state as acme_state};
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
@@ -41,3 +47,5 @@ pub use settings::{ProxyError, ProxySettings, TlsSettings};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::certificate::write as write_certificate;

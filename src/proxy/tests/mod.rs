@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
-mod certificate;
+pub(super) mod certificate;
 mod http2;
 mod probe;
 mod times;
