@@ -12,6 +12,7 @@ use super::rules::ConfiguredRules;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
+use crate::adapters::dns::DnsHook;
 use crate::adapters::docker::{
     BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
     RegistryCredential,
@@ -23,14 +24,14 @@ use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::vault::AgeVault;
 use crate::adapters::workspace::DiskWorkspace;
-use crate::config::{Repository, Settings, TlsMode};
+use crate::config::{AcmeChallenge, Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors, Volumes,
+    Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors, Volumes,
 };
 use crate::proxy::{HoldSettings, ProxySettings, TlsSettings};
 
@@ -202,9 +203,12 @@ fn home() -> Option<PathBuf> {
 pub(super) fn proxy(settings: &Settings) -> ProxySettings {
     let tls = match &settings.proxy.tls {
         TlsMode::LocalCa => TlsSettings::LocalCa { directory: Folders::new(&settings.data_dir).tls },
-        TlsMode::Files { certificate, key } => {
-            TlsSettings::Files { certificate: certificate.clone(), key: key.clone() }
-        }
+        TlsMode::Files(files) => TlsSettings::Files(files.clone()),
+        TlsMode::Acme(acme) => TlsSettings::Acme {
+            directory: Folders::new(&settings.data_dir).tls,
+            acme: acme.clone(),
+            records: (acme.challenge == AcmeChallenge::Dns01).then(|| hook(&acme.hook)),
+        },
     };
     ProxySettings {
         https: settings.proxy.https,
@@ -218,6 +222,10 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
             of_environment: settings.proxy.gate.held_per_environment,
         },
     }
+}
+
+fn hook(command: &[String]) -> Arc<dyn DnsRecords> {
+    Arc::new(DnsHook::new(command.to_vec()))
 }
 
 /// The configuration in the orchestrator's words.

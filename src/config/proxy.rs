@@ -1,12 +1,10 @@
 //! `[proxy]`: where branches live, and how they are reached.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use figment::value::Value;
-
-use super::reader::{Section, at_least_one};
+use super::gate::Gate;
+use super::reader::Section;
+use super::tls::TlsMode;
 
 /// `[proxy]`.
 #[derive(Clone, Debug)]
@@ -16,52 +14,6 @@ pub struct Proxy {
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
     pub gate: Gate,
-}
-
-/// `[proxy.gate]`: requests that wait for an environment which is not there yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gate {
-    /// Longest wait of one.
-    pub hold: Duration,
-    /// At once, over all environments.
-    pub held: usize,
-    /// At once, for one environment.
-    pub held_per_environment: usize,
-}
-
-/// Whoever waits longer was given up by most clients.
-const LONGEST_HOLD: Duration = Duration::from_secs(10 * 60);
-
-impl Gate {
-    fn read(section: &mut Section<'_>) -> Self {
-        let hold = section.duration("hold").unwrap_or(Duration::from_secs(60));
-        if hold > LONGEST_HOLD {
-            section.fault("hold", "must be 10m at most: clients give up before");
-        }
-        let many = |value: &Value| {
-            let number = usize::try_from(at_least_one(value)?).ok().filter(|number| *number <= MOST_HELD);
-            number.ok_or_else(|| format!("must be {MOST_HELD} at most"))
-        };
-        let read = Self {
-            hold: hold.min(LONGEST_HOLD),
-            held: section.read("held", many).unwrap_or(4096),
-            held_per_environment: section.read("held_per_environment", many).unwrap_or(1024),
-        };
-        section.finish();
-        read
-    }
-}
-
-/// More than any daemon has connections.
-const MOST_HELD: usize = 1_000_000;
-
-/// `[proxy.tls]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// An authority of drey's own, made at the first start.
-    LocalCa,
-    /// A certificate (with its chain) and its key, PEM.
-    Files { certificate: PathBuf, key: PathBuf },
 }
 
 impl Proxy {
@@ -92,32 +44,13 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
-        let tls = tls(&mut section.section("tls"));
+        let tls = TlsMode::read(&mut section.section("tls"));
+        if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {
+            section.needed(key, false, why);
+        }
         let gate = Gate::read(&mut section.section("gate"));
         let read = Self { domain: domain.unwrap_or_default(), https, http, tls, gate };
         section.finish();
         read
-    }
-}
-
-fn tls(section: &mut Section<'_>) -> TlsMode {
-    let mode = section.text("mode").unwrap_or_else(|| "local-ca".to_owned());
-    let (certificate, key) = (section.path("certificate"), section.path("key"));
-    section.finish();
-    match (mode.as_str(), certificate, key) {
-        ("local-ca", None, None) => TlsMode::LocalCa,
-        ("files", Some(certificate), Some(key)) => TlsMode::Files { certificate, key },
-        ("files", ..) => {
-            section.fault("mode", "\"files\" needs `certificate` and `key`, paths of PEM files");
-            TlsMode::LocalCa
-        }
-        ("acme", ..) => {
-            section.fault("mode", "\"acme\" is not supported by this version; use \"local-ca\" or \"files\"");
-            TlsMode::LocalCa
-        }
-        _ => {
-            section.fault("mode", "must be \"local-ca\" (then without certificate and key) or \"files\"");
-            TlsMode::LocalCa
-        }
     }
 }

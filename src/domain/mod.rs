@@ -20,6 +20,7 @@ pub mod fold;
 pub mod forge;
 pub mod hook_body;
 pub mod images;
+pub mod issuance;
 pub mod jobs;
 pub mod leftovers;
 pub mod names;

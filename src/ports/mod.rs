@@ -3,6 +3,7 @@
 //! An adapter implements one of them; a fake in `tests/house/` another. No method is called while a database
 //! transaction is open.
 
+mod challenge;
 mod changes;
 mod confinements;
 mod disks;
@@ -22,6 +23,7 @@ mod vault;
 mod volumes;
 mod workspace;
 
+pub use challenge::DnsRecords;
 pub use changes::{CHANGED_PATHS_AT_MOST, ChangedPaths, Changes, MESSAGE_BYTES, Merged};
 pub use confinements::Confinements;
 pub use disks::{Disks, Folders, Stock};

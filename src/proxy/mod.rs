@@ -3,9 +3,11 @@
 //! It knows hosts, upstream addresses and phases, nothing of git, compose or the engine. What has no address to
 //! pass a request to has a page.
 
+mod acme;
 mod answer;
 mod body;
 mod certificates;
+mod challenges;
 mod connect;
 mod connection;
 mod cookies;
@@ -16,6 +18,7 @@ mod forward;
 mod framing;
 mod gate;
 mod guard;
+mod handshake;
 mod headers;
 mod host;
 mod keepalive;
@@ -24,8 +27,10 @@ mod listener;
 mod local_ca;
 mod pages;
 mod pool;
+mod private_file;
 mod probe;
 mod redirect;
+mod renewal;
 mod server;
 mod settings;
 mod table;
@@ -37,6 +42,7 @@ mod visits;
 mod waiting;
 mod waker;
 
+pub use acme::kept::{AcmeState, state as acme_state};
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
@@ -44,3 +50,5 @@ pub use settings::{HoldSettings, ProxyError, ProxySettings, TlsSettings};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::certificate::write as write_certificate;

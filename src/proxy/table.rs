@@ -1,6 +1,6 @@
 //! The table in force: read by every request without a lock, replaced as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,6 +71,11 @@ impl Table {
     /// Whether there was a first table: until then nothing is known of any host.
     pub(super) fn is_published(&self) -> bool {
         self.published.load(Ordering::Acquire)
+    }
+
+    /// Every host that leads somewhere.
+    pub(super) fn hosts(&self) -> BTreeSet<String> {
+        self.current.load().hosts.keys().cloned().collect()
     }
 
     /// Sees each table that is published from now on.

@@ -23,7 +23,7 @@ use crate::domain::time::Timestamp;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
-mod certificate;
+pub(super) mod certificate;
 mod gate;
 mod http2;
 mod probe;
