@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
+use super::visitors;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
@@ -27,12 +28,13 @@ use crate::config::{Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
     Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
 };
-use crate::proxy::{ProxySettings, TlsSettings};
+use crate::proxy::{ProxySettings, Robots, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -209,6 +211,7 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
+        robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
     }
 }
 
@@ -218,10 +221,12 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
 /// When a repository's `allow` or `engine.registries` has something that is not known, or a key of an App cannot be read.
 pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Result<orchestrator::Settings> {
     let limits = &settings.limits;
+    let key = visitors::key(&settings.data_dir)?;
     let repositories = settings.repositories.iter().map(|repository| {
         let permissions = permissions(settings, repository)?;
         let forge = forges::connect(repository, outside)?;
-        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge))))
+        let access = visitors::access(settings, repository, key);
+        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge, access))))
     });
     Ok(orchestrator::Settings {
         address: address(settings),
@@ -315,6 +320,7 @@ fn configured(
     repository: &Repository,
     permissions: Permissions,
     forge: Option<Arc<dyn ForgeApi>>,
+    access: Access,
 ) -> orchestrator::Repository {
     orchestrator::Repository {
         remote: Remote { repo: repository.name.clone(), url: repository.url.clone() },
@@ -337,5 +343,6 @@ fn configured(
         paths: repository.paths.clone(),
         subject: repository.subject,
         forge,
+        access,
     }
 }

@@ -14,6 +14,7 @@ mod secret;
 mod secrets;
 mod sections;
 mod size;
+mod visitors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, RegistryCredential, Templates};
+pub use visitors::{AccessMode, User, Visitors};
 
 use crate::domain::disk::Watermarks;
 use reader::{Faults, Section};

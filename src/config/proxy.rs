@@ -12,6 +12,8 @@ pub struct Proxy {
     pub https: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
+    /// `/robots.txt` is the application's own; else every host keeps search engines out.
+    pub robots_by_app: bool,
 }
 
 /// `[proxy.tls]`.
@@ -51,10 +53,25 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
-        let read =
-            Self { domain: domain.unwrap_or_default(), https, http, tls: tls(&mut section.section("tls")) };
+        let robots_by_app = section.read("robots", |value| match value.as_str() {
+            Some("deny") => Ok(false),
+            Some("app") => Ok(true),
+            Some(_) | None => Err("must be \"deny\" or \"app\"".to_owned()),
+        });
+        let read = Self {
+            domain: domain.unwrap_or_default(),
+            https,
+            http,
+            tls: tls(&mut section.section("tls")),
+            robots_by_app: robots_by_app.unwrap_or_default(),
+        };
         section.finish();
         read
+    }
+
+    /// Whether only this machine reaches it.
+    pub fn is_local(&self) -> bool {
+        [self.https, self.http].iter().flatten().all(|address| address.ip().is_loopback())
     }
 }
 

@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
+use super::door::{Caller, Door};
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
 use super::limits::Limits;
 use super::pages::{self, Pages};
 use super::pool::Pool;
+use super::settings::Robots;
 use super::table::{Entry, Table, Target};
-use super::waker;
+use super::{headers, robots, waker};
 use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
 use crate::ports::Clock;
@@ -35,6 +37,8 @@ pub(super) struct Gate {
     /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
     pub(super) knocks: mpsc::Sender<EnvironmentId>,
     pub(super) answers: Answers,
+    pub(super) door: Door,
+    pub(super) robots: Robots,
 }
 
 /// A request that found its environment.
@@ -75,7 +79,7 @@ impl Gate {
     /// A container's answer, or (as the error) one of the proxy's own.
     async fn respond(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         client: &Arc<ConnectionInfo>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let version = request.version();
@@ -84,14 +88,25 @@ impl Gate {
             return Err(answer::refusal(version, "this is not a proxy for other hosts"));
         }
         let authority = host::authority(&request).map_err(|error| answer::refusal(version, error))?;
-        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?;
+        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?.into_owned();
+        let Ok(value) = HeaderValue::from_str(authority) else {
+            return Err(answer::refusal(version, host::HostError::Invalid));
+        };
+        if let Some(rules) = robots::answer(&request).filter(|_| self.robots == Robots::Deny) {
+            return Err(rules);
+        }
         if !self.table.is_published() && !self.first_table(deadline).await {
             return Err(self.pages.starting(request.headers()));
         }
         let Some(entry) = self.table.find(&host) else {
             return Err(self.pages.unknown(&host, request.headers()));
         };
-        entry.visit.mark(self.clock.now());
+        let now = self.clock.now();
+        let caller = Caller { is_secure: headers::proto(client) == "https", now };
+        if let Some(stopped) = self.door.stop(&self.pages, &entry.route, &mut request, &caller) {
+            return Err(stopped);
+        }
+        entry.visit.mark(now);
         if let Target::Page(page) = &entry.target {
             let wakes = page.phase == Phase::Asleep && waker::wakes(&request);
             if wakes && self.knocks.try_send(entry.route.environment).is_err() {
@@ -101,10 +116,6 @@ impl Gate {
                 return Err(self.pages.phase(&entry.route, page, request.headers()));
             }
         }
-        let Ok(value) = HeaderValue::from_str(authority) else {
-            return Err(answer::refusal(version, host::HostError::Invalid));
-        };
-        let host = host.into_owned();
         let accept = accept_of(request.headers());
         let outgoing = Outgoing::new(request, value, client);
         self.pass(&Visitor { host: &host, accept, version, client, deadline }, entry, outgoing).await

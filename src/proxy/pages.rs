@@ -100,6 +100,17 @@ impl Pages {
         self.answer(&note, request)
     }
 
+    /// The branch is not for whoever asks: how to get in, and nothing of how it stands.
+    pub(super) fn not_for_everybody(
+        &self,
+        status: StatusCode,
+        explanation: &str,
+        request: &HeaderMap,
+    ) -> Response<AnswerBody> {
+        let headline = "Not for everybody";
+        self.answer(&Note { status, passes: false, headline, explanation, name: None, reason: None }, request)
+    }
+
     /// The container runs, as far as is known, but gives no answer.
     pub(super) fn unreachable(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
         let service = on_one_line(&route.service, NAME_LIMIT);

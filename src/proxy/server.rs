@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
+use super::door::Door;
 use super::gate::Gate;
 use super::limits::Limits;
 use super::listener::{Listener, Service};
@@ -21,6 +22,7 @@ use super::upstream_tls;
 use crate::domain::names::EnvironmentId;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
@@ -128,6 +130,10 @@ impl RoutePublisher for Proxy {
     fn publish(&self, table: RouteTable) {
         self.gate.table.publish(table);
     }
+
+    fn know(&self, tokens: KnownTokens) {
+        self.gate.door.know(tokens);
+    }
 }
 
 fn gate(
@@ -148,6 +154,8 @@ fn gate(
         limits,
         knocks,
         answers: Answers::new(),
+        door: Door::default(),
+        robots: settings.robots,
     })
 }
 

@@ -17,6 +17,18 @@ pub struct ProxySettings {
     pub tls: TlsSettings,
     /// Linked from the proxy's own pages.
     pub dashboard_url: Option<String>,
+    /// `proxy.robots`: what search engines are told.
+    pub robots: Robots,
+}
+
+/// Who answers `/robots.txt`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Robots {
+    /// The proxy, at every host: nobody may walk through branches.
+    #[default]
+    Deny,
+    /// The application.
+    App,
 }
 
 /// Where the certificate comes from.

@@ -34,6 +34,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         domain: "browser.localhost".into(),
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
+        robots: Default::default(),
     };
     let supervisor = Supervisor::new();
     let proxy = Proxy::bind(settings, &supervisor, Arc::new(Today)).await.unwrap();
@@ -50,6 +51,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
             generation: Generation(1),
             name: "shop/'onmouseover='alert(1)</title><script>document.title='owned'</script>".into(),
             service: "web".into(),
+            access: Default::default(),
             answer: Answer::Page(page),
         };
         (format!("{host}.browser.localhost"), route)

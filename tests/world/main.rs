@@ -33,6 +33,7 @@ mod sift;
 mod soak;
 mod storm;
 mod strays;
+mod visitors;
 mod walls;
 
 use harness::{World, docker};

@@ -11,6 +11,7 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         domain: domain.into(),
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
+        robots: Default::default(),
     }
 }
 
