@@ -17,6 +17,7 @@ mod secrets;
 mod sections;
 mod size;
 mod tls;
+mod visitors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,14 +32,15 @@ pub use archive::Archive;
 pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};
 pub use forge::{ForgeAccount, ForgeCredential};
-pub use log::{Log, LogFormat, LogLevel};
 pub use gate::Gate;
+pub use log::{Log, LogFormat, LogLevel};
 pub use proxy::Proxy;
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, RegistryCredential, Templates};
 pub use tls::{CertificateFiles, TlsMode};
+pub use visitors::{AccessMode, User, Visitors};
 
 use crate::domain::disk::Watermarks;
 use reader::{Faults, Section};

@@ -14,6 +14,8 @@ pub struct Proxy {
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
     pub gate: Gate,
+    /// `/robots.txt` is the application's own; else every host keeps search engines out.
+    pub robots_by_app: bool,
 }
 
 impl Proxy {
@@ -49,8 +51,20 @@ impl Proxy {
             section.needed(key, false, why);
         }
         let gate = Gate::read(&mut section.section("gate"));
-        let read = Self { domain: domain.unwrap_or_default(), https, http, tls, gate };
+        let robots_by_app = section.read("robots", |value| match value.as_str() {
+            Some("deny") => Ok(false),
+            Some("app") => Ok(true),
+            Some(_) | None => Err("must be \"deny\" or \"app\"".to_owned()),
+        });
+        let robots_by_app = robots_by_app.unwrap_or_default();
+        let domain = domain.unwrap_or_default();
+        let read = Self { domain, https, http, tls, gate, robots_by_app };
         section.finish();
         read
+    }
+
+    /// Whether only this machine reaches it.
+    pub fn is_local(&self) -> bool {
+        [self.https, self.http].iter().flatten().all(|address| address.ip().is_loopback())
     }
 }

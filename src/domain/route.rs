@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::{Outcome, Phase};
 use super::names::{EnvironmentId, Generation};
+use super::visitors::Access;
 
 /// All that the proxy knows. Replaced as a whole; a reader sees the old table or the new one, never a mixture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Route {
     /// `REPO/BRANCH`, as git spells it. Untrusted text: escape it wherever it is shown.
     pub name: String,
     pub service: String,
+    /// Who may look.
+    pub access: Access,
     pub answer: Answer,
 }
 

@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::ConnectionInfo;
+use super::pass::Pass;
 use super::{cookies, host};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -25,6 +26,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, clie
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    Pass::take_off(headers);
     join_cookies(headers);
     headers.insert(X_FORWARDED_FOR, client.address.clone());
     headers.insert(X_REAL_IP, client.address.clone());
@@ -91,6 +93,7 @@ fn is_for_proxies(name: &HeaderName) -> bool {
         || *name == EXPECT
         || begins(text, "x-forwarded-")
         || begins(text, "x-drey-")
+        || (text.len() == "drey-token".len() && begins(text, "drey-token"))
         || (text.len() == "x-real-ip".len() && begins(text, "x-real-ip"))
         || text == "proxy"
 }
@@ -171,6 +174,8 @@ mod tests {
             ("forwarded", "for=1.1.1.1"),
             ("proxy", "http://evil"),
             ("x-drey-environment", "1"),
+            ("drey-token", "drey_x"),
+            ("drey_token", "drey_x"),
             ("accept", "*/*"),
         ];
         let mut headers = headers(&spoofed);

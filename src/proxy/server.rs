@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 use super::challenges::Challenges;
+use super::door::Door;
 use super::gate::Gate;
 use super::keepalive;
 use super::limits::Limits;
@@ -26,6 +27,7 @@ use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
@@ -141,6 +143,10 @@ impl RoutePublisher for Proxy {
     fn publish(&self, table: RouteTable) {
         self.gate.table.publish(table);
     }
+
+    fn know(&self, tokens: KnownTokens) {
+        self.gate.door.know(tokens);
+    }
 }
 
 impl Visitors for Proxy {
@@ -172,6 +178,8 @@ fn gate(
         limits,
         knocks,
         answers: Answers::new(),
+        door: Door::default(),
+        robots: settings.robots,
     })
 }
 

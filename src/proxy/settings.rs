@@ -23,6 +23,18 @@ pub struct ProxySettings {
     /// Linked from the proxy's own pages.
     pub dashboard_url: Option<String>,
     pub hold: HoldSettings,
+    /// `proxy.robots`: what search engines are told.
+    pub robots: Robots,
+}
+
+/// Who answers `/robots.txt`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Robots {
+    /// The proxy, at every host: nobody may walk through branches.
+    #[default]
+    Deny,
+    /// The application.
+    App,
 }
 
 /// Requests that wait for an environment which is not there yet.

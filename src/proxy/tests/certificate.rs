@@ -13,6 +13,7 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
         hold: HoldSettings::default(),
+        robots: Default::default(),
     }
 }
 
