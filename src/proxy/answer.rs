@@ -63,7 +63,10 @@ impl Body for AnswerBody {
         let this = &mut *self;
         let polled = match &mut this.content {
             Content::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
+            Content::Streamed(incoming) => match &mut this.lease {
+                Some(lease) => lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context)),
+                None => Pin::new(incoming).poll_frame(context),
+            },
         };
         if matches!(polled, Poll::Ready(None)) || (polled.is_ready() && this.is_end_stream()) {
             this.ended();

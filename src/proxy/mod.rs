@@ -18,6 +18,7 @@ mod guard;
 mod headers;
 mod host;
 mod limits;
+mod line;
 mod listener;
 mod local_ca;
 mod pages;

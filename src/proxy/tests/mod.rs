@@ -24,9 +24,17 @@ use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
 mod certificate;
+mod changes;
+mod clients;
+mod frames;
+mod hosts;
 mod http2;
 mod probe;
+mod smuggling;
+mod spoofing;
+mod streams;
 mod times;
+mod websocket;
 
 struct Today;
 impl Clock for Today {
