@@ -85,7 +85,10 @@ impl Body for AnswerBody {
                     .poll_next(context)
                     .map(|event| event.map(|event| Ok(Frame::data(event))));
             }
-            Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
+            Content::Streamed(incoming) => match &mut this.lease {
+                Some(lease) => lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context)),
+                None => Pin::new(incoming).poll_frame(context),
+            },
         };
         if matches!(polled, Poll::Ready(None)) || (polled.is_ready() && this.is_end_stream()) {
             this.ended();
