@@ -33,7 +33,7 @@ use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
     Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
 };
-use crate::proxy::{ProxySettings, TlsSettings};
+use crate::proxy::{ProxySettings, TlsRules, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -214,6 +214,12 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         tls,
         dashboard_url: None,
     }
+}
+
+/// What of TLS is taken up by a running proxy.
+pub(super) fn tls_rules(settings: &Settings) -> TlsRules {
+    let of = |repository: &Repository| (repository.name.clone(), repository.tls.clone());
+    TlsRules { repositories: settings.repositories.iter().map(of).collect(), hsts: settings.proxy.hsts }
 }
 
 fn hook(command: &[String]) -> Arc<dyn DnsRecords> {

@@ -1,6 +1,7 @@
 //! `[proxy]`: where branches live, and how they are reached.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::reader::Section;
 use super::tls::TlsMode;
@@ -12,6 +13,8 @@ pub struct Proxy {
     pub https: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
+    /// How long browsers are to remember that a host speaks TLS only; none: they are not told.
+    pub hsts: Option<Duration>,
 }
 
 impl Proxy {
@@ -46,7 +49,10 @@ impl Proxy {
         if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {
             section.needed(key, false, why);
         }
-        let read = Self { domain: domain.unwrap_or_default(), https, http, tls };
+        let hsts = section.duration("hsts");
+        let told = hsts.is_none() || https.is_some();
+        section.needed("hsts", told, "needs `https`: there is no TLS without it");
+        let read = Self { domain: domain.unwrap_or_default(), https, http, tls, hsts };
         section.finish();
         read
     }

@@ -15,6 +15,7 @@ mod examine;
 mod executor;
 mod forward;
 mod framing;
+mod front;
 mod gate;
 mod guard;
 mod handshake;
@@ -24,6 +25,7 @@ mod limits;
 mod listener;
 mod local_ca;
 mod pages;
+mod policy;
 mod pool;
 mod private_file;
 mod probe;
@@ -43,7 +45,7 @@ pub use acme::kept::{AcmeState, state as acme_state};
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
-pub use settings::{ProxyError, ProxySettings, TlsSettings};
+pub use settings::{ProxyError, ProxySettings, TlsRules, TlsSettings};
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use crate::supervisor::Supervisor;
 
 pub(super) mod certificate;
 mod http2;
+mod policy;
 mod probe;
 mod times;
 
