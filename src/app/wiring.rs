@@ -31,9 +31,10 @@ use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
+    Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors,
+    Volumes,
 };
-use crate::proxy::{ProxySettings, TlsRules, TlsSettings};
+use crate::proxy::{HoldSettings, ProxySettings, TlsRules, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -72,6 +73,7 @@ impl Folders {
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
     pub(super) routes: Arc<dyn RoutePublisher>,
+    pub(super) visitors: Arc<dyn Visitors>,
     pub(super) prober: Arc<dyn Prober>,
 }
 
@@ -101,6 +103,7 @@ pub(super) fn ports(
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         confinements: engine.clone(),
+        power: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings, engine.clone())),
@@ -111,6 +114,7 @@ pub(super) fn ports(
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),
         routes: proxy.routes,
+        visitors: proxy.visitors,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
@@ -213,6 +217,11 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
+        hold: HoldSettings {
+            time: settings.proxy.gate.hold,
+            requests: settings.proxy.gate.held,
+            of_environment: settings.proxy.gate.held_per_environment,
+        },
     }
 }
 
@@ -267,6 +276,7 @@ pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Re
                 memory_bytes: limits.environment_memory,
                 cpus: limits.environment_cpus,
             },
+            wakes_per_hour: limits.wakes_per_hour.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         },
         places: places(settings),
         retention: retention::Rules {
@@ -339,6 +349,7 @@ fn configured(
         variables: repository.env.clone(),
         merge_grace: repository.defaults.merge_grace,
         rest: rest::Rules {
+            sleep: repository.defaults.sleep,
             sleep_after: Some(repository.defaults.sleep_after),
             expire_after: Some(repository.defaults.expire_after),
         },

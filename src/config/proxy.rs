@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::gate::Gate;
 use super::reader::Section;
 use super::tls::TlsMode;
 
@@ -15,6 +16,7 @@ pub struct Proxy {
     pub tls: TlsMode,
     /// How long browsers are to remember that a host speaks TLS only; none: they are not told.
     pub hsts: Option<Duration>,
+    pub gate: Gate,
 }
 
 impl Proxy {
@@ -52,7 +54,8 @@ impl Proxy {
         let hsts = section.duration("hsts");
         let told = hsts.is_none() || https.is_some();
         section.needed("hsts", told, "needs `https`: there is no TLS without it");
-        let read = Self { domain: domain.unwrap_or_default(), https, http, tls, hsts };
+        let gate = Gate::read(&mut section.section("gate"));
+        let read = Self { domain: domain.unwrap_or_default(), https, http, tls, hsts, gate };
         section.finish();
         read
     }

@@ -39,6 +39,7 @@ impl Settings {
                 http: later.keep("proxy.http", &old.proxy.http, &proxy.http),
                 tls: later.keep("proxy.tls", &old.proxy.tls, &proxy.tls),
                 hsts: proxy.hsts,
+                gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
             },
             engine: Engine {
                 host: later.keep("engine.host", &old.engine.host, &engine.host),

@@ -32,6 +32,7 @@ pub mod places;
 pub mod plan;
 pub mod policy;
 pub mod poll;
+pub mod presence;
 pub mod pull_request;
 pub mod readiness;
 pub mod reconcile;

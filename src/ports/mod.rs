@@ -17,6 +17,7 @@ mod isolation;
 mod jobs;
 pub mod meters;
 mod outside;
+mod power;
 mod stacks;
 mod vault;
 mod volumes;
@@ -36,8 +37,9 @@ pub use isolation::{BuildGroup, Cgroups, Firewall};
 pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
-    Programs, Restoring, RoutePublisher,
+    Programs, Restoring, RoutePublisher, Visitors,
 };
+pub use power::Power;
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use vault::{Redactor, SecretFiles, Vault};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

@@ -11,6 +11,7 @@ mod challenges;
 mod connect;
 mod connection;
 mod cookies;
+mod events;
 mod examine;
 mod executor;
 mod forward;
@@ -21,6 +22,7 @@ mod guard;
 mod handshake;
 mod headers;
 mod host;
+mod keepalive;
 mod limits;
 mod listener;
 mod local_ca;
@@ -39,13 +41,14 @@ mod tls;
 mod upgrade;
 mod upstream_tls;
 mod visits;
+mod waiting;
 mod waker;
 
 pub use acme::kept::{AcmeState, state as acme_state};
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
-pub use settings::{ProxyError, ProxySettings, TlsRules, TlsSettings};
+pub use settings::{HoldSettings, ProxyError, ProxySettings, TlsRules, TlsSettings};
 
 #[cfg(test)]
 mod tests;

@@ -127,7 +127,7 @@ fn verifier(
         roots.add(certificate).map_err(|error| wrong(path, error))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    Ok(builder.build().map_err(|error| wrong(path, error))?)
+    builder.build().map_err(|error| wrong(path, error))
 }
 
 fn wrong(path: &Path, error: impl std::fmt::Display) -> ProxyError {

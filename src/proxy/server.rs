@@ -11,6 +11,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use super::challenges::Challenges;
 use super::front::Front;
 use super::gate::Gate;
+use super::keepalive;
 use super::limits::Limits;
 use super::listener::{Listener, Service};
 use super::pages::Pages;
@@ -21,11 +22,13 @@ use super::settings::{ProxyError, ProxySettings, TlsRules};
 use super::table::Table;
 use super::tls::{Acme, Tls};
 use super::upstream_tls;
+use super::waiting::WaitingRoom;
 use crate::domain::names::EnvironmentId;
+use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
 use crate::ports::meters::Answers;
-use crate::ports::{Clock, RoutePublisher};
+use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
 /// How often idle connections to containers are looked at.
@@ -138,16 +141,21 @@ impl Proxy {
     pub fn set_tls_rules(&self, rules: &TlsRules) -> Result<(), ProxyError> {
         self.front.as_ref().map_or(Ok(()), |front| front.set_rules(rules))
     }
-
-    /// The last visit of each environment that had one since this was last asked.
-    pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
-        self.gate.table.take_visits()
-    }
 }
 
 impl RoutePublisher for Proxy {
     fn publish(&self, table: RouteTable) {
         self.gate.table.publish(table);
+    }
+}
+
+impl Visitors for Proxy {
+    fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
+        self.gate.table.take_visits()
+    }
+
+    fn presence(&self, environment: EnvironmentId) -> Presence {
+        self.gate.table.presence(environment)
     }
 }
 
@@ -161,8 +169,9 @@ fn gate(
 ) -> Result<Gate, ProxyError> {
     let tls = upstream_tls::unverified(provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
     Ok(Gate {
-        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }),
+        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }, clock.clone()),
         pages: Pages::new(settings.dashboard_url.clone()),
+        waiting: WaitingRoom::new(settings.hold),
         clock,
         supervisor: supervisor.clone(),
         draining: supervisor.draining(),
@@ -181,7 +190,7 @@ fn issue(acme: Acme, gate: &Arc<Gate>, supervisor: &Supervisor) -> Arc<Challenge
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ProxyError> {
-    TcpListener::bind(address).await.map_err(|error| {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
             "; another program listens there, end it or choose another port"
         } else if error.kind() == std::io::ErrorKind::PermissionDenied {
@@ -190,7 +199,11 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, P
             ""
         };
         ProxyError::Listen { key, address, reason: format!("{error}{hint}") }
-    })
+    })?;
+    if let Err(error) = keepalive::ask_the_silent(&listener) {
+        tracing::warn!(%error, key, "clients that vanish will not be noticed");
+    }
+    Ok(listener)
 }
 
 fn run(listener: Listener) {

@@ -24,6 +24,24 @@ pub struct ProxySettings {
     pub tls: TlsSettings,
     /// Linked from the proxy's own pages.
     pub dashboard_url: Option<String>,
+    pub hold: HoldSettings,
+}
+
+/// Requests that wait for an environment which is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldSettings {
+    /// Longest wait of one.
+    pub time: Duration,
+    /// Over all environments together.
+    pub requests: usize,
+    /// For one environment.
+    pub of_environment: usize,
+}
+
+impl Default for HoldSettings {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(60), requests: 4096, of_environment: 1024 }
+    }
 }
 
 /// Where the certificates come from.

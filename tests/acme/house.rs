@@ -13,7 +13,7 @@ use drey::domain::names::{EnvironmentId, Generation};
 use drey::domain::route::{Answer, Page, Route, RouteTable};
 use drey::domain::time::Timestamp;
 use drey::ports::{Clock, DnsRecords, RoutePublisher};
-use drey::proxy::{AcmeState, Proxy, ProxySettings, TlsSettings, acme_state};
+use drey::proxy::{AcmeState, HoldSettings, Proxy, ProxySettings, TlsSettings, acme_state};
 use drey::supervisor::Supervisor;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -80,6 +80,7 @@ impl Drey {
                 acme: acme.clone(),
             },
             dashboard_url: None,
+            hold: HoldSettings::default(),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind(settings, &supervisor, clock.clone()).await.unwrap();
@@ -88,7 +89,7 @@ impl Drey {
 
     pub(crate) fn publish(&self, hosts: &[&str]) {
         let route = |host: &&str| {
-            let page = Page { phase: Phase::Building, reason: None, outcome: None };
+            let page = Page { phase: Phase::Building, reason: None, outcome: None, is_tired: false };
             let route = Route {
                 environment: EnvironmentId(1),
                 generation: Generation(1),

@@ -12,6 +12,7 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         domain: domain.into(),
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
+        hold: HoldSettings::default(),
     }
 }
 

@@ -51,7 +51,7 @@ fn rules(client_ca: &std::path::Path) -> TlsRules {
 
 fn publish(house: &House) {
     let route = |repo: &str| {
-        let page = Page { phase: Phase::Archived, reason: None, outcome: None };
+        let page = Page { phase: Phase::Archived, reason: None, outcome: None, is_tired: false };
         let route = Route {
             environment: EnvironmentId(1),
             generation: Generation(1),
