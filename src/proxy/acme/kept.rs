@@ -136,10 +136,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::new(folder.path(), "https://ca.example/dir");
         assert_eq!((kept.account().unwrap(), kept.tries()), (None, Tries::default()));
-        let files = CertificateFiles {
-            certificate: folder.path().join("c.pem"),
-            key: folder.path().join("k.pem"),
-        };
+        let files =
+            CertificateFiles { certificate: folder.path().join("c.pem"), key: folder.path().join("k.pem") };
         let now = Timestamp::from_millis(1_780_000_000_000);
         let until = now.plus(Duration::from_secs(90 * 86_400));
         crate::proxy::write_certificate(&files, &["*.qa.example", "qa.example"], (now, until));

@@ -1,5 +1,8 @@
 //! Repositories that ask more of a visitor's TLS than others.
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -212,4 +215,20 @@ async fn before_the_first_table_a_handshake_waits_to_know_whose_host_it_is() {
     };
     let (early, ()) = tokio::join!(early, published);
     assert!(early.is_err());
+}
+
+#[tokio::test]
+async fn one_connection_of_http2_goes_on_after_a_request_that_is_not_for_it() {
+    let house = house(&client()).await;
+    let stream = house.tls("shop.qa.example", &[b"h2"]).await.unwrap();
+    let (executor, io) = (TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    house.supervisor.spawn("client", async move {
+        connection.await.ok();
+    });
+    for (host, status) in [("shop", 410), ("vault", 421), ("modern", 421), ("shop", 410)] {
+        let request = http::Request::get(format!("https://{host}.qa.example/"));
+        let answer = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), status, "{host}");
+    }
 }
