@@ -31,6 +31,7 @@ mod frames;
 mod gate;
 mod hosts;
 mod http2;
+mod policy;
 mod probe;
 mod smuggling;
 mod spoofing;
