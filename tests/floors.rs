@@ -36,7 +36,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["proxy", "app/remote.rs", "adapters/forge"]),
     ("ring", &["adapters/forge", "app/remote.rs", "proxy"]),
     ("age", &["adapters/vault"]),
-    ("rustls_native_certs", &["app/remote.rs", "adapters/forge"]),
+    ("rustls_native_certs", &["app/remote.rs", "adapters/forge", "proxy"]),
     ("rcgen", &["proxy"]),
     ("axum", &["web"]),
     ("clap", &["cli"]),

@@ -32,7 +32,7 @@ use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
     Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
 };
-use crate::proxy::{ProxySettings, TlsSettings};
+use crate::proxy::{Bounds, ProxySettings, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -209,6 +209,24 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
+        bounds: bounds(settings),
+    }
+}
+
+/// What of the proxy may change while it runs.
+pub(super) fn bounds(settings: &Settings) -> Bounds {
+    let (timeouts, limits) = (&settings.proxy.timeouts, &settings.proxy.limits);
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Bounds {
+        header: timeouts.header,
+        idle: timeouts.idle,
+        connect: timeouts.connect,
+        upstream: timeouts.upstream,
+        drain: timeouts.drain,
+        connections: limits.connections.map(number),
+        connections_per_address: limits.connections_per_address.map(number),
+        streams: limits.streams,
+        trusted_proxies: settings.proxy.trusted_proxies.clone(),
     }
 }
 

@@ -7,6 +7,7 @@ mod error;
 mod forge;
 mod log;
 mod proxy;
+mod proxy_bounds;
 mod reader;
 mod reload;
 mod repository;

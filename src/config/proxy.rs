@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::proxy_bounds::{ProxyLimits, ProxyTimeouts};
 use super::reader::Section;
+use super::sections::networks;
+use crate::domain::network::Network;
 
 /// `[proxy]`.
 #[derive(Clone, Debug)]
@@ -12,6 +15,10 @@ pub struct Proxy {
     pub https: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
+    /// Proxies before this one, whose word on the client is passed on.
+    pub trusted_proxies: Vec<Network>,
+    pub timeouts: ProxyTimeouts,
+    pub limits: ProxyLimits,
 }
 
 /// `[proxy.tls]`.
@@ -51,8 +58,15 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
-        let read =
-            Self { domain: domain.unwrap_or_default(), https, http, tls: tls(&mut section.section("tls")) };
+        let read = Self {
+            domain: domain.unwrap_or_default(),
+            https,
+            http,
+            tls: tls(&mut section.section("tls")),
+            trusted_proxies: section.read("trusted_proxies", networks).unwrap_or_default(),
+            timeouts: ProxyTimeouts::read(&mut section.section("timeouts")),
+            limits: ProxyLimits::read(&mut section.section("limits")),
+        };
         section.finish();
         read
     }

@@ -1,5 +1,6 @@
 //! What of a changed configuration a running daemon takes up.
 
+use super::proxy_bounds::ProxyLimits;
 use super::{Archive, Engine, Http, Limits, Log, Proxy, Settings};
 
 impl Settings {
@@ -38,6 +39,16 @@ impl Settings {
                 https: later.keep("proxy.https", &old.proxy.https, &proxy.https),
                 http: later.keep("proxy.http", &old.proxy.http, &proxy.http),
                 tls: later.keep("proxy.tls", &old.proxy.tls, &proxy.tls),
+                trusted_proxies: proxy.trusted_proxies,
+                timeouts: proxy.timeouts,
+                limits: ProxyLimits {
+                    connections: later.keep(
+                        "proxy.limits.connections",
+                        &old.proxy.limits.connections,
+                        &proxy.limits.connections,
+                    ),
+                    ..proxy.limits
+                },
             },
             engine: Engine {
                 host: later.keep("engine.host", &old.engine.host, &engine.host),

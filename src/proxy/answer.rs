@@ -10,6 +10,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::connection::OpenRequest;
 use super::pool::Lease;
+use super::standing::Busy;
 
 /// The body of an answer: the proxy's own words, or what the container sends, passed on as it comes.
 pub(super) struct AnswerBody {
@@ -18,6 +19,8 @@ pub(super) struct AnswerBody {
     lease: Option<Lease>,
     /// The request counts as open for as long.
     open: Option<OpenRequest>,
+    /// So does the container's share of the work.
+    _busy: Option<Busy>,
 }
 
 enum Content {
@@ -28,11 +31,11 @@ enum Content {
 impl AnswerBody {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self { content: Content::Whole(bytes), lease: None, open: None }
+        Self { content: Content::Whole(bytes), lease: None, open: None, _busy: None }
     }
 
     pub(super) fn streamed(incoming: Incoming, lease: Option<Lease>) -> Self {
-        let mut body = Self { content: Content::Streamed(incoming), lease, open: None };
+        let mut body = Self { content: Content::Streamed(incoming), lease, open: None, _busy: None };
         if body.is_end_stream() {
             body.ended();
         }
@@ -42,6 +45,12 @@ impl AnswerBody {
     #[must_use]
     pub(super) fn counted(mut self, open: OpenRequest) -> Self {
         self.open = Some(open);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn occupying(mut self, busy: Option<Busy>) -> Self {
+        self._busy = busy;
         self
     }
 

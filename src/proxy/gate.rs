@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
+use super::fleet::Fleet;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
+use super::in_force::InForce;
 use super::limits::Limits;
 use super::pages::{self, Pages};
-use super::pool::Pool;
 use super::table::{Entry, Table, Target};
 use super::waker;
 use crate::domain::environment::Phase;
@@ -32,6 +33,8 @@ pub(super) struct Gate {
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
     pub(super) limits: Limits,
+    /// The same, as far as they may change.
+    pub(super) bounds: Arc<InForce>,
     /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
     pub(super) knocks: mpsc::Sender<EnvironmentId>,
     pub(super) answers: Answers,
@@ -157,13 +160,13 @@ impl Gate {
         outgoing: Outgoing,
         looked_again: bool,
     ) -> Result<Next, Response<AnswerBody>> {
-        let pool = match &entry.target {
+        let fleet = match &entry.target {
             Target::Page(page) if is_coming(page.phase) => return Ok(Next::Hold(entry, outgoing)),
             Target::Page(page) => return Err(self.pages.phase(&entry.route, page, &visitor.accept)),
             Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
-            Target::Proxy(pool) | Target::Replacing(Some(pool)) => pool.clone(),
+            Target::Proxy(fleet) | Target::Replacing(Some(fleet)) => fleet.clone(),
         };
-        let failed = match self.send(visitor, &entry, &pool, outgoing).await {
+        let failed = match self.send(visitor, &entry, &fleet, outgoing).await {
             Ok(response) => return Ok(Next::Answer(response)),
             Err(failed) => failed,
         };
@@ -172,7 +175,7 @@ impl Gate {
             return Err(answer::refusal(visitor.version, "its body is malformed or was cut"));
         }
         let Some(outgoing) = failed.outgoing else {
-            return Err(self.pages.unreachable(&entry.route, &visitor.accept));
+            return Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept));
         };
         if matches!(entry.target, Target::Replacing(_)) {
             return Ok(Next::Hold(entry, outgoing));
@@ -181,7 +184,7 @@ impl Gate {
             Some(found) if !looked_again && !Arc::ptr_eq(&found, &entry) => {
                 Ok(Next::LookAgain(found, outgoing))
             }
-            Some(_) | None => Err(self.pages.unreachable(&entry.route, &visitor.accept)),
+            Some(_) | None => Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept)),
         }
     }
 
@@ -189,19 +192,21 @@ impl Gate {
         &self,
         visitor: &Visitor<'_>,
         entry: &Entry,
-        pool: &Arc<Pool>,
+        fleet: &Fleet,
         outgoing: Outgoing,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
+        let limits = self.bounds.limits();
         let house = TunnelHouse {
             client: visitor.client,
             visit: &entry.visit,
             clock: &self.clock,
             supervisor: &self.supervisor,
-            grace: self.limits.tunnel_grace,
+            grace: limits.tunnel_grace,
+            timeout: limits.upstream,
         };
         // Only where the request is held after a failure: else the connection's own limit is enough.
         let connect_by = matches!(entry.target, Target::Replacing(_)).then_some(visitor.deadline);
-        outgoing.send(pool, connect_by, &house).await
+        outgoing.send(fleet, connect_by, &house).await
     }
 
     fn too_late(&self, entry: &Entry, accept: &HeaderMap) -> Response<AnswerBody> {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::bounds::Bounds;
+
 /// Where the proxy listens and what it presents. At least one of `https` and `http` is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
@@ -17,6 +19,14 @@ pub struct ProxySettings {
     pub tls: TlsSettings,
     /// Linked from the proxy's own pages.
     pub dashboard_url: Option<String>,
+    pub bounds: Bounds,
+}
+
+/// Sockets that listen already; each is used instead of the address of its key.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    pub https: Option<std::net::TcpListener>,
+    pub http: Option<std::net::TcpListener>,
 }
 
 /// Where the certificate comes from.

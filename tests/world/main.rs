@@ -6,6 +6,7 @@
 mod access;
 mod archives;
 mod audit;
+mod backends;
 mod behind;
 mod checker;
 mod cycles;
@@ -31,6 +32,7 @@ mod secrets;
 mod seen;
 mod sift;
 mod soak;
+mod sockets;
 mod storm;
 mod strays;
 mod walls;

@@ -11,6 +11,7 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         domain: domain.into(),
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
+        bounds: Default::default(),
     }
 }
 
@@ -37,7 +38,8 @@ async fn a_leaf_is_renewed_in_use() {
     let now = Timestamp::from_millis(1_780_000_000_000);
     let tls = Tls::new(&settings(&folder, "qa.example"), &provider, now).unwrap();
     // The client's clock is the real one: it is not to look at dates.
-    let client = crate::proxy::upstream_tls::unverified(&provider).unwrap();
+    let any = crate::proxy::upstream_tls::TlsClient::new(None, &provider).unwrap();
+    let client = any.config(crate::proxy::upstream_tls::Offer::Http1);
     let first = shown_to(client.clone(), &tls, "x.qa.example").await.unwrap();
     tls.renewal.renew(now.plus(Duration::from_secs(300 * 86_400))).unwrap();
     assert_eq!(shown_to(client.clone(), &tls, "x.qa.example").await.unwrap(), first);

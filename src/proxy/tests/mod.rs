@@ -23,7 +23,11 @@ use crate::domain::time::Timestamp;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
+mod backend_tls;
+mod bounds;
 mod certificate;
+mod drain;
+mod fleet;
 mod http2;
 mod probe;
 mod times;
@@ -55,6 +59,7 @@ impl House {
             domain: "qa.example".into(),
             tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
             dashboard_url: None,
+            bounds: Default::default(),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind_within(settings, limits, &supervisor, Arc::new(Today)).await.unwrap();
@@ -121,8 +126,7 @@ fn get(host: &str) -> String {
 /// A server that answers each request with its own head, and counts them.
 async fn echo(word: &'static str) -> (Upstream, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream =
-        Upstream { address: listener.local_addr().unwrap(), scheme: Scheme::Http, container: word.into() };
+    let upstream = Upstream::new(listener.local_addr().unwrap(), Scheme::Http, word);
     let count = Arc::new(AtomicUsize::new(0));
     let requests = count.clone();
     Supervisor::new().spawn("echo", async move {
@@ -266,7 +270,7 @@ async fn a_websocket_goes_through_and_outlives_changes_of_others() {
             }
         }
     });
-    let upstream = Upstream { address, scheme: Scheme::Http, container: "ws".into() };
+    let upstream = Upstream::new(address, Scheme::Http, "ws");
     house.publish(&[("x", 1, Answer::Proxy(upstream.clone()))]);
     let stream = TcpStream::connect(house.proxy.http_address().unwrap()).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async("ws://x.qa.example/", stream).await.unwrap();
