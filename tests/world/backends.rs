@@ -116,7 +116,8 @@ fn three_containers_share_the_requests_and_the_end_of_one_costs_none() {
     let ask = || world.get("feature-three").filter(|(status, _)| *status == 200).map(|(_, body)| body);
     let seen: BTreeSet<String> = (0..12).map(|_| ask().unwrap()).collect();
     assert_eq!(seen.len(), 3, "{seen:?}");
-    docker(&["kill", &world.container("feature/three", "web")]);
+    let containers = world.container("feature/three", "web");
+    docker(&["kill", containers.lines().next().unwrap()]);
     let begin = Instant::now();
     let mut asked = 0;
     while begin.elapsed() < Duration::from_secs(4) {

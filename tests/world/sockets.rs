@@ -41,7 +41,7 @@ const COMPOSE: &str = r#"
 services:
   web:
     image: drey-demo/tiny:1
-    command: ["serve", "9000", "/"]
+    command: ["serve", "9000", "/www"]
     ports: ["9000"]
 "#;
 
