@@ -52,6 +52,7 @@ fn main() -> Result<(), Failure> {
         dashboard_url: None,
         hold: Default::default(),
         robots: Default::default(),
+        bounds: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let supervisor = Supervisor::new();
@@ -91,7 +92,7 @@ impl Routes {
 }
 
 fn route(number: i64, generation: i64, address: SocketAddr) -> Route {
-    let upstream = Upstream { address, scheme: Scheme::Http, container: format!("container-{number}") };
+    let upstream = Upstream::new(address, Scheme::Http, format!("container-{number}"));
     Route {
         access: Default::default(),
         environment: EnvironmentId(number),

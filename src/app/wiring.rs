@@ -36,7 +36,7 @@ use crate::ports::{
     Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors,
     Volumes,
 };
-use crate::proxy::{HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
+use crate::proxy::{Bounds, HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -225,6 +225,24 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
             of_environment: settings.proxy.gate.held_per_environment,
         },
         robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
+        bounds: bounds(settings),
+    }
+}
+
+/// What of the proxy may change while it runs.
+pub(super) fn bounds(settings: &Settings) -> Bounds {
+    let (timeouts, limits) = (&settings.proxy.timeouts, &settings.proxy.limits);
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Bounds {
+        header: timeouts.header,
+        idle: timeouts.idle,
+        connect: timeouts.connect,
+        upstream: timeouts.upstream,
+        drain: timeouts.drain,
+        connections: limits.connections.map(number),
+        connections_per_address: limits.connections_per_address.map(number),
+        streams: limits.streams,
+        trusted_proxies: settings.proxy.trusted_proxies.clone(),
     }
 }
 

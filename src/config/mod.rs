@@ -9,6 +9,7 @@ mod forge;
 mod gate;
 mod log;
 mod proxy;
+mod proxy_bounds;
 mod reader;
 mod reload;
 mod repository;

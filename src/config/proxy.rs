@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::gate::Gate;
+use super::proxy_bounds::{ProxyLimits, ProxyTimeouts};
 use super::reader::Section;
+use super::sections::networks;
 use super::tls::TlsMode;
+use crate::domain::network::Network;
 
 /// `[proxy]`.
 #[derive(Clone, Debug)]
@@ -19,6 +22,10 @@ pub struct Proxy {
     pub gate: Gate,
     /// `/robots.txt` is the application's own; else every host keeps search engines out.
     pub robots_by_app: bool,
+    /// Proxies before this one, whose word on the client is passed on.
+    pub trusted_proxies: Vec<Network>,
+    pub timeouts: ProxyTimeouts,
+    pub limits: ProxyLimits,
 }
 
 impl Proxy {
@@ -64,7 +71,11 @@ impl Proxy {
         });
         let robots_by_app = robots_by_app.unwrap_or_default();
         let domain = domain.unwrap_or_default();
-        let read = Self { domain, https, http, tls, hsts, gate, robots_by_app };
+        let trusted_proxies = section.read("trusted_proxies", networks).unwrap_or_default();
+        let timeouts = ProxyTimeouts::read(&mut section.section("timeouts"));
+        let limits = ProxyLimits::read(&mut section.section("limits"));
+        let read =
+            Self { domain, https, http, tls, hsts, gate, robots_by_app, trusted_proxies, timeouts, limits };
         section.finish();
         read
     }

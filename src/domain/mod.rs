@@ -5,6 +5,7 @@
 pub mod access;
 pub mod approval;
 pub mod audit;
+pub mod backend;
 pub mod branches;
 pub mod delivery;
 pub mod disk;

@@ -242,41 +242,48 @@ impl Board {
         let primary = self.house.settings().address.primary_host(&environment.slug);
         let waiting = || (primary.clone(), route_to(environment, String::new(), self.page(environment)));
         let family = stored.is_empty().then(waiting);
-        let mut hosts: Vec<(String, Route)> = stored
-            .iter()
-            .map(|stored| (stored.host.clone(), self.route(environment, stored, observed)))
-            .collect();
+        let mut hosts: Vec<(String, Route)> = Vec::new();
+        for stored in &stored {
+            hosts.push((stored.host.clone(), self.route(environment, stored, observed).await));
+        }
         if !stored.iter().any(|stored| stored.host == primary) {
             hosts.push(waiting());
         }
         Routes { hosts, family }
     }
 
-    fn route(&self, environment: &Environment, stored: &StoredRoute, observed: Option<&Observed>) -> Route {
-        let upstream = observed.and_then(|observed| readiness::upstream(&stored.route, observed));
+    async fn route(
+        &self,
+        environment: &Environment,
+        stored: &StoredRoute,
+        observed: Option<&Observed>,
+    ) -> Route {
+        let service = stored.route.service.clone();
+        let upstream = match observed {
+            Some(observed) if environment.serving => {
+                self.house.equipped(environment, &stored.route, observed).await
+            }
+            Some(_) | None => Ok(None),
+        };
+        let upstream = match upstream {
+            Ok(upstream) => upstream,
+            Err(why) => return route_to(environment, service, failed(why)),
+        };
         let down = observed.and_then(|observed| readiness::why_down(&stored.route, observed));
         let held = lock(&self.holding).get(&environment.id).cloned();
         let answer = match (held, upstream, down) {
             _ if !environment.serving => self.page(environment),
             // Probed, but nothing for a browser.
             _ if stored.route.scheme == Scheme::Tcp => self.page(environment),
-            (Some(before), upstream, _) => {
-                Answer::Replacing(upstream.filter(|upstream| before.contains(&upstream.container)))
-            }
+            (Some(before), upstream, _) => Answer::Replacing(
+                upstream.and_then(|found| found.only(|container| before.contains(container))),
+            ),
             (None, Some(upstream), _) => Answer::Proxy(upstream),
-            (None, None, Some(why)) => {
-                let reason = environment.reason.clone().unwrap_or(why);
-                Answer::Page(Page {
-                    phase: Phase::Failed,
-                    reason: Some(reason),
-                    outcome: None,
-                    is_tired: false,
-                })
-            }
+            (None, None, Some(why)) => failed(environment.reason.clone().unwrap_or(why)),
             // Its container restarts, or the engine does not say: it will be back.
             (None, None, None) => Answer::Replacing(None),
         };
-        route_to(environment, stored.route.service.clone(), answer)
+        route_to(environment, service, answer)
     }
 
     fn page(&self, environment: &Environment) -> Answer {
@@ -287,6 +294,10 @@ impl Board {
         let is_tired = lock(&self.tired).contains_key(&environment.id);
         Answer::Page(Page { phase: environment.phase, reason: environment.reason.clone(), outcome, is_tired })
     }
+}
+
+fn failed(reason: String) -> Answer {
+    Answer::Page(Page { phase: Phase::Failed, reason: Some(reason), outcome: None, is_tired: false })
 }
 
 fn route_to(environment: &Environment, service: String, answer: Answer) -> Route {

@@ -8,6 +8,7 @@ mod accounts;
 mod approval;
 mod archive;
 mod audit;
+mod backend;
 mod board;
 mod build_slots;
 mod builds;
@@ -73,6 +74,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use approval::ApprovalRefused;
+pub use backend::authorities;
 pub use board::Board;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};

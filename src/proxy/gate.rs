@@ -14,11 +14,11 @@ use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
 use super::door::{Caller, Door};
 use super::events;
+use super::fleet::Fleet;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
-use super::limits::Limits;
+use super::in_force::InForce;
 use super::pages::{self, Pages};
-use super::pool::Pool;
 use super::settings::Robots;
 use super::table::{Entry, Table, Target};
 use super::waiting::{Waiting, WaitingRoom};
@@ -36,7 +36,8 @@ pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
-    pub(super) limits: Limits,
+    /// The same, as far as they may change.
+    pub(super) bounds: Arc<InForce>,
     /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
     pub(super) knocks: mpsc::Sender<EnvironmentId>,
     pub(super) answers: Answers,
@@ -215,16 +216,16 @@ impl Gate {
         outgoing: Outgoing,
         tries: &Tries,
     ) -> Result<Next, Response<AnswerBody>> {
-        let pool = match &entry.target {
+        let fleet = match &entry.target {
             Target::Page(page) if page.is_coming() => return Ok(Next::Hold(entry, outgoing)),
             Target::Page(page) => return Err(self.pages.phase(&entry.route, page, &visitor.accept)),
             Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
-            Target::Proxy(pool) | Target::Replacing(Some(pool)) => pool.clone(),
+            Target::Proxy(fleet) | Target::Replacing(Some(fleet)) => fleet.clone(),
         };
         let sent = if tries.was_held {
-            Box::pin(entry.visits.in_turn(self.send(visitor, &entry, &pool, outgoing))).await
+            Box::pin(entry.visits.in_turn(self.send(visitor, &entry, &fleet, outgoing))).await
         } else {
-            self.send(visitor, &entry, &pool, outgoing).await
+            self.send(visitor, &entry, &fleet, outgoing).await
         };
         let failed = match sent {
             Ok(response) => return Ok(Next::Answer(response)),
@@ -235,7 +236,7 @@ impl Gate {
             return Err(answer::refusal(visitor.version, "its body is malformed or was cut"));
         }
         let Some(outgoing) = failed.outgoing else {
-            return Err(self.pages.unreachable(&entry.route, &visitor.accept));
+            return Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept));
         };
         if matches!(entry.target, Target::Replacing(_)) {
             return Ok(Next::Hold(entry, outgoing));
@@ -248,7 +249,7 @@ impl Gate {
             Some(found) if tries.was_held && tries.failures < MOST_FAILURES => {
                 Ok(Next::TryAgain(found, outgoing))
             }
-            Some(_) | None => Err(self.pages.unreachable(&entry.route, &visitor.accept)),
+            Some(_) | None => Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept)),
         }
     }
 
@@ -256,18 +257,20 @@ impl Gate {
         &self,
         visitor: &Visitor<'_>,
         entry: &Entry,
-        pool: &Arc<Pool>,
+        fleet: &Fleet,
         outgoing: Outgoing,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
+        let limits = self.bounds.limits();
         let house = TunnelHouse {
             client: visitor.client,
             visits: &entry.visits,
             supervisor: &self.supervisor,
-            grace: self.limits.tunnel_grace,
+            grace: limits.tunnel_grace,
+            timeout: limits.upstream,
         };
         // Only where the request is held after a failure: else the connection's own limit is enough.
         let connect_by = matches!(entry.target, Target::Replacing(_)).then_some(visitor.deadline);
-        outgoing.send(pool, connect_by, &house).await
+        outgoing.send(fleet, connect_by, &house).await
     }
 
     fn too_late(&self, entry: &Entry, accept: &HeaderMap) -> Response<AnswerBody> {

@@ -4,6 +4,7 @@ use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::ConnectionInfo;
+use super::forwarded::Told;
 use super::pass::Pass;
 use super::{cookies, host};
 
@@ -17,8 +18,9 @@ const OWN_HEADERS: usize = 7;
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// Prepares a client's headers for the container: hop-by-hop headers and everything that only a proxy may say go,
-/// the proxy's own word comes. `authority` is the host as the client wrote it.
+/// the proxy's own word comes, beside that of a trusted proxy before it. `authority` is the host as the client wrote it.
 pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, client: &ConnectionInfo) {
+    let told = Told::take(headers, client);
     let wants_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
     remove_listed(headers);
     remove_where(headers, |name| is_hop_by_hop(name) || is_for_proxies(name));
@@ -37,6 +39,9 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, clie
         headers.insert(FORWARDED, forwarded);
     }
     headers.insert(HOST, authority.clone());
+    if let Some(told) = told {
+        told.put_back(headers, client);
+    }
 }
 
 /// Prepares a container's headers for the client: hop-by-hop headers go, cookies stay with their host, and no search engine

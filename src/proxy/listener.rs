@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::AnswerBody;
@@ -21,17 +21,17 @@ use super::executor::{LocalTasks, drive};
 use super::front::Front;
 use super::gate::Gate;
 use super::guard::Guard;
+use super::in_force::InForce;
 use super::limits::Limits;
 use super::pool::{BUFFER_SIZE, CONNECTION_WINDOW, STREAM_WINDOW};
 use super::redirect::Redirect;
+use super::seats::Seats;
 use crate::supervisor::Supervisor;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Streams at once over one HTTP/2 connection.
-const STREAM_LIMIT: u32 = 256;
 
 /// What a listener's connections are answered by.
 #[derive(Clone)]
@@ -46,7 +46,8 @@ pub(super) struct Listener {
     pub(super) tls: Option<Arc<Front>>,
     pub(super) service: Service,
     pub(super) places: Arc<Semaphore>,
-    pub(super) limits: Limits,
+    pub(super) seats: Seats,
+    pub(super) bounds: Arc<InForce>,
     pub(super) supervisor: Supervisor,
 }
 
@@ -66,10 +67,7 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let info = ConnectionInfo::new(peer, self.tls.is_some(), place);
-                    self.spawn(stream, peer, Arc::new(info));
-                }
+                Ok((stream, peer)) => self.receive(stream, peer, place),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -78,11 +76,25 @@ impl Listener {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, info: Arc<ConnectionInfo>) {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        let trusted = self.bounds.trusting(peer.ip());
+        let limits = self.bounds.limits();
+        // Behind a proxy are many: they are not counted as one.
+        let most = limits.per_address.filter(|_| trusted.is_none());
+        let seat = most.map(|most| self.seats.take(peer.ip(), most));
+        if matches!(seat, Some(None)) {
+            tracing::debug!(%peer, "the address has too many connections");
+            return;
+        }
+        let info =
+            ConnectionInfo::new(peer, self.tls.is_some(), place).trusted(trusted).seated(seat.flatten());
+        self.spawn(stream, peer, Arc::new(info), limits);
+    }
+
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, info: Arc<ConnectionInfo>, limits: Limits) {
         let (tls, draining) = (self.tls.clone(), self.supervisor.draining());
         let front = tls.clone();
-        let answering =
-            Answering { service: self.service.clone(), front, info: info.clone(), limits: self.limits };
+        let answering = Answering { service: self.service.clone(), front, info: info.clone(), limits };
         self.supervisor.spawn("connection", async move {
             stream.set_nodelay(true).ok();
             let served = match tls {
@@ -125,15 +137,15 @@ where
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAM_LIMIT)
+        .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(BUFFER_SIZE);
     let idle = info.clone();
     let ending = async move {
         tokio::select! {
-            () = draining.cancelled() => {}
-            () = idle.idle() => {}
+            () = draining.cancelled() => idle.first_request().await,
+            () = idle.idle(limits.idle_tick) => {}
         }
     };
     let stream = TokioIo::new(Guard::new(stream, info.clone(), limits.head));

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{AnswerBody, with_content};
 use super::events;
+use super::forward::Unreachable;
 use super::text::escape;
 use super::words::{LOG, command, words};
 use crate::domain::environment::Phase;
@@ -130,19 +131,25 @@ impl Pages {
     }
 
     /// The container runs, as far as is known, but gives no answer.
-    pub(super) fn unreachable(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
+    pub(super) fn unreachable(
+        &self,
+        route: &Route,
+        why: &Unreachable,
+        request: &HeaderMap,
+    ) -> Response<AnswerBody> {
+        let reason = why.told();
         let service = on_one_line(&route.service, NAME_LIMIT);
         let explanation = format!(
             "The service {service} of this branch does not answer. It may have crashed or still be starting: try \
              again in a moment, or look at its log."
         );
         let note = Note {
-            status: StatusCode::BAD_GATEWAY,
+            status: why.status(),
             passes: false,
             headline: "No answer from the branch",
             explanation: &explanation,
             name: Some(&route.name),
-            reason: None,
+            reason: reason.as_deref(),
             command: Some((LOG, format!("drey env log {}", shell_word(&route.name)))),
             mark: None,
         };

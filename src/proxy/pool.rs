@@ -7,21 +7,27 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
-use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 
 use super::body::RequestBody;
+use super::chosen::Chosen;
 use super::connect::{self, Dialed};
 use super::executor::{LocalTasks, drive};
+use super::in_force::InForce;
 use super::line::Line;
+use super::repeat::{SendFailure, again, is_unsent, repeatable, unanswered};
+use super::standing::Standing;
+use super::upstream_tls::{Offer, TlsClient};
+use crate::domain::backend::BackendTls;
 use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::route::{Route, Scheme, Upstream};
 use crate::supervisor::Supervisor;
@@ -42,7 +48,10 @@ const IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// What all pools share.
 pub(super) struct Dialer {
     pub(super) supervisor: Supervisor,
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) bounds: Arc<InForce>,
+    pub(super) provider: Arc<CryptoProvider>,
+    /// For containers whose labels say nothing of TLS.
+    pub(super) tls: Arc<TlsClient>,
 }
 
 /// Which connections may be shared: all of it must be the same.
@@ -53,9 +62,11 @@ pub(super) struct PoolKey {
     address: SocketAddr,
     scheme: Scheme,
     container: String,
+    tls: Option<Arc<BackendTls>>,
 }
 
 impl PoolKey {
+    /// Of the upstream's first container.
     pub(super) fn new(route: &Route, upstream: &Upstream) -> Self {
         Self {
             environment: route.environment,
@@ -63,13 +74,18 @@ impl PoolKey {
             address: upstream.address,
             scheme: upstream.scheme,
             container: upstream.container.clone(),
+            tls: upstream.tls.clone(),
         }
     }
 }
 
 pub(super) struct Pool {
+    pub(super) key: PoolKey,
     upstream: Upstream,
     dialer: Arc<Dialer>,
+    tls: OnceLock<Result<Arc<TlsClient>, String>>,
+    pub(super) chosen: Chosen,
+    pub(super) standing: Arc<Standing>,
     /// No route leads here any more.
     retired: AtomicBool,
     /// Connections are not kept.
@@ -78,20 +94,12 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Idle>>,
     /// The one HTTP/2 connection.
     shared: Mutex<Option<http2::SendRequest<RequestBody>>>,
-    dialing: tokio::sync::Mutex<()>,
+    pub(super) dialing: tokio::sync::Mutex<()>,
 }
 
 struct Idle {
     sender: Line,
     since: Instant,
-}
-
-/// Why there is no answer.
-pub(super) enum SendFailure {
-    /// The container took no connection; nothing of the request was sent or read.
-    Unreached(Request<RequestBody>, io::Error),
-    /// The connection broke before an answer. The request, where it may be sent once more.
-    Unanswered(Option<Request<RequestBody>>, hyper::Error),
 }
 
 /// An HTTP/1 connection in use; goes back to its pool when the answer has come to its end.
@@ -119,10 +127,15 @@ impl Lease {
 type Sent = (Response<Incoming>, Option<Lease>);
 
 impl Pool {
-    pub(super) fn new(upstream: Upstream, dialer: Arc<Dialer>) -> Self {
+    /// To the upstream's first container.
+    pub(super) fn new(key: PoolKey, upstream: Upstream, dialer: Arc<Dialer>) -> Self {
         Self {
+            key,
             upstream,
             dialer,
+            tls: OnceLock::new(),
+            chosen: Chosen::default(),
+            standing: Arc::default(),
             retired: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             idle: Mutex::default(),
@@ -131,8 +144,12 @@ impl Pool {
         }
     }
 
-    pub(super) fn speaks_http2(&self) -> bool {
-        self.upstream.scheme == Scheme::H2c
+    pub(super) fn scheme(&self) -> Scheme {
+        self.upstream.scheme
+    }
+
+    pub(super) fn container(&self) -> &str {
+        &self.upstream.container
     }
 
     /// Sends the request and waits for the head of the answer. A connection that the container closed while it was
@@ -143,7 +160,7 @@ impl Pool {
         request: Request<RequestBody>,
         connect_by: Option<Instant>,
     ) -> Result<Sent, SendFailure> {
-        if self.speaks_http2() {
+        if request.version() == Version::HTTP_2 {
             return self.send_shared(request, connect_by).await;
         }
         let mut request = request;
@@ -207,7 +224,7 @@ impl Pool {
     }
 
     async fn dial(&self) -> io::Result<Line> {
-        Line::begin(self.connect().await?, BUFFER_SIZE).await
+        Line::begin(self.connect(Offer::Http1).await?, BUFFER_SIZE).await
     }
 
     async fn dial_shared(&self) -> io::Result<http2::SendRequest<RequestBody>> {
@@ -218,7 +235,16 @@ impl Pool {
         if let Some(sender) = self.open_shared() {
             return Ok(sender);
         }
-        let stream = self.connect().await?;
+        let stream = self.connect(Offer::Either).await?;
+        if self.scheme() == Scheme::Https && !stream.is_http2() {
+            self.chosen.forget();
+            return Err(io::Error::other("it spoke HTTP/2 before and does not any more"));
+        }
+        self.share(stream).await
+    }
+
+    /// Speaks HTTP/2 over a new connection, from now on for all requests.
+    pub(super) async fn share(&self, stream: Dialed) -> io::Result<http2::SendRequest<RequestBody>> {
         let tasks = LocalTasks::default();
         let (sender, connection) = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
@@ -228,7 +254,7 @@ impl Pool {
             .handshake::<_, RequestBody>(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        self.dialer.supervisor.spawn("proxy upstream h2c", async move {
+        self.dialer.supervisor.spawn("proxy upstream h2", async move {
             if let Err(error) = drive(connection, tasks, std::future::pending(), |_| {}).await {
                 tracing::debug!(%error, "a connection to a container broke");
             }
@@ -241,11 +267,18 @@ impl Pool {
         Ok(sender)
     }
 
-    async fn connect(&self) -> io::Result<Dialed> {
+    pub(super) async fn connect(&self, offer: Offer) -> io::Result<Dialed> {
         if self.is_retired() {
             return Err(io::Error::other("its route has changed"));
         }
-        connect::connect(&self.upstream, &self.dialer.tls).await
+        let tls = match &self.upstream.tls {
+            None => &self.dialer.tls,
+            Some(labels) => {
+                let made = || TlsClient::new(Some(labels), &self.dialer.provider).map(Arc::new);
+                self.tls.get_or_init(made).as_ref().map_err(|why| io::Error::other(why.clone()))?
+            }
+        };
+        connect::connect(&self.upstream, tls, offer, self.dialer.bounds.limits().connect).await
     }
 
     fn open_shared(&self) -> Option<http2::SendRequest<RequestBody>> {
@@ -263,7 +296,7 @@ impl Pool {
         None
     }
 
-    fn put(&self, mut sender: Line) {
+    pub(super) fn put(&self, mut sender: Line) {
         if !self.keeps_connections() || !sender.is_ready() {
             return;
         }
@@ -308,46 +341,15 @@ impl Pool {
     }
 }
 
-async fn within<T>(limit: Option<Instant>, dialed: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) async fn within<T>(
+    limit: Option<Instant>,
+    dialed: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
     let Some(limit) = limit else { return dialed.await };
     match tokio::time::timeout_at(limit, dialed).await {
         Ok(result) => result,
         Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
     }
-}
-
-/// The same request once more, where sending it twice does no harm (RFC 9110, 9.2.1) and it has no body.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.method().is_safe() || !matches!(request.body(), RequestBody::None) {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::None);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
-}
-
-fn is_unsent(failure: &TrySendError<Request<RequestBody>>) -> bool {
-    failure.message().is_some()
-}
-
-fn again(
-    mut failure: TrySendError<Request<RequestBody>>,
-    copy: Option<Request<RequestBody>>,
-) -> Result<Request<RequestBody>, SendFailure> {
-    match failure.take_message().or(copy) {
-        Some(request) => Ok(request),
-        None => Err(SendFailure::Unanswered(None, failure.into_error())),
-    }
-}
-
-fn unanswered(
-    mut failure: TrySendError<Request<RequestBody>>,
-    copy: Option<Request<RequestBody>>,
-) -> SendFailure {
-    SendFailure::Unanswered(failure.take_message().or(copy), failure.into_error())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::bounds::Bounds;
 use crate::config::{Acme, CertificateFiles, RepositoryTls};
 use crate::domain::names::RepoName;
 use crate::ports::DnsRecords;
@@ -27,6 +28,14 @@ pub struct ProxySettings {
     pub hold: HoldSettings,
     /// `proxy.robots`: what search engines are told.
     pub robots: Robots,
+    pub bounds: Bounds,
+}
+
+/// Sockets that listen already; each is used instead of the address of its key.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    pub https: Option<std::net::TcpListener>,
+    pub http: Option<std::net::TcpListener>,
 }
 
 /// Who answers `/robots.txt`.

@@ -82,6 +82,7 @@ impl Drey {
             dashboard_url: None,
             hold: HoldSettings::default(),
             robots: Default::default(),
+            bounds: Default::default(),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind(settings, &supervisor, clock.clone()).await.unwrap();

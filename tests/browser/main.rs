@@ -36,6 +36,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         dashboard_url: None,
         hold: HoldSettings::default(),
         robots: Default::default(),
+        bounds: Default::default(),
     };
     let supervisor = Supervisor::new();
     let proxy = Proxy::bind(settings, &supervisor, Arc::new(Today)).await.unwrap();

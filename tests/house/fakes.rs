@@ -536,9 +536,11 @@ impl Stacks for World {
                 .stack
                 .services
                 .iter()
-                .map(|(name, service)| {
+                .flat_map(|(name, service)| {
                     let network = &request.stack.networks[0].name;
-                    container(&request.project, name, &service.image, network, inside.ups)
+                    let (project, up) = (&request.project, inside.ups);
+                    (1..=service.replicas)
+                        .map(move |number| container(project, (name, number), &service.image, network, up))
                 })
                 .collect();
         });
@@ -567,8 +569,14 @@ fn gone() -> PortError {
     PortError::Transient("connection refused".to_owned())
 }
 
-fn container(project: &ProjectName, service: &str, image: &str, network: &str, up: usize) -> Container {
-    let name = format!("{project}-{service}-1");
+fn container(
+    project: &ProjectName,
+    (service, number): (&str, u32),
+    image: &str,
+    network: &str,
+    up: usize,
+) -> Container {
+    let name = format!("{project}-{service}-{number}");
     Container {
         id: format!("{up:02}-{name}"),
         name,

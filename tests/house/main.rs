@@ -4,6 +4,7 @@
 mod access;
 mod archives;
 mod audit;
+mod backends;
 mod border;
 mod changes;
 mod deliveries;

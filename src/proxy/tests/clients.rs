@@ -16,7 +16,7 @@ pub(super) async fn worded(word: &'static str) -> Upstream {
             Supervisor::new().spawn("worded connection", say(stream, word));
         }
     });
-    Upstream { address, scheme: Scheme::Http, container: word.into() }
+    Upstream::new(address, Scheme::Http, word)
 }
 
 async fn say(mut stream: TcpStream, word: &'static str) {

@@ -24,9 +24,13 @@ use crate::domain::visitors::Access;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
+mod backend_tls;
+mod bounds;
 pub(super) mod certificate;
 mod changes;
 mod clients;
+mod drain;
+mod fleet;
 mod frames;
 mod gate;
 mod hosts;
@@ -78,6 +82,7 @@ impl House {
             dashboard_url: None,
             hold,
             robots: Robots::Deny,
+            bounds: Default::default(),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind_within(settings, limits, &supervisor, Arc::new(Today)).await.unwrap();
@@ -152,8 +157,7 @@ fn browse(host: &str, path: &str) -> String {
 /// A server that answers each request with its own head, and counts them.
 async fn echo(word: &'static str) -> (Upstream, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream =
-        Upstream { address: listener.local_addr().unwrap(), scheme: Scheme::Http, container: word.into() };
+    let upstream = Upstream::new(listener.local_addr().unwrap(), Scheme::Http, word);
     let count = Arc::new(AtomicUsize::new(0));
     let requests = count.clone();
     Supervisor::new().spawn("echo", async move {
@@ -297,7 +301,7 @@ async fn a_websocket_goes_through_and_outlives_changes_of_others() {
             }
         }
     });
-    let upstream = Upstream { address, scheme: Scheme::Http, container: "ws".into() };
+    let upstream = Upstream::new(address, Scheme::Http, "ws");
     house.publish(&[("x", 1, Answer::Proxy(upstream.clone()))]);
     let stream = TcpStream::connect(house.proxy.http_address().unwrap()).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async("ws://x.qa.example/", stream).await.unwrap();

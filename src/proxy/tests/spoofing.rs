@@ -83,8 +83,7 @@ async fn connection_options_take_nothing_of_the_proxy_away() {
 async fn spoofed_headers_of_http_2_arrive_as_little() {
     let house = House::new(true).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream =
-        Upstream { address: listener.local_addr().unwrap(), scheme: Scheme::Http, container: "x".into() };
+    let upstream = Upstream::new(listener.local_addr().unwrap(), Scheme::Http, "x");
     house.publish(&[("x", 1, Answer::Proxy(upstream))]);
     let single = SPOOFED.iter().filter(|spoofed| !spoofed.contains("Connection: "));
     let lines: Vec<String> =

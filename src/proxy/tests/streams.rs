@@ -37,7 +37,7 @@ async fn calling() -> Upstream {
             });
         }
     });
-    Upstream { address, scheme: Scheme::H2c, container: "calling".into() }
+    Upstream::new(address, Scheme::H2c, "calling")
 }
 
 async fn answer_call(
@@ -107,11 +107,7 @@ async fn calls_go_both_ways_at_once_and_end_with_trailers() {
 async fn by_hand(house: &House) -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    house.publish(&[(
-        "x",
-        1,
-        Answer::Proxy(Upstream { address, scheme: Scheme::Http, container: "x".into() }),
-    )]);
+    house.publish(&[("x", 1, Answer::Proxy(Upstream::new(address, Scheme::Http, "x")))]);
     listener
 }
 

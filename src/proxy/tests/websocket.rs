@@ -33,7 +33,7 @@ pub(super) async fn echoing() -> Upstream {
             });
         }
     });
-    Upstream { address, scheme: Scheme::Http, container: "echoing".into() }
+    Upstream::new(address, Scheme::Http, "echoing")
 }
 
 fn piece(kind: Data, bytes: &[u8], is_final: bool) -> Message {
