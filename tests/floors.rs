@@ -37,6 +37,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ring", &["adapters/forge", "app/remote.rs", "proxy"]),
     ("age", &["adapters/vault"]),
     ("rustls_native_certs", &["app/remote.rs", "adapters/forge", "proxy"]),
+    ("instant_acme", &["proxy/acme"]),
     ("rcgen", &["proxy"]),
     ("axum", &["web"]),
     ("clap", &["cli"]),

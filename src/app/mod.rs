@@ -3,6 +3,7 @@
 pub mod check;
 mod check_daemon;
 mod check_secrets;
+mod check_tls;
 mod check_walls;
 mod check_webhooks;
 mod clock;
@@ -29,6 +30,7 @@ mod sockets;
 pub mod stack_check;
 mod unpacking;
 mod upkeep;
+mod visitors;
 mod webhooks;
 mod wiring;
 

@@ -9,9 +9,11 @@ use anyhow::Context;
 
 use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
+use super::visitors;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
+use crate::adapters::dns::DnsHook;
 use crate::adapters::docker::{
     BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
     RegistryCredential,
@@ -23,16 +25,18 @@ use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::vault::AgeVault;
 use crate::adapters::workspace::DiskWorkspace;
-use crate::config::{Repository, Settings, TlsMode};
+use crate::config::{AcmeChallenge, Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
+    Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors,
+    Volumes,
 };
-use crate::proxy::{Bounds, ProxySettings, TlsSettings};
+use crate::proxy::{Bounds, HoldSettings, ProxySettings, Robots, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -71,6 +75,7 @@ impl Folders {
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
     pub(super) routes: Arc<dyn RoutePublisher>,
+    pub(super) visitors: Arc<dyn Visitors>,
     pub(super) prober: Arc<dyn Prober>,
 }
 
@@ -100,6 +105,7 @@ pub(super) fn ports(
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         confinements: engine.clone(),
+        power: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings, engine.clone())),
@@ -110,6 +116,7 @@ pub(super) fn ports(
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),
         routes: proxy.routes,
+        visitors: proxy.visitors,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
@@ -199,9 +206,12 @@ fn home() -> Option<PathBuf> {
 pub(super) fn proxy(settings: &Settings) -> ProxySettings {
     let tls = match &settings.proxy.tls {
         TlsMode::LocalCa => TlsSettings::LocalCa { directory: Folders::new(&settings.data_dir).tls },
-        TlsMode::Files { certificate, key } => {
-            TlsSettings::Files { certificate: certificate.clone(), key: key.clone() }
-        }
+        TlsMode::Files(files) => TlsSettings::Files(files.clone()),
+        TlsMode::Acme(acme) => TlsSettings::Acme {
+            directory: Folders::new(&settings.data_dir).tls,
+            acme: acme.clone(),
+            records: (acme.challenge == AcmeChallenge::Dns01).then(|| hook(&acme.hook)),
+        },
     };
     ProxySettings {
         https: settings.proxy.https,
@@ -209,6 +219,12 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
+        hold: HoldSettings {
+            time: settings.proxy.gate.hold,
+            requests: settings.proxy.gate.held,
+            of_environment: settings.proxy.gate.held_per_environment,
+        },
+        robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
         bounds: bounds(settings),
     }
 }
@@ -230,16 +246,22 @@ pub(super) fn bounds(settings: &Settings) -> Bounds {
     }
 }
 
+fn hook(command: &[String]) -> Arc<dyn DnsRecords> {
+    Arc::new(DnsHook::new(command.to_vec()))
+}
+
 /// The configuration in the orchestrator's words.
 ///
 /// # Errors
 /// When a repository's `allow` or `engine.registries` has something that is not known, or a key of an App cannot be read.
 pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Result<orchestrator::Settings> {
     let limits = &settings.limits;
+    let key = visitors::key(&settings.data_dir)?;
     let repositories = settings.repositories.iter().map(|repository| {
         let permissions = permissions(settings, repository)?;
         let forge = forges::connect(repository, outside)?;
-        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge))))
+        let access = visitors::access(settings, repository, key);
+        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge, access))))
     });
     Ok(orchestrator::Settings {
         address: address(settings),
@@ -271,6 +293,7 @@ pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Re
                 memory_bytes: limits.environment_memory,
                 cpus: limits.environment_cpus,
             },
+            wakes_per_hour: limits.wakes_per_hour.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         },
         places: places(settings),
         retention: retention::Rules {
@@ -333,6 +356,7 @@ fn configured(
     repository: &Repository,
     permissions: Permissions,
     forge: Option<Arc<dyn ForgeApi>>,
+    access: Access,
 ) -> orchestrator::Repository {
     orchestrator::Repository {
         remote: Remote { repo: repository.name.clone(), url: repository.url.clone() },
@@ -343,6 +367,7 @@ fn configured(
         variables: repository.env.clone(),
         merge_grace: repository.defaults.merge_grace,
         rest: rest::Rules {
+            sleep: repository.defaults.sleep,
             sleep_after: Some(repository.defaults.sleep_after),
             expire_after: Some(repository.defaults.expire_after),
         },
@@ -355,5 +380,6 @@ fn configured(
         paths: repository.paths.clone(),
         subject: repository.subject,
         forge,
+        access,
     }
 }

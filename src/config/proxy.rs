@@ -1,11 +1,12 @@
 //! `[proxy]`: where branches live, and how they are reached.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
+use super::gate::Gate;
 use super::proxy_bounds::{ProxyLimits, ProxyTimeouts};
 use super::reader::Section;
 use super::sections::networks;
+use super::tls::TlsMode;
 use crate::domain::network::Network;
 
 /// `[proxy]`.
@@ -19,15 +20,9 @@ pub struct Proxy {
     pub trusted_proxies: Vec<Network>,
     pub timeouts: ProxyTimeouts,
     pub limits: ProxyLimits,
-}
-
-/// `[proxy.tls]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// An authority of drey's own, made at the first start.
-    LocalCa,
-    /// A certificate (with its chain) and its key, PEM.
-    Files { certificate: PathBuf, key: PathBuf },
+    pub gate: Gate,
+    /// `/robots.txt` is the application's own; else every host keeps search engines out.
+    pub robots_by_app: bool,
 }
 
 impl Proxy {
@@ -58,38 +53,35 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
+        let tls = TlsMode::read(&mut section.section("tls"));
+        if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {
+            section.needed(key, false, why);
+        }
+        let gate = Gate::read(&mut section.section("gate"));
+        let robots_by_app = section.read("robots", |value| match value.as_str() {
+            Some("deny") => Ok(false),
+            Some("app") => Ok(true),
+            Some(_) | None => Err("must be \"deny\" or \"app\"".to_owned()),
+        });
+        let robots_by_app = robots_by_app.unwrap_or_default();
+        let domain = domain.unwrap_or_default();
         let read = Self {
-            domain: domain.unwrap_or_default(),
+            domain,
             https,
             http,
-            tls: tls(&mut section.section("tls")),
+            tls,
             trusted_proxies: section.read("trusted_proxies", networks).unwrap_or_default(),
             timeouts: ProxyTimeouts::read(&mut section.section("timeouts")),
             limits: ProxyLimits::read(&mut section.section("limits")),
+            gate,
+            robots_by_app,
         };
         section.finish();
         read
     }
-}
 
-fn tls(section: &mut Section<'_>) -> TlsMode {
-    let mode = section.text("mode").unwrap_or_else(|| "local-ca".to_owned());
-    let (certificate, key) = (section.path("certificate"), section.path("key"));
-    section.finish();
-    match (mode.as_str(), certificate, key) {
-        ("local-ca", None, None) => TlsMode::LocalCa,
-        ("files", Some(certificate), Some(key)) => TlsMode::Files { certificate, key },
-        ("files", ..) => {
-            section.fault("mode", "\"files\" needs `certificate` and `key`, paths of PEM files");
-            TlsMode::LocalCa
-        }
-        ("acme", ..) => {
-            section.fault("mode", "\"acme\" is not supported by this version; use \"local-ca\" or \"files\"");
-            TlsMode::LocalCa
-        }
-        _ => {
-            section.fault("mode", "must be \"local-ca\" (then without certificate and key) or \"files\"");
-            TlsMode::LocalCa
-        }
+    /// Whether only this machine reaches it.
+    pub fn is_local(&self) -> bool {
+        [self.https, self.http].iter().flatten().all(|address| address.ip().is_loopback())
     }
 }

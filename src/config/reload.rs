@@ -49,6 +49,8 @@ impl Settings {
                     ),
                     ..proxy.limits
                 },
+                gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
+                robots_by_app: later.keep("proxy.robots", &old.proxy.robots_by_app, &proxy.robots_by_app),
             },
             engine: Engine {
                 host: later.keep("engine.host", &old.engine.host, &engine.host),

@@ -10,10 +10,12 @@ use figment::value::Value;
 use super::forge::ForgeAccount;
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
+use super::visitors::Visitors;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::forge::Forge;
 use crate::domain::names::{BranchName, RepoName};
 use crate::domain::pull_request::{DeployMode, PullRules, Subject};
+use crate::domain::rest::SleepMode;
 use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
 
@@ -23,6 +25,7 @@ const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
+    pub sleep: SleepMode,
     /// From the last visit or deployment to sleep; zero: never.
     pub sleep_after: Duration,
     /// From the last visit or push to the archive; zero: never.
@@ -32,6 +35,8 @@ pub struct Defaults {
     pub poll_every: Duration,
     pub superseded: Superseded,
     pub keep: BranchGlobs,
+    /// Who may look at its branches.
+    pub visitors: Visitors,
 }
 
 impl Defaults {
@@ -52,7 +57,9 @@ impl Defaults {
             Some(_) | None => Err("must be \"replace\" or \"queue\"".to_owned()),
         });
         let keep = globs(section, "keep");
+        let sleep = section.read("sleep", |value| SleepMode::parse(value.as_str()));
         Self {
+            sleep: sleep.or_else(|| parent.map(|parent| parent.sleep)).unwrap_or_default(),
             sleep_after: section
                 .duration("sleep_after")
                 .or_else(|| parent.map(|parent| parent.sleep_after))
@@ -72,6 +79,7 @@ impl Defaults {
             keep: keep
                 .or_else(|| parent.map(|parent| parent.keep.clone()))
                 .unwrap_or_else(|| fixed(&["develop", "release/**"])),
+            visitors: Visitors::read(section, parent.map(|parent| &parent.visitors)),
         }
     }
 }

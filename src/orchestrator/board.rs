@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::domain::environment::{Environment, Intent, Phase};
-use crate::domain::names::EnvironmentId;
+use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme};
+use crate::domain::time::Timestamp;
+use crate::domain::visitors::Access;
 use crate::store::{StoreError, StoredRoute};
 
 use super::house::House;
@@ -30,10 +32,13 @@ pub struct Board {
     /// Those whose change the forges were not told yet.
     untold: Mutex<BTreeSet<EnvironmentId>>,
     reports: Notify,
+    /// Those that sleep and that no visit wakes, and until when.
+    tired: Mutex<BTreeMap<EnvironmentId, Timestamp>>,
 }
 
 /// What the table says of one environment.
 struct Shown {
+    repo: RepoName,
     /// Of the row it was made from.
     version: i64,
     routes: Routes,
@@ -57,6 +62,7 @@ impl Board {
             changes: Notify::new(),
             untold: Mutex::default(),
             reports: Notify::new(),
+            tired: Mutex::default(),
         }
     }
 
@@ -116,6 +122,16 @@ impl Board {
         lock(&self.holding).remove(&environment);
     }
 
+    /// No visit wakes it until then; says whether that is news. The next look shows it.
+    pub(super) fn tire(&self, environment: EnvironmentId, until: Timestamp) -> bool {
+        lock(&self.tired).insert(environment, until).is_none()
+    }
+
+    /// Those that a visit wakes again.
+    pub(super) fn rested(&self, now: Timestamp) -> Vec<EnvironmentId> {
+        lock(&self.tired).extract_if(.., |_, until| *until <= now).map(|(id, _)| id).collect()
+    }
+
     /// Reads the row and looks at the engine; when the engine does not answer, the routes stay as they are.
     async fn look_at(&self, environment: &Environment) -> Option<Observed> {
         let look = self.look(environment.id);
@@ -152,7 +168,8 @@ impl Board {
         let mut shown = lock(&self.shown);
         let is_news = shown.get(&environment.id).is_none_or(|shown| shown.version <= environment.version);
         if is_news {
-            shown.insert(environment.id, Shown { version: environment.version, routes });
+            let (repo, version) = (environment.repo.clone(), environment.version);
+            shown.insert(environment.id, Shown { repo, version, routes });
         }
     }
 
@@ -197,11 +214,19 @@ impl Board {
         }
     }
 
-    /// Under the lock, so that no older table comes after a newer one.
-    fn publish(&self) {
+    /// Under the lock, so that no older table comes after a newer one. Who may look is as it is configured now.
+    pub(super) fn publish(&self) {
         let shown = lock(&self.shown);
-        let hosts = shown.values().flat_map(|shown| shown.routes.hosts.iter().cloned()).collect();
-        let families = shown.values().filter_map(|shown| shown.routes.family.clone()).collect();
+        let settings = self.house.settings();
+        let (mut hosts, mut families) = (BTreeMap::new(), BTreeMap::new());
+        for Shown { repo, routes, .. } in shown.values() {
+            let access = settings.access(repo);
+            let guarded = |(host, route): &(String, Route)| {
+                (host.clone(), Route { access: access.clone(), ..route.clone() })
+            };
+            hosts.extend(routes.hosts.iter().map(guarded));
+            families.extend(routes.family.iter().map(guarded));
+        }
         self.house.ports.routes.publish(RouteTable { hosts, families });
     }
 
@@ -215,7 +240,7 @@ impl Board {
             }
         };
         let primary = self.house.settings().address.primary_host(&environment.slug);
-        let waiting = || (primary.clone(), route_to(environment, String::new(), page(environment)));
+        let waiting = || (primary.clone(), route_to(environment, String::new(), self.page(environment)));
         let family = stored.is_empty().then(waiting);
         let mut hosts: Vec<(String, Route)> = Vec::new();
         for stored in &stored {
@@ -247,9 +272,9 @@ impl Board {
         let down = observed.and_then(|observed| readiness::why_down(&stored.route, observed));
         let held = lock(&self.holding).get(&environment.id).cloned();
         let answer = match (held, upstream, down) {
-            _ if !environment.serving => page(environment),
+            _ if !environment.serving => self.page(environment),
             // Probed, but nothing for a browser.
-            _ if stored.route.scheme == Scheme::Tcp => page(environment),
+            _ if stored.route.scheme == Scheme::Tcp => self.page(environment),
             (Some(before), upstream, _) => Answer::Replacing(
                 upstream.and_then(|found| found.only(|container| before.contains(container))),
             ),
@@ -260,10 +285,19 @@ impl Board {
         };
         route_to(environment, service, answer)
     }
+
+    fn page(&self, environment: &Environment) -> Answer {
+        let outcome = match environment.intent {
+            Intent::End { outcome, .. } => Some(outcome),
+            Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => None,
+        };
+        let is_tired = lock(&self.tired).contains_key(&environment.id);
+        Answer::Page(Page { phase: environment.phase, reason: environment.reason.clone(), outcome, is_tired })
+    }
 }
 
 fn failed(reason: String) -> Answer {
-    Answer::Page(Page { phase: Phase::Failed, reason: Some(reason), outcome: None })
+    Answer::Page(Page { phase: Phase::Failed, reason: Some(reason), outcome: None, is_tired: false })
 }
 
 fn route_to(environment: &Environment, service: String, answer: Answer) -> Route {
@@ -272,16 +306,10 @@ fn route_to(environment: &Environment, service: String, answer: Answer) -> Route
         generation: environment.generation,
         name: environment.name(),
         service,
+        // The narrowest, until it is published.
+        access: Access::Token,
         answer,
     }
-}
-
-fn page(environment: &Environment) -> Answer {
-    let outcome = match environment.intent {
-        Intent::End { outcome, .. } => Some(outcome),
-        Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => None,
-    };
-    Answer::Page(Page { phase: environment.phase, reason: environment.reason.clone(), outcome })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

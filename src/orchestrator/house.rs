@@ -16,11 +16,12 @@ use crate::domain::pull_request::{PullRequest, PullRules, Subject};
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
+use crate::domain::visitors::Access;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall,
-    Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor,
-    Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
+    Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power, Prober, Programs,
+    Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors, Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -39,6 +40,7 @@ const RECENT_EVENTS: u32 = 50;
 #[derive(Clone)]
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
+    pub power: Arc<dyn Power>,
     pub watch: Arc<dyn EngineWatch>,
     pub confinements: Arc<dyn Confinements>,
     pub jobs: Arc<dyn Jobs>,
@@ -52,6 +54,7 @@ pub struct Ports {
     pub logs: Arc<dyn Logs>,
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
+    pub visitors: Arc<dyn Visitors>,
     pub prober: Arc<dyn Prober>,
     pub disks: Arc<dyn Disks>,
     pub stock: Arc<dyn Stock>,
@@ -219,6 +222,14 @@ pub struct Settings {
     pub repositories: BTreeMap<RepoName, Arc<Repository>>,
 }
 
+impl Settings {
+    /// Who may look at environments of the repository: at those of one that is not served any more, nobody but programs
+    /// with a token.
+    pub fn access(&self, repo: &RepoName) -> Access {
+        self.repositories.get(repo).map_or(Access::Token, |repository| repository.access.clone())
+    }
+}
+
 /// How the addresses of environments are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressSettings {
@@ -266,6 +277,8 @@ pub struct Limits {
     pub pids: u64,
     /// Of all services of an environment together.
     pub environment: EnvironmentLimits,
+    /// How often visits wake one environment within an hour.
+    pub wakes_per_hour: Option<usize>,
 }
 
 /// A configured repository.
@@ -296,6 +309,8 @@ pub struct Repository {
     pub subject: Subject,
     /// Where it is told what becomes of its environments; none without a token.
     pub forge: Option<Arc<dyn ForgeApi>>,
+    /// Who may look at its environments.
+    pub access: Access,
 }
 
 impl Repository {

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -11,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use super::connection::OpenRequest;
 use super::pool::Lease;
 use super::standing::Busy;
+use super::visits::Visit;
 
 /// The body of an answer: the proxy's own words, or what the container sends, passed on as it comes.
 pub(super) struct AnswerBody {
@@ -21,25 +23,40 @@ pub(super) struct AnswerBody {
     open: Option<OpenRequest>,
     /// So does the container's share of the work.
     _busy: Option<Busy>,
+    /// And as a visit to the environment.
+    visit: Option<Visit>,
 }
 
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Incoming),
+    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl AnswerBody {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self { content: Content::Whole(bytes), lease: None, open: None, _busy: None }
+        Self { content: Content::Whole(bytes), lease: None, open: None, visit: None, _busy: None }
     }
 
     pub(super) fn streamed(incoming: Incoming, lease: Option<Lease>) -> Self {
-        let mut body = Self { content: Content::Streamed(incoming), lease, open: None, _busy: None };
+        let mut body =
+            Self { content: Content::Streamed(incoming), lease, open: None, visit: None, _busy: None };
         if body.is_end_stream() {
             body.ended();
         }
         body
+    }
+
+    /// What the proxy tells as it happens.
+    pub(super) fn events(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
+        Self { content: Content::Events(events), lease: None, open: None, visit: None, _busy: None }
+    }
+
+    #[must_use]
+    pub(super) fn visited(mut self, visit: Option<Visit>) -> Self {
+        self.visit = visit;
+        self
     }
 
     #[must_use]
@@ -72,6 +89,12 @@ impl Body for AnswerBody {
         let this = &mut *self;
         let polled = match &mut this.content {
             Content::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Events(events) => {
+                return events
+                    .as_mut()
+                    .poll_next(context)
+                    .map(|event| event.map(|event| Ok(Frame::data(event))));
+            }
             Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
         };
         if matches!(polled, Poll::Ready(None)) || (polled.is_ready() && this.is_end_stream()) {
@@ -84,6 +107,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(incoming) => incoming.is_end_stream(),
+            Content::Events(_) => false,
         }
     }
 
@@ -93,6 +117,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Streamed(incoming) => incoming.size_hint(),
+            Content::Events(_) => SizeHint::default(),
         }
     }
 }

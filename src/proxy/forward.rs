@@ -19,10 +19,9 @@ use super::pool::{Lease, Pool};
 use super::repeat::SendFailure;
 use super::standing::Busy;
 use super::upgrade::{self, Tunnel, Wanted};
-use super::visits::Visit;
+use super::visits::Visits;
 use super::{headers, patience, upstream_tls};
 use crate::domain::route::Scheme;
-use crate::ports::Clock;
 use crate::supervisor::Supervisor;
 
 /// A client's request made ready for a container; may be tried more than once, before anything of it was sent.
@@ -35,8 +34,7 @@ pub(super) struct Outgoing {
 /// Who is told of a tunnel.
 pub(super) struct TunnelHouse<'a> {
     pub(super) client: &'a Arc<ConnectionInfo>,
-    pub(super) visit: &'a Arc<Visit>,
-    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) visits: &'a Arc<Visits>,
     pub(super) supervisor: &'a Supervisor,
     /// How long a tunnel may go on when the daemon drains.
     pub(super) grace: Duration,
@@ -265,8 +263,7 @@ fn received(
         wanted,
         container,
         client: house.client.clone(),
-        visit: house.visit.clone(),
-        clock: house.clock.clone(),
+        visit: house.visits.begin().into_tunnel(),
         grace: house.grace,
         busy,
     };

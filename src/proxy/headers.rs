@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::ConnectionInfo;
 use super::forwarded::Told;
+use super::pass::Pass;
 use super::{cookies, host};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -27,6 +28,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, clie
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    Pass::take_off(headers);
     join_cookies(headers);
     headers.insert(X_FORWARDED_FOR, client.address.clone());
     headers.insert(X_REAL_IP, client.address.clone());
@@ -96,6 +98,7 @@ fn is_for_proxies(name: &HeaderName) -> bool {
         || *name == EXPECT
         || begins(text, "x-forwarded-")
         || begins(text, "x-drey-")
+        || (text.len() == "drey-token".len() && begins(text, "drey-token"))
         || (text.len() == "x-real-ip".len() && begins(text, "x-real-ip"))
         || text == "proxy"
 }
@@ -176,6 +179,8 @@ mod tests {
             ("forwarded", "for=1.1.1.1"),
             ("proxy", "http://evil"),
             ("x-drey-environment", "1"),
+            ("drey-token", "drey_x"),
+            ("drey_token", "drey_x"),
             ("accept", "*/*"),
         ];
         let mut headers = headers(&spoofed);

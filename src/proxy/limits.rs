@@ -22,8 +22,6 @@ const REQUEST_WAIT_MORE: Duration = Duration::from_secs(15);
 pub(super) struct Limits {
     /// How long a client may take for the head of a request, from its first byte.
     pub(super) head: Duration,
-    /// How long a request waits for a container that is being replaced.
-    pub(super) hold: Duration,
     /// A connection without an open request is closed after one to two of these.
     pub(super) idle_tick: Duration,
     /// How long a container may take to take a connection.
@@ -50,7 +48,6 @@ impl Limits {
         let most = connections(descriptors::limit());
         Self {
             head: bounds.header,
-            hold: Duration::from_secs(10),
             idle_tick: bounds.idle / 2,
             connect: bounds.connect,
             upstream: bounds.upstream,

@@ -3,15 +3,19 @@
 //! It knows hosts, upstream addresses and phases, nothing of git, compose or the engine. What has no address to
 //! pass a request to has a page.
 
+mod acme;
 mod answer;
 mod backend_verifier;
 mod body;
 mod bounds;
 mod certificates;
+mod challenges;
 mod chosen;
 mod connect;
 mod connection;
 mod cookies;
+mod door;
+mod events;
 mod examine;
 mod executor;
 mod fleet;
@@ -21,19 +25,26 @@ mod frames;
 mod framing;
 mod gate;
 mod guard;
+mod handshake;
 mod headers;
 mod host;
 mod in_force;
+mod keepalive;
 mod limits;
+mod link;
 mod listener;
 mod local_ca;
 mod negotiate;
 mod pages;
+mod pass;
 mod patience;
 mod pool;
+mod private_file;
 mod probe;
 mod redirect;
+mod renewal;
 mod repeat;
+mod robots;
 mod seats;
 mod server;
 mod settings;
@@ -44,13 +55,18 @@ mod tls;
 mod upgrade;
 mod upstream_tls;
 mod visits;
+mod waiting;
 mod waker;
+mod words;
 
+pub use acme::kept::{AcmeState, state as acme_state};
 pub use bounds::Bounds;
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
-pub use settings::{ProxyError, ProxySettings, Sockets, TlsSettings};
+pub use settings::{HoldSettings, ProxyError, ProxySettings, Robots, Sockets, TlsSettings};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::certificate::write as write_certificate;

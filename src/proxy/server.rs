@@ -9,23 +9,30 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 use super::bounds::Bounds;
+use super::challenges::Challenges;
+use super::door::Door;
 use super::gate::Gate;
 use super::in_force::InForce;
+use super::keepalive;
 use super::limits::Limits;
 use super::listener::{Listener, Service};
 use super::pages::Pages;
 use super::pool::Dialer;
 use super::redirect::Redirect;
+use super::renewal::Renewal;
 use super::seats::Seats;
 use super::settings::{ProxyError, ProxySettings, Sockets};
 use super::table::Table;
-use super::tls::{Renewal, Tls};
+use super::tls::{Acme, Tls};
 use super::upstream_tls::TlsClient;
+use super::waiting::WaitingRoom;
 use crate::domain::names::EnvironmentId;
+use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
-use crate::ports::{Clock, RoutePublisher};
+use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
 /// How often idle connections to containers are looked at.
@@ -98,7 +105,7 @@ impl Proxy {
         let places = Arc::new(Semaphore::new(limits.connections));
         let heard = Mutex::new(Some(heard));
         let mut proxy = Self { gate: gate.clone(), heard, https: None, http: None, renewal: None };
-        let mut authority = None;
+        let (mut authority, mut challenges) = (None, None);
         if let Some(address) = settings.https {
             let tls = Tls::new(&settings, &provider, now)?;
             let socket = listen("proxy.https", address, sockets.https).await?;
@@ -107,16 +114,28 @@ impl Proxy {
             let (renewal, clock, draining) = (tls.renewal.clone(), gate.clock.clone(), supervisor.draining());
             supervisor.spawn("certificate", async move { renewal.run(clock, draining).await });
             proxy.renewal = Some(tls.renewal);
+            challenges = tls.acme.map(|acme| issue(acme, &gate, supervisor));
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
             let (seats, bounds) = (seats.clone(), bounds.clone());
-            run(Listener { socket, tls: Some(tls.acceptor), service, places, seats, bounds, supervisor });
+            run(Listener {
+                socket,
+                tls: Some(Arc::new(tls.handshakes)),
+                service,
+                places,
+                seats,
+                bounds,
+                supervisor,
+            });
         }
         if let Some(address) = settings.http {
             let socket = listen("proxy.http", address, sockets.http).await?;
             proxy.http = socket.local_addr().ok();
             let service = match proxy.https {
-                Some(https) => Service::Redirect(Arc::new(Redirect { https_port: https.port(), authority })),
+                Some(https) => {
+                    let https_port = https.port();
+                    Service::Redirect(Arc::new(Redirect { https_port, authority, challenges }))
+                }
                 None => Service::Gate(gate.clone()),
             };
             let supervisor = supervisor.clone();
@@ -141,28 +160,39 @@ impl Proxy {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Reads the certificate again: handshakes from now on get what is there now.
+    /// Reads the certificates again: handshakes from now on get what is there now. One that is due is ordered.
     ///
     /// # Errors
     /// When it cannot be read; then the old one stays in use.
     pub fn renew_certificate(&self) -> Result<(), ProxyError> {
-        self.renewal.as_ref().map_or(Ok(()), |renewal| renewal.renew(self.gate.clock.now()))
+        let Some(renewal) = &self.renewal else { return Ok(()) };
+        renewal.nudge();
+        renewal.renew(self.gate.clock.now())
     }
 
     /// From now on these count, for new connections and requests; the number of connections in all stays.
     pub fn tune(&self, bounds: &Bounds) {
         self.gate.bounds.replace(bounds);
     }
-
-    /// The last visit of each environment that had one since this was last asked.
-    pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
-        self.gate.table.take_visits()
-    }
 }
 
 impl RoutePublisher for Proxy {
     fn publish(&self, table: RouteTable) {
         self.gate.table.publish(table);
+    }
+
+    fn know(&self, tokens: KnownTokens) {
+        self.gate.door.know(tokens);
+    }
+}
+
+impl Visitors for Proxy {
+    fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
+        self.gate.table.take_visits()
+    }
+
+    fn presence(&self, environment: EnvironmentId) -> Presence {
+        self.gate.table.presence(environment)
     }
 }
 
@@ -177,21 +207,34 @@ fn gate(
     let tls = Arc::new(TlsClient::new(None, provider).map_err(ProxyError::Tls)?);
     let bounds = Arc::new(InForce::new(limits, settings.bounds.trusted_proxies.clone()));
     Ok(Gate {
-        table: Table::new(Dialer {
-            supervisor: supervisor.clone(),
-            bounds: bounds.clone(),
-            provider: provider.clone(),
-            tls,
-        }),
+        table: Table::new(
+            Dialer {
+                supervisor: supervisor.clone(),
+                bounds: bounds.clone(),
+                provider: provider.clone(),
+                tls,
+            },
+            clock.clone(),
+        ),
         pages: Pages::new(settings.dashboard_url.clone()),
+        waiting: WaitingRoom::new(settings.hold),
         clock,
         supervisor: supervisor.clone(),
         draining: supervisor.draining(),
-        limits,
         bounds,
         knocks,
         answers: Answers::new(),
+        door: Door::default(),
+        robots: settings.robots,
     })
+}
+
+/// Orders certificates from now on; gives back what shows that hosts are ours.
+fn issue(acme: Acme, gate: &Arc<Gate>, supervisor: &Supervisor) -> Arc<Challenges> {
+    let (gate, draining) = (gate.clone(), supervisor.draining());
+    let issuer = acme.issuer;
+    supervisor.spawn("issuer", async move { issuer.run(&gate.table, gate.clock.clone(), draining).await });
+    acme.challenges
 }
 
 async fn listen(
@@ -203,7 +246,7 @@ async fn listen(
         let taken = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
         return taken.map_err(|error| ProxyError::Listen { key, address, reason: error.to_string() });
     }
-    TcpListener::bind(address).await.map_err(|error| {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
             "; another program listens there, end it or choose another port"
         } else if error.kind() == std::io::ErrorKind::PermissionDenied {
@@ -212,7 +255,11 @@ async fn listen(
             ""
         };
         ProxyError::Listen { key, address, reason: format!("{error}{hint}") }
-    })
+    })?;
+    if let Err(error) = keepalive::ask_the_silent(&listener) {
+        tracing::warn!(%error, key, "clients that vanish will not be noticed");
+    }
+    Ok(listener)
 }
 
 fn run(listener: Listener) {

@@ -20,7 +20,6 @@ use super::headers::has_token;
 use super::pool::BUFFER_SIZE;
 use super::standing::Busy;
 use super::visits::Visit;
-use crate::ports::Clock;
 use crate::supervisor::Supervisor;
 
 /// How long a tunnel's ends may take to hear that it is over.
@@ -75,8 +74,7 @@ pub(super) struct Tunnel {
     pub(super) wanted: Wanted,
     pub(super) container: OnUpgrade,
     pub(super) client: Arc<ConnectionInfo>,
-    pub(super) visit: Arc<Visit>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) visit: Visit,
     /// How long it may go on when the daemon drains.
     pub(super) grace: Duration,
     /// The container has it to carry for as long.
@@ -91,8 +89,7 @@ impl Tunnel {
         supervisor.spawn("proxy tunnel", async move {
             let is_websocket = has_token(&self.wanted.protocols, "websocket");
             pass(self.wanted.client, self.container, ending, is_websocket).await;
-            self.visit.mark(self.clock.now());
-            drop(self.busy);
+            drop((self.visit, self.busy));
         });
     }
 }

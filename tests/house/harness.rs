@@ -100,6 +100,8 @@ impl TestHouse {
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
             archives: shared.clone(),
             routes: shared.clone(),
+            visitors: shared.clone(),
+            power: shared.clone(),
             prober: shared.clone(),
             disks: shared.clone(),
             stock: shared.clone(),
@@ -253,6 +255,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         paths: PathFilter::parse(world.with(|inside| inside.paths.clone())).unwrap(),
         subject: world.with(|inside| inside.subject),
         forge: world.with(|inside| inside.forge.clone()),
+        access: world.with(|inside| inside.access.clone()),
     };
     Settings {
         address: AddressSettings { domain: "qa.example".into(), proto: "https".into(), port: None },
@@ -267,6 +270,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
             cpus: 1.0,
             pids: 100,
             environment: EnvironmentLimits::default(),
+            wakes_per_hour: world.with(|inside| inside.wakes_per_hour),
         },
         places: world.with(|inside| inside.places.clone()),
         retention: world.with(|inside| inside.retention),

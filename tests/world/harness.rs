@@ -95,7 +95,11 @@ impl World {
         self.kill();
         let everywhere = |port: u16| format!("0.0.0.0:{port}");
         let (https, http) = (everywhere(self.https), everywhere(self.plain));
-        self.spawn(&[("DREY__PROXY__HTTPS", &https), ("DREY__PROXY__HTTP", &http)]);
+        self.spawn(&[
+            ("DREY__PROXY__HTTPS", &https),
+            ("DREY__PROXY__HTTP", &http),
+            ("DREY__DEFAULTS__ACCESS", "open"),
+        ]);
         self.eventually("the daemon answers", 30, || self.answers());
         (self.https, self.plain)
     }
@@ -135,6 +139,10 @@ impl World {
 
     pub(crate) const fn http_port(&self) -> u16 {
         self.http
+    }
+
+    pub(crate) const fn https_port(&self) -> u16 {
+        self.https
     }
 
     pub(crate) fn answers(&self) -> bool {

@@ -31,10 +31,12 @@ mod room;
 mod secrets;
 mod seen;
 mod sift;
+mod sleep;
 mod soak;
 mod sockets;
 mod storm;
 mod strays;
+mod visitors;
 mod walls;
 
 use harness::{World, docker};
