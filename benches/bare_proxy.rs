@@ -16,7 +16,7 @@ use drey::domain::names::{EnvironmentId, Generation};
 use drey::domain::route::{Answer, Route, RouteTable, Scheme, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{Clock, RoutePublisher};
-use drey::proxy::{Proxy, ProxySettings, TlsSettings};
+use drey::proxy::{HoldSettings, Proxy, ProxySettings, TlsSettings};
 use drey::supervisor::Supervisor;
 
 type Failure = Box<dyn Error>;
@@ -50,6 +50,7 @@ fn main() -> Result<(), Failure> {
         domain: domain.clone(),
         tls: TlsSettings::LocalCa { directory },
         dashboard_url: None,
+        hold: HoldSettings::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let supervisor = Supervisor::new();

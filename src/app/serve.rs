@@ -92,7 +92,8 @@ async fn start(
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
     let proxy = Proxy::bind(wiring::proxy(&settings), &supervisor.faces(), clock.clone()).await?;
     let proxy = Arc::new(proxy);
-    let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
+    let (routes, visitors) = (proxy.clone(), proxy.clone());
+    let proxy_ports = ProxyPorts { routes, visitors, prober: Arc::new(HttpProber::new()?) };
     let git = Arc::new(wiring::git(&settings)?);
     let outside = (clock, log.redactor());
     let Wired { ports, volumes } =
@@ -100,7 +101,7 @@ async fn start(
     let house = House::new(store, ports, wiring::orchestrator(&settings, &outside)?, supervisor.clone());
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
-    upkeep::spawn(orchestrator.house(), &proxy, &git);
+    upkeep::spawn(orchestrator.house(), &git);
     mirrors::spawn(orchestrator.house(), &git);
     upkeep::spawn_doorkeeper(&orchestrator, &proxy);
     upkeep::spawn_sweep(orchestrator.house(), volumes);

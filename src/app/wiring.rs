@@ -12,6 +12,7 @@ use super::rules::ConfiguredRules;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
+use crate::adapters::dns::DnsHook;
 use crate::adapters::docker::{
     BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
     RegistryCredential,
@@ -23,16 +24,17 @@ use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::vault::AgeVault;
 use crate::adapters::workspace::DiskWorkspace;
-use crate::config::{Repository, Settings, TlsMode};
+use crate::config::{AcmeChallenge, Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
+    Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors,
+    Volumes,
 };
-use crate::proxy::{ProxySettings, TlsSettings};
+use crate::proxy::{HoldSettings, ProxySettings, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -71,6 +73,7 @@ impl Folders {
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
     pub(super) routes: Arc<dyn RoutePublisher>,
+    pub(super) visitors: Arc<dyn Visitors>,
     pub(super) prober: Arc<dyn Prober>,
 }
 
@@ -100,6 +103,7 @@ pub(super) fn ports(
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         confinements: engine.clone(),
+        power: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings, engine.clone())),
@@ -110,6 +114,7 @@ pub(super) fn ports(
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),
         routes: proxy.routes,
+        visitors: proxy.visitors,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
@@ -199,9 +204,12 @@ fn home() -> Option<PathBuf> {
 pub(super) fn proxy(settings: &Settings) -> ProxySettings {
     let tls = match &settings.proxy.tls {
         TlsMode::LocalCa => TlsSettings::LocalCa { directory: Folders::new(&settings.data_dir).tls },
-        TlsMode::Files { certificate, key } => {
-            TlsSettings::Files { certificate: certificate.clone(), key: key.clone() }
-        }
+        TlsMode::Files(files) => TlsSettings::Files(files.clone()),
+        TlsMode::Acme(acme) => TlsSettings::Acme {
+            directory: Folders::new(&settings.data_dir).tls,
+            acme: acme.clone(),
+            records: (acme.challenge == AcmeChallenge::Dns01).then(|| hook(&acme.hook)),
+        },
     };
     ProxySettings {
         https: settings.proxy.https,
@@ -209,7 +217,16 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
+        hold: HoldSettings {
+            time: settings.proxy.gate.hold,
+            requests: settings.proxy.gate.held,
+            of_environment: settings.proxy.gate.held_per_environment,
+        },
     }
+}
+
+fn hook(command: &[String]) -> Arc<dyn DnsRecords> {
+    Arc::new(DnsHook::new(command.to_vec()))
 }
 
 /// The configuration in the orchestrator's words.
@@ -253,6 +270,7 @@ pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Re
                 memory_bytes: limits.environment_memory,
                 cpus: limits.environment_cpus,
             },
+            wakes_per_hour: limits.wakes_per_hour.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         },
         places: places(settings),
         retention: retention::Rules {
@@ -325,6 +343,7 @@ fn configured(
         variables: repository.env.clone(),
         merge_grace: repository.defaults.merge_grace,
         rest: rest::Rules {
+            sleep: repository.defaults.sleep,
             sleep_after: Some(repository.defaults.sleep_after),
             expire_after: Some(repository.defaults.expire_after),
         },

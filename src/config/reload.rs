@@ -38,6 +38,7 @@ impl Settings {
                 https: later.keep("proxy.https", &old.proxy.https, &proxy.https),
                 http: later.keep("proxy.http", &old.proxy.http, &proxy.http),
                 tls: later.keep("proxy.tls", &old.proxy.tls, &proxy.tls),
+                gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
             },
             engine: Engine {
                 host: later.keep("engine.host", &old.engine.host, &engine.host),

@@ -19,8 +19,8 @@ use crate::domain::verdict::Superseded;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall,
-    Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor,
-    Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
+    Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power, Prober, Programs,
+    Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors, Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -39,6 +39,7 @@ const RECENT_EVENTS: u32 = 50;
 #[derive(Clone)]
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
+    pub power: Arc<dyn Power>,
     pub watch: Arc<dyn EngineWatch>,
     pub confinements: Arc<dyn Confinements>,
     pub jobs: Arc<dyn Jobs>,
@@ -52,6 +53,7 @@ pub struct Ports {
     pub logs: Arc<dyn Logs>,
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
+    pub visitors: Arc<dyn Visitors>,
     pub prober: Arc<dyn Prober>,
     pub disks: Arc<dyn Disks>,
     pub stock: Arc<dyn Stock>,
@@ -266,6 +268,8 @@ pub struct Limits {
     pub pids: u64,
     /// Of all services of an environment together.
     pub environment: EnvironmentLimits,
+    /// How often visits wake one environment within an hour.
+    pub wakes_per_hour: Option<usize>,
 }
 
 /// A configured repository.

@@ -3,6 +3,7 @@
 //! An adapter implements one of them; a fake in `tests/house/` another. No method is called while a database
 //! transaction is open.
 
+mod challenge;
 mod changes;
 mod confinements;
 mod disks;
@@ -16,11 +17,13 @@ mod isolation;
 mod jobs;
 pub mod meters;
 mod outside;
+mod power;
 mod stacks;
 mod vault;
 mod volumes;
 mod workspace;
 
+pub use challenge::DnsRecords;
 pub use changes::{CHANGED_PATHS_AT_MOST, ChangedPaths, Changes, MESSAGE_BYTES, Merged};
 pub use confinements::Confinements;
 pub use disks::{Disks, Folders, Stock};
@@ -34,8 +37,9 @@ pub use isolation::{BuildGroup, Cgroups, Firewall};
 pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
-    Programs, Restoring, RoutePublisher,
+    Programs, Restoring, RoutePublisher, Visitors,
 };
+pub use power::Power;
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use vault::{Redactor, SecretFiles, Vault};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::{Outgoing, PortResult};
 use crate::domain::environment::ArchiveRecord;
-use crate::domain::names::ProjectName;
+use crate::domain::names::{EnvironmentId, ProjectName};
+use crate::domain::presence::Presence;
 use crate::domain::route::{RouteTable, Upstream};
 use crate::domain::time::Timestamp;
 
@@ -39,6 +40,14 @@ pub trait LogSink: Send + Sync {
 pub trait RoutePublisher: Send + Sync {
     /// Puts the table in force at once, as a whole. Connections of routes that did not change are not touched.
     fn publish(&self, table: RouteTable);
+}
+
+/// Who comes to environments.
+pub trait Visitors: Send + Sync {
+    /// The last use of each environment that had one since this was last asked. What is open is used now.
+    fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)>;
+    /// Who is with it at this moment.
+    fn presence(&self, environment: EnvironmentId) -> Presence;
 }
 
 /// Asks a service whether it answers.

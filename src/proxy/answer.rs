@@ -4,12 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::connection::OpenRequest;
 use super::pool::Lease;
+use super::visits::Visit;
 
 /// The body of an answer: the proxy's own words, or what the container sends, passed on as it comes.
 pub(super) struct AnswerBody {
@@ -18,25 +20,39 @@ pub(super) struct AnswerBody {
     lease: Option<Lease>,
     /// The request counts as open for as long.
     open: Option<OpenRequest>,
+    /// And as a visit to the environment.
+    visit: Option<Visit>,
 }
 
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Incoming),
+    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl AnswerBody {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self { content: Content::Whole(bytes), lease: None, open: None }
+        Self { content: Content::Whole(bytes), lease: None, open: None, visit: None }
     }
 
     pub(super) fn streamed(incoming: Incoming, lease: Option<Lease>) -> Self {
-        let mut body = Self { content: Content::Streamed(incoming), lease, open: None };
+        let mut body = Self { content: Content::Streamed(incoming), lease, open: None, visit: None };
         if body.is_end_stream() {
             body.ended();
         }
         body
+    }
+
+    /// What the proxy tells as it happens.
+    pub(super) fn events(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
+        Self { content: Content::Events(events), lease: None, open: None, visit: None }
+    }
+
+    #[must_use]
+    pub(super) fn visited(mut self, visit: Option<Visit>) -> Self {
+        self.visit = visit;
+        self
     }
 
     #[must_use]
@@ -63,6 +79,12 @@ impl Body for AnswerBody {
         let this = &mut *self;
         let polled = match &mut this.content {
             Content::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Events(events) => {
+                return events
+                    .as_mut()
+                    .poll_next(context)
+                    .map(|event| event.map(|event| Ok(Frame::data(event))));
+            }
             Content::Streamed(incoming) => match &mut this.lease {
                 Some(lease) => lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context)),
                 None => Pin::new(incoming).poll_frame(context),
@@ -78,6 +100,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(incoming) => incoming.is_end_stream(),
+            Content::Events(_) => false,
         }
     }
 
@@ -87,6 +110,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Streamed(incoming) => incoming.size_hint(),
+            Content::Events(_) => SizeHint::default(),
         }
     }
 }

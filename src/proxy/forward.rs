@@ -17,8 +17,7 @@ use super::connection::ConnectionInfo;
 use super::headers;
 use super::pool::{Lease, Pool, SendFailure};
 use super::upgrade::{self, Tunnel, Wanted};
-use super::visits::Visit;
-use crate::ports::Clock;
+use super::visits::Visits;
 use crate::supervisor::Supervisor;
 
 /// A client's request made ready for a container; may be tried more than once, before anything of it was sent.
@@ -31,8 +30,7 @@ pub(super) struct Outgoing {
 /// Who is told of a tunnel.
 pub(super) struct TunnelHouse<'a> {
     pub(super) client: &'a Arc<ConnectionInfo>,
-    pub(super) visit: &'a Arc<Visit>,
-    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) visits: &'a Arc<Visits>,
     pub(super) supervisor: &'a Supervisor,
     /// How long a tunnel may go on when the daemon drains.
     pub(super) grace: Duration,
@@ -163,8 +161,7 @@ fn received(
         wanted,
         container,
         client: house.client.clone(),
-        visit: house.visit.clone(),
-        clock: house.clock.clone(),
+        visit: house.visits.begin().into_tunnel(),
         grace: house.grace,
     };
     tunnel.run(house.supervisor);

@@ -3,28 +3,35 @@
 //! It knows hosts, upstream addresses and phases, nothing of git, compose or the engine. What has no address to
 //! pass a request to has a page.
 
+mod acme;
 mod answer;
 mod body;
 mod certificates;
+mod challenges;
 mod connect;
 mod connection;
 mod cookies;
+mod events;
 mod examine;
 mod executor;
 mod forward;
 mod framing;
 mod gate;
 mod guard;
+mod handshake;
 mod headers;
 mod host;
+mod keepalive;
 mod limits;
 mod line;
 mod listener;
 mod local_ca;
 mod pages;
 mod pool;
+mod private_file;
 mod probe;
 mod redirect;
+mod renewal;
 mod server;
 mod settings;
 mod table;
@@ -33,12 +40,16 @@ mod tls;
 mod upgrade;
 mod upstream_tls;
 mod visits;
+mod waiting;
 mod waker;
 
+pub use acme::kept::{AcmeState, state as acme_state};
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
-pub use settings::{ProxyError, ProxySettings, TlsSettings};
+pub use settings::{HoldSettings, ProxyError, ProxySettings, TlsSettings};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::certificate::write as write_certificate;

@@ -16,7 +16,6 @@ use super::connection::ConnectionInfo;
 use super::headers::has_token;
 use super::pool::BUFFER_SIZE;
 use super::visits::Visit;
-use crate::ports::Clock;
 use crate::supervisor::Supervisor;
 
 /// How long a tunnel's ends may take to hear that it is over.
@@ -71,8 +70,7 @@ pub(super) struct Tunnel {
     pub(super) wanted: Wanted,
     pub(super) container: OnUpgrade,
     pub(super) client: Arc<ConnectionInfo>,
-    pub(super) visit: Arc<Visit>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) visit: Visit,
     /// How long it may go on when the daemon drains.
     pub(super) grace: Duration,
 }
@@ -84,7 +82,7 @@ impl Tunnel {
         let ending = ended(supervisor.draining(), self.grace);
         supervisor.spawn("proxy tunnel", async move {
             pass(self.wanted.client, self.container, ending).await;
-            self.visit.mark(self.clock.now());
+            drop(self.visit);
         });
     }
 }
