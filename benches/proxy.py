@@ -22,6 +22,8 @@ SECONDS = 3
 CONNECTIONS = 64
 ROUTES, MORE_ROUTES = 1000, 10_000
 IDLE = 1000
+# Connections are idle when nothing happened on them for so long, in seconds.
+IDLE_FOR = 8
 SLOW_READERS = 16
 HANDSHAKES = 2000
 CHANGES = 200
@@ -123,6 +125,7 @@ def memory(proxies, figures):
         visitors = [Visitor(proxy, number % ROUTES) for number in range(IDLE)]
         for visitor in visitors:
             visitor.get()
+        time.sleep(IDLE_FOR)
         resident[proxy.name] = proxy.memory_mb()
         readers = [Visitor(proxy, number) for number in range(SLOW_READERS)]
         for reader in readers:
