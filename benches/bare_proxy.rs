@@ -16,7 +16,7 @@ use drey::domain::names::{EnvironmentId, Generation};
 use drey::domain::route::{Answer, Route, RouteTable, Scheme, Upstream};
 use drey::domain::time::Timestamp;
 use drey::ports::{Clock, RoutePublisher};
-use drey::proxy::{HoldSettings, Proxy, ProxySettings, TlsSettings};
+use drey::proxy::{Proxy, ProxySettings, TlsSettings};
 use drey::supervisor::Supervisor;
 
 type Failure = Box<dyn Error>;
@@ -50,7 +50,8 @@ fn main() -> Result<(), Failure> {
         domain: domain.clone(),
         tls: TlsSettings::LocalCa { directory },
         dashboard_url: None,
-        hold: HoldSettings::default(),
+        hold: Default::default(),
+        robots: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let supervisor = Supervisor::new();
@@ -92,6 +93,7 @@ impl Routes {
 fn route(number: i64, generation: i64, address: SocketAddr) -> Route {
     let upstream = Upstream { address, scheme: Scheme::Http, container: format!("container-{number}") };
     Route {
+        access: Default::default(),
         environment: EnvironmentId(number),
         generation: Generation(generation),
         name: format!("shop/feature-{number}"),

@@ -29,6 +29,7 @@ mod signals;
 pub mod stack_check;
 mod unpacking;
 mod upkeep;
+mod visitors;
 mod webhooks;
 mod wiring;
 

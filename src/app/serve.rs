@@ -91,6 +91,7 @@ async fn start(
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
     let proxy = Proxy::bind(wiring::proxy(&settings), &supervisor.faces(), clock.clone()).await?;
+    proxy.set_tls_rules(&wiring::tls_rules(&settings))?;
     let proxy = Arc::new(proxy);
     let (routes, visitors) = (proxy.clone(), proxy.clone());
     let proxy_ports = ProxyPorts { routes, visitors, prober: Arc::new(HttpProber::new()?) };

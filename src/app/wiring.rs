@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
+use super::visitors;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
@@ -28,13 +29,14 @@ use crate::config::{AcmeChallenge, Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
     Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors,
     Volumes,
 };
-use crate::proxy::{HoldSettings, ProxySettings, TlsSettings};
+use crate::proxy::{HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -222,7 +224,14 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
             requests: settings.proxy.gate.held,
             of_environment: settings.proxy.gate.held_per_environment,
         },
+        robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
     }
+}
+
+/// What of TLS is taken up by a running proxy.
+pub(super) fn tls_rules(settings: &Settings) -> TlsRules {
+    let of = |repository: &Repository| (repository.name.clone(), repository.tls.clone());
+    TlsRules { repositories: settings.repositories.iter().map(of).collect(), hsts: settings.proxy.hsts }
 }
 
 fn hook(command: &[String]) -> Arc<dyn DnsRecords> {
@@ -235,10 +244,12 @@ fn hook(command: &[String]) -> Arc<dyn DnsRecords> {
 /// When a repository's `allow` or `engine.registries` has something that is not known, or a key of an App cannot be read.
 pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Result<orchestrator::Settings> {
     let limits = &settings.limits;
+    let key = visitors::key(&settings.data_dir)?;
     let repositories = settings.repositories.iter().map(|repository| {
         let permissions = permissions(settings, repository)?;
         let forge = forges::connect(repository, outside)?;
-        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge))))
+        let access = visitors::access(settings, repository, key);
+        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge, access))))
     });
     Ok(orchestrator::Settings {
         address: address(settings),
@@ -333,6 +344,7 @@ fn configured(
     repository: &Repository,
     permissions: Permissions,
     forge: Option<Arc<dyn ForgeApi>>,
+    access: Access,
 ) -> orchestrator::Repository {
     orchestrator::Repository {
         remote: Remote { repo: repository.name.clone(), url: repository.url.clone() },
@@ -356,5 +368,6 @@ fn configured(
         paths: repository.paths.clone(),
         subject: repository.subject,
         forge,
+        access,
     }
 }

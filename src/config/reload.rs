@@ -38,7 +38,9 @@ impl Settings {
                 https: later.keep("proxy.https", &old.proxy.https, &proxy.https),
                 http: later.keep("proxy.http", &old.proxy.http, &proxy.http),
                 tls: later.keep("proxy.tls", &old.proxy.tls, &proxy.tls),
+                hsts: proxy.hsts,
                 gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
+                robots_by_app: later.keep("proxy.robots", &old.proxy.robots_by_app, &proxy.robots_by_app),
             },
             engine: Engine {
                 host: later.keep("engine.host", &old.engine.host, &engine.host),

@@ -10,6 +10,8 @@ use figment::value::Value;
 use super::forge::ForgeAccount;
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
+use super::tls::RepositoryTls;
+use super::visitors::Visitors;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::forge::Forge;
 use crate::domain::names::{BranchName, RepoName};
@@ -34,6 +36,8 @@ pub struct Defaults {
     pub poll_every: Duration,
     pub superseded: Superseded,
     pub keep: BranchGlobs,
+    /// Who may look at its branches.
+    pub visitors: Visitors,
 }
 
 impl Defaults {
@@ -76,6 +80,7 @@ impl Defaults {
             keep: keep
                 .or_else(|| parent.map(|parent| parent.keep.clone()))
                 .unwrap_or_else(|| fixed(&["develop", "release/**"])),
+            visitors: Visitors::read(section, parent.map(|parent| &parent.visitors)),
         }
     }
 }
@@ -109,6 +114,8 @@ pub struct Repository {
     pub subject: Subject,
     /// Where its pull requests are, and what drey may tell there.
     pub forge: Option<ForgeAccount>,
+    /// What its hosts ask of their visitors' TLS.
+    pub tls: RepositoryTls,
     pub defaults: Defaults,
 }
 
@@ -169,6 +176,7 @@ impl Repository {
             paths: paths(section),
             subject: section.read("subject", subject).unwrap_or_default(),
             forge: ForgeAccount::read(section),
+            tls: RepositoryTls::read(&mut section.section("tls")),
             defaults: Defaults::read_keys(section, Some(defaults)),
         };
         read.check_pulls(section);

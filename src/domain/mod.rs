@@ -52,4 +52,5 @@ pub mod text;
 pub mod time;
 pub mod trouble;
 pub mod verdict;
+pub mod visitors;
 pub mod walls;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::{Outcome, Phase};
 use super::names::{EnvironmentId, Generation};
+use super::visitors::Access;
 
 /// All that the proxy knows. Replaced as a whole; a reader sees the old table or the new one, never a mixture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,16 @@ pub struct Route {
     /// `REPO/BRANCH`, as git spells it. Untrusted text: escape it wherever it is shown.
     pub name: String,
     pub service: String,
+    /// Who may look.
+    pub access: Access,
     pub answer: Answer,
+}
+
+impl Route {
+    /// The repository's name: it has no slash.
+    pub fn repo(&self) -> &str {
+        self.name.split_once('/').map_or(self.name.as_str(), |(repo, _)| repo)
+    }
 }
 
 /// How a request to the hostname is answered.

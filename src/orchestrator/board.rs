@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::domain::environment::{Environment, Intent, Phase};
-use crate::domain::names::EnvironmentId;
+use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme};
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::Access;
 use crate::store::{StoreError, StoredRoute};
 
 use super::house::House;
@@ -37,6 +38,7 @@ pub struct Board {
 
 /// What the table says of one environment.
 struct Shown {
+    repo: RepoName,
     /// Of the row it was made from.
     version: i64,
     routes: Routes,
@@ -166,7 +168,8 @@ impl Board {
         let mut shown = lock(&self.shown);
         let is_news = shown.get(&environment.id).is_none_or(|shown| shown.version <= environment.version);
         if is_news {
-            shown.insert(environment.id, Shown { version: environment.version, routes });
+            let (repo, version) = (environment.repo.clone(), environment.version);
+            shown.insert(environment.id, Shown { repo, version, routes });
         }
     }
 
@@ -211,11 +214,19 @@ impl Board {
         }
     }
 
-    /// Under the lock, so that no older table comes after a newer one.
-    fn publish(&self) {
+    /// Under the lock, so that no older table comes after a newer one. Who may look is as it is configured now.
+    pub(super) fn publish(&self) {
         let shown = lock(&self.shown);
-        let hosts = shown.values().flat_map(|shown| shown.routes.hosts.iter().cloned()).collect();
-        let families = shown.values().filter_map(|shown| shown.routes.family.clone()).collect();
+        let settings = self.house.settings();
+        let (mut hosts, mut families) = (BTreeMap::new(), BTreeMap::new());
+        for Shown { repo, routes, .. } in shown.values() {
+            let access = settings.access(repo);
+            let guarded = |(host, route): &(String, Route)| {
+                (host.clone(), Route { access: access.clone(), ..route.clone() })
+            };
+            hosts.extend(routes.hosts.iter().map(guarded));
+            families.extend(routes.family.iter().map(guarded));
+        }
         self.house.ports.routes.publish(RouteTable { hosts, families });
     }
 
@@ -284,6 +295,8 @@ fn route_to(environment: &Environment, service: String, answer: Answer) -> Route
         generation: environment.generation,
         name: environment.name(),
         service,
+        // The narrowest, until it is published.
+        access: Access::Token,
         answer,
     }
 }

@@ -12,15 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
+use super::door::{Caller, Door};
 use super::events;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
 use super::limits::Limits;
 use super::pages::{self, Pages};
 use super::pool::Pool;
+use super::settings::Robots;
 use super::table::{Entry, Table, Target};
 use super::waiting::{Waiting, WaitingRoom};
-use super::waker;
+use super::{headers, robots, waker};
 use crate::domain::names::EnvironmentId;
 use crate::ports::Clock;
 use crate::ports::meters::Answers;
@@ -38,6 +40,8 @@ pub(super) struct Gate {
     /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
     pub(super) knocks: mpsc::Sender<EnvironmentId>,
     pub(super) answers: Answers,
+    pub(super) door: Door,
+    pub(super) robots: Robots,
 }
 
 /// A request that found its environment.
@@ -93,7 +97,7 @@ impl Gate {
     /// A container's answer, or (as the error) one of the proxy's own.
     async fn respond(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         client: &Arc<ConnectionInfo>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let version = request.version();
@@ -101,7 +105,13 @@ impl Gate {
             return Err(answer::refusal(version, "this is not a proxy for other hosts"));
         }
         let authority = host::authority(&request).map_err(|error| answer::refusal(version, error))?;
-        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?;
+        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?.into_owned();
+        let Ok(value) = HeaderValue::from_str(authority) else {
+            return Err(answer::refusal(version, host::HostError::Invalid));
+        };
+        if let Some(rules) = robots::answer(&request).filter(|_| self.robots == Robots::Deny) {
+            return Err(rules);
+        }
         let navigates = pages::navigates(&request);
         let deadline = self.waiting.deadline(navigates);
         if !self.table.is_published() && !self.first_table(deadline).await {
@@ -110,6 +120,11 @@ impl Gate {
         let Some(entry) = self.table.find(&host) else {
             return Err(self.pages.unknown(&host, request.headers()));
         };
+        let now = self.clock.now();
+        let caller = Caller { is_secure: headers::proto(client) == "https", now };
+        if let Some(stopped) = self.door.stop(&self.pages, &entry.route, &mut request, &caller) {
+            return Err(stopped);
+        }
         let is_visit = waker::is_visit(&request);
         let visit = is_visit.then(|| entry.visits.begin());
         if let Target::Page(page) = &entry.target {
@@ -117,18 +132,14 @@ impl Gate {
                 tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
             }
             if events::is_asked(&request) {
-                return self.events(&entry, host.into_owned(), request.headers());
+                return self.events(&entry, host, request.headers());
             }
             if navigates || !is_visit || !page.is_coming() {
                 return Err(self.pages.phase(&entry.route, page, request.headers()));
             }
         } else if events::is_asked(&request) {
-            return self.events(&entry, host.into_owned(), request.headers());
+            return self.events(&entry, host, request.headers());
         }
-        let Ok(value) = HeaderValue::from_str(authority) else {
-            return Err(answer::refusal(version, host::HostError::Invalid));
-        };
-        let host = host.into_owned();
         let accept = accept_of(request.headers());
         let outgoing = Outgoing::new(request, value, client);
         let visitor = Visitor { host: &host, accept, version, client, deadline };

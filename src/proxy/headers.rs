@@ -4,6 +4,7 @@ use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::ConnectionInfo;
+use super::pass::Pass;
 use super::{cookies, host};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -24,6 +25,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, clie
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    Pass::take_off(headers);
     join_cookies(headers);
     headers.reserve(OWN_HEADERS);
     headers.insert(X_FORWARDED_FOR, client.address.clone());
@@ -101,12 +103,12 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 fn is_for_proxies(name: &HeaderName) -> bool {
     match name.as_str() {
         "forwarded" | "expect" | "proxy" => true,
-        text => {
-            text.starts_with('x')
-                && (begins(text, "x-forwarded-")
-                    || begins(text, "x-drey-")
-                    || (text.len() == "x-real-ip".len() && begins(text, "x-real-ip")))
+        text if text.starts_with('x') => {
+            begins(text, "x-forwarded-")
+                || begins(text, "x-drey-")
+                || (text.len() == "x-real-ip".len() && begins(text, "x-real-ip"))
         }
+        text => text.len() == "drey-token".len() && begins(text, "drey-token"),
     }
 }
 
@@ -187,6 +189,8 @@ mod tests {
             ("forwarded", "for=1.1.1.1"),
             ("proxy", "http://evil"),
             ("x-drey-environment", "1"),
+            ("drey-token", "drey_x"),
+            ("drey_token", "drey_x"),
             ("accept", "*/*"),
         ];
         let mut headers = headers(&spoofed);

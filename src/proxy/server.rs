@@ -9,6 +9,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 use super::challenges::Challenges;
+use super::door::Door;
+use super::front::Front;
 use super::gate::Gate;
 use super::keepalive;
 use super::limits::Limits;
@@ -17,7 +19,7 @@ use super::pages::Pages;
 use super::pool::Dialer;
 use super::redirect::Redirect;
 use super::renewal::Renewal;
-use super::settings::{ProxyError, ProxySettings};
+use super::settings::{ProxyError, ProxySettings, TlsRules};
 use super::table::Table;
 use super::tls::{Acme, Tls};
 use super::upstream_tls;
@@ -26,6 +28,7 @@ use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
@@ -43,6 +46,7 @@ pub struct Proxy {
     https: Option<SocketAddr>,
     http: Option<SocketAddr>,
     renewal: Option<Arc<Renewal>>,
+    front: Option<Arc<Front>>,
 }
 
 impl Proxy {
@@ -73,7 +77,8 @@ impl Proxy {
         let gate = Arc::new(gate(&settings, limits, supervisor, clock, &provider, knocks)?);
         let places = Arc::new(Semaphore::new(limits.connections));
         let heard = Mutex::new(Some(heard));
-        let mut proxy = Self { gate: gate.clone(), heard, https: None, http: None, renewal: None };
+        let mut proxy =
+            Self { gate: gate.clone(), heard, https: None, http: None, renewal: None, front: None };
         let (mut authority, mut challenges) = (None, None);
         if let Some(address) = settings.https {
             let tls = Tls::new(&settings, &provider, now)?;
@@ -84,16 +89,11 @@ impl Proxy {
             supervisor.spawn("certificate", async move { renewal.run(clock, draining).await });
             proxy.renewal = Some(tls.renewal);
             challenges = tls.acme.map(|acme| issue(acme, &gate, supervisor));
+            let front = Arc::new(Front::new(gate.clone(), tls.handshakes, tls.policies));
+            proxy.front = Some(front.clone());
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
-            run(Listener {
-                socket,
-                tls: Some(Arc::new(tls.handshakes)),
-                service,
-                places,
-                limits,
-                supervisor,
-            });
+            run(Listener { socket, tls: Some(front), service, places, limits, supervisor });
         }
         if let Some(address) = settings.http {
             let socket = listen("proxy.http", address).await?;
@@ -135,11 +135,23 @@ impl Proxy {
         renewal.nudge();
         renewal.renew(self.gate.clock.now())
     }
+
+    /// Handshakes and answers from now on go by these rules.
+    ///
+    /// # Errors
+    /// When a file that they name cannot be read; then nothing changes.
+    pub fn set_tls_rules(&self, rules: &TlsRules) -> Result<(), ProxyError> {
+        self.front.as_ref().map_or(Ok(()), |front| front.set_rules(rules))
+    }
 }
 
 impl RoutePublisher for Proxy {
     fn publish(&self, table: RouteTable) {
         self.gate.table.publish(table);
+    }
+
+    fn know(&self, tokens: KnownTokens) {
+        self.gate.door.know(tokens);
     }
 }
 
@@ -172,6 +184,8 @@ fn gate(
         limits,
         knocks,
         answers: Answers::new(),
+        door: Door::default(),
+        robots: settings.robots,
     })
 }
 

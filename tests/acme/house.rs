@@ -13,7 +13,7 @@ use drey::domain::names::{EnvironmentId, Generation};
 use drey::domain::route::{Answer, Page, Route, RouteTable};
 use drey::domain::time::Timestamp;
 use drey::ports::{Clock, DnsRecords, RoutePublisher};
-use drey::proxy::{AcmeState, Proxy, ProxySettings, TlsSettings, acme_state};
+use drey::proxy::{AcmeState, HoldSettings, Proxy, ProxySettings, TlsSettings, acme_state};
 use drey::supervisor::Supervisor;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -80,6 +80,8 @@ impl Drey {
                 acme: acme.clone(),
             },
             dashboard_url: None,
+            hold: HoldSettings::default(),
+            robots: Default::default(),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind(settings, &supervisor, clock.clone()).await.unwrap();
@@ -88,11 +90,12 @@ impl Drey {
 
     pub(crate) fn publish(&self, hosts: &[&str]) {
         let route = |host: &&str| {
-            let page = Page { phase: Phase::Building, reason: None, outcome: None };
+            let page = Page { phase: Phase::Building, reason: None, outcome: None, is_tired: false };
             let route = Route {
                 environment: EnvironmentId(1),
                 generation: Generation(1),
                 name: format!("shop/{host}"),
+                access: Default::default(),
                 service: "web".into(),
                 answer: Answer::Page(page),
             };

@@ -23,6 +23,7 @@ mod rest;
 mod secrets;
 mod seen;
 mod sift;
+mod visitors;
 mod walls;
 
 use drey::domain::environment::{Outcome, Phase};

@@ -95,7 +95,11 @@ impl World {
         self.kill();
         let everywhere = |port: u16| format!("0.0.0.0:{port}");
         let (https, http) = (everywhere(self.https), everywhere(self.plain));
-        self.spawn(&[("DREY__PROXY__HTTPS", &https), ("DREY__PROXY__HTTP", &http)]);
+        self.spawn(&[
+            ("DREY__PROXY__HTTPS", &https),
+            ("DREY__PROXY__HTTP", &http),
+            ("DREY__DEFAULTS__ACCESS", "open"),
+        ]);
         self.eventually("the daemon answers", 30, || self.answers());
         (self.https, self.plain)
     }

@@ -34,6 +34,7 @@ mod sleep;
 mod soak;
 mod storm;
 mod strays;
+mod visitors;
 mod walls;
 
 use harness::{World, docker};

@@ -15,11 +15,12 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
 use super::limits::Limits;
-use super::{HoldSettings, Proxy, ProxySettings, TlsSettings};
+use super::{HoldSettings, Proxy, ProxySettings, Robots, TlsSettings};
 use crate::domain::environment::Phase;
 use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme, Upstream};
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::Access;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
@@ -30,11 +31,13 @@ mod frames;
 mod gate;
 mod hosts;
 mod http2;
+mod policy;
 mod probe;
 mod smuggling;
 mod spoofing;
 mod streams;
 mod times;
+mod visitors;
 mod websocket;
 
 struct Today;
@@ -74,6 +77,7 @@ impl House {
             tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
             dashboard_url: None,
             hold,
+            robots: Robots::Deny,
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind_within(settings, limits, &supervisor, Arc::new(Today)).await.unwrap();
@@ -87,6 +91,7 @@ impl House {
                 generation: Generation(*generation),
                 name: "shop/<b>x</b>".into(),
                 service: "web".into(),
+                access: Access::Open,
                 answer: answer.clone(),
             };
             (format!("{host}.qa.example"), route)
