@@ -22,8 +22,11 @@ SECONDS = 3
 CONNECTIONS = 64
 ROUTES, MORE_ROUTES = 1000, 10_000
 IDLE = 1000
+# Connections are idle when nothing happened on them for so long, in seconds.
+IDLE_FOR = 8
 SLOW_READERS = 16
 HANDSHAKES = 2000
+DOWNLOADS = 8
 CHANGES = 200
 # Prints how many requests were answered, how many were not as they should be, and the latency of 99 of 100 in µs.
 WRK = """
@@ -66,10 +69,10 @@ class Load:
         """Each request over a connection of its own; processor µs for each."""
         return self._h2load(proxy, "--h1", f"-c{HANDSHAKES}", f"-n{HANDSHAKES}", f"-r{CONNECTIONS}", "--rate-period=100ms")
 
-    def _h2load(self, proxy, *options):
+    def _h2load(self, proxy, *options, path=""):
         before = proxy.cpu_seconds()
         told = run("taskset", "-c", LOAD_CORE, "h2load", *options, f"--connect-to=127.0.0.1:{proxy.port}",
-                   f"https://r0.{DOMAIN}:{proxy.port}/")
+                   f"https://r0.{DOMAIN}:{proxy.port}/{path}")
         spent = proxy.cpu_seconds() - before
         done, succeeded, failed = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed", told).groups()
         if succeeded == "0" or failed != "0" or done != succeeded:
@@ -78,12 +81,9 @@ class Load:
 
     def download(self, proxy):
         """MiB of a large body that pass in a second."""
-        told = run("taskset", "-c", LOAD_CORE, "curl", "-sk", "--http1.1", "-o", "/dev/null", "-w",
-                   "%{size_download} %{time_total}", "--connect-to", f"::127.0.0.1:{proxy.port}", f"https://r0.{DOMAIN}/big")
-        size, seconds = told.split()
-        if int(size) != BIG:
-            sys.exit(f"{proxy.name}: a body of {size} bytes")
-        return BIG / 2**20 / float(seconds)
+        begin = time.perf_counter()
+        self._h2load(proxy, "--h1", "-c1", f"-n{DOWNLOADS}", path="big")
+        return DOWNLOADS * BIG / 2**20 / (time.perf_counter() - begin)
 
 
 class Visitor:
@@ -123,6 +123,7 @@ def memory(proxies, figures):
         visitors = [Visitor(proxy, number % ROUTES) for number in range(IDLE)]
         for visitor in visitors:
             visitor.get()
+        time.sleep(IDLE_FOR)
         resident[proxy.name] = proxy.memory_mb()
         readers = [Visitor(proxy, number) for number in range(SLOW_READERS)]
         for reader in readers:
@@ -199,7 +200,7 @@ def bare_proxy():
 
 def install():
     missing = [package for package, program in (("nginx-light", "/usr/sbin/nginx"), ("wrk", "/usr/bin/wrk"),
-                                                ("nghttp2-client", "/usr/bin/h2load"), ("curl", "/usr/bin/curl"))
+                                                ("nghttp2-client", "/usr/bin/h2load"))
                if not pathlib.Path(program).exists()]
     if not missing:
         return

@@ -149,7 +149,8 @@ fn forwarded_port(authority: &HeaderValue, client: &ConnectionInfo) -> HeaderVal
 
 fn forwarded(authority: &HeaderValue, client: &ConnectionInfo) -> Option<HeaderValue> {
     let host = authority.to_str().ok()?;
-    let text = format!("for={};host=\"{host}\";proto={}", client.forwarded_node, proto(client));
+    // Put together by hand: this is done for each request.
+    let text = ["for=", &client.forwarded_node, ";host=\"", host, "\";proto=", proto(client)].concat();
     HeaderValue::try_from(text).ok()
 }
 

@@ -84,7 +84,7 @@ async fn no_pair_of_names_leads_to_a_wrong_environment() {
                 found += 1;
             }
             None => {
-                assert!(matches!(status, 400 | 404) && !WORDS.contains(&body.as_str()), "{written}: {body}")
+                assert!(matches!(status, 400 | 404) && !WORDS.contains(&body.as_str()), "{written}: {body}");
             }
         }
     }
