@@ -18,10 +18,11 @@ use super::repositories;
 use super::signals::Signals;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
+use crate::adapters::logs::FileAccessLog;
 use crate::adapters::process::life;
 use crate::config::Settings;
 use crate::orchestrator::{House, Orchestrator};
-use crate::ports::Clock;
+use crate::ports::{Clock, traffic};
 use crate::proxy::{HttpProber, Proxy};
 use crate::store::Store;
 use crate::supervisor::{DRAIN_LIMIT, Supervisor, descriptors};
@@ -90,9 +91,12 @@ async fn start(
     let listener = TcpListener::bind(settings.http.listen)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
-    let proxy = Proxy::bind(wiring::proxy(&settings), &supervisor.faces(), clock.clone()).await?;
+    let access_log = access_log(data_dir, &log, supervisor);
+    let proxy =
+        Proxy::bind(wiring::proxy(&settings, &access_log), &supervisor.faces(), clock.clone()).await?;
     let proxy = Arc::new(proxy);
-    let proxy_ports = ProxyPorts { routes: proxy.clone(), prober: Arc::new(HttpProber::new()?) };
+    let prober = Arc::new(HttpProber::new()?);
+    let proxy_ports = ProxyPorts { access_log, routes: proxy.clone(), prober };
     let git = Arc::new(wiring::git(&settings)?);
     let outside = (clock, log.redactor());
     let Wired { ports, volumes } =
@@ -106,11 +110,20 @@ async fn start(
     upkeep::spawn_sweep(orchestrator.house(), volumes);
     upkeep::spawn_orphans(&orchestrator, data_dir);
     upkeep::spawn_figures(orchestrator.house(), figures.clone());
-    let (served, shown) = (repositories::served(&settings), figures.clone());
-    let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(move || shown.render()));
+    let (served, shown, of_branches) = (repositories::served(&settings), figures.clone(), proxy.clone());
+    let render = move || shown.render() + &traffic::render(&of_branches.traffic());
+    let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(render));
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
     Ok(Running { settings, orchestrator, web, proxy, log })
+}
+
+/// The log of what visitors ask for; written as long as there are any.
+fn access_log(data_dir: &Path, log: &LogControl, supervisor: &Supervisor) -> Arc<FileAccessLog> {
+    let (access_log, writer) = FileAccessLog::new(Folders::new(data_dir).environments, log.redactor());
+    let (faces, ending) = (supervisor.faces(), supervisor.faces().draining());
+    faces.spawn("access log", async move { writer.run(ending.cancelled()).await });
+    Arc::new(access_log)
 }
 
 async fn open_store(data_dir: &Path) -> anyhow::Result<Store> {

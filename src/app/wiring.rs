@@ -19,7 +19,7 @@ use crate::adapters::docker::{
 };
 use crate::adapters::firewall::{Nftables, NoFirewall};
 use crate::adapters::git::{GitAdapter, GitLimits, GitSettings};
-use crate::adapters::logs::FileLogs;
+use crate::adapters::logs::{FileAccessLog, FileLogs};
 use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::vault::AgeVault;
@@ -32,7 +32,7 @@ use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
+    AccessLog, Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
 };
 use crate::proxy::{ProxySettings, Robots, TlsSettings};
 
@@ -72,6 +72,7 @@ impl Folders {
 
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
+    pub(super) access_log: Arc<dyn AccessLog>,
     pub(super) routes: Arc<dyn RoutePublisher>,
     pub(super) prober: Arc<dyn Prober>,
 }
@@ -112,6 +113,7 @@ pub(super) fn ports(
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),
         routes: proxy.routes,
+        access_log: proxy.access_log,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
@@ -198,7 +200,7 @@ fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
 }
 
-pub(super) fn proxy(settings: &Settings) -> ProxySettings {
+pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> ProxySettings {
     let tls = match &settings.proxy.tls {
         TlsMode::LocalCa => TlsSettings::LocalCa { directory: Folders::new(&settings.data_dir).tls },
         TlsMode::Files { certificate, key } => {
@@ -211,6 +213,7 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
+        access_log: settings.proxy.access_log.then(|| access_log.clone() as Arc<dyn AccessLog>),
         robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
     }
 }

@@ -14,6 +14,8 @@ pub struct Proxy {
     pub tls: TlsMode,
     /// `/robots.txt` is the application's own; else every host keeps search engines out.
     pub robots_by_app: bool,
+    /// What visitors ask for is written down.
+    pub access_log: bool,
 }
 
 /// `[proxy.tls]`.
@@ -64,6 +66,7 @@ impl Proxy {
             http,
             tls: tls(&mut section.section("tls")),
             robots_by_app: robots_by_app.unwrap_or_default(),
+            access_log: section.flag("access_log").unwrap_or(true),
         };
         section.finish();
         read

@@ -19,9 +19,9 @@ use crate::domain::verdict::Superseded;
 use crate::domain::visitors::Access;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall,
-    Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober, Programs, Redactor,
-    Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
+    AccessLog, Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine,
+    EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober,
+    Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -51,6 +51,7 @@ pub struct Ports {
     pub ancestry: Arc<dyn Ancestry>,
     pub workspace: Arc<dyn Workspace>,
     pub logs: Arc<dyn Logs>,
+    pub access_log: Arc<dyn AccessLog>,
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub prober: Arc<dyn Prober>,

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
 
+use super::account::Account;
+use super::body::Upload;
 use super::connection::OpenRequest;
 use super::pool::Lease;
 
@@ -18,6 +21,9 @@ pub(super) struct AnswerBody {
     lease: Option<Lease>,
     /// The request counts as open for as long.
     open: Option<OpenRequest>,
+    /// When the container was asked, and what it gets.
+    asked: Option<(Instant, Upload)>,
+    account: Option<Box<Account>>,
 }
 
 enum Content {
@@ -28,15 +34,44 @@ enum Content {
 impl AnswerBody {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self { content: Content::Whole(bytes), lease: None, open: None }
+        Self::new(Content::Whole(bytes), None)
     }
 
     pub(super) fn streamed(incoming: Incoming, lease: Option<Lease>) -> Self {
-        let mut body = Self { content: Content::Streamed(incoming), lease, open: None };
+        let mut body = Self::new(Content::Streamed(incoming), lease);
         if body.is_end_stream() {
             body.ended();
         }
         body
+    }
+
+    fn new(content: Content, lease: Option<Lease>) -> Self {
+        Self { content, lease, open: None, asked: None, account: None }
+    }
+
+    /// A container answered this, having been asked then.
+    #[must_use]
+    pub(super) fn asked(mut self, at: Instant, upload: Upload) -> Self {
+        self.asked = Some((at, upload));
+        self
+    }
+
+    /// What [`AnswerBody::asked`] was told.
+    pub(super) fn take_asked(&mut self) -> Option<(Instant, Upload)> {
+        self.asked.take()
+    }
+
+    /// Its bytes are counted there, and its end ends the account.
+    #[must_use]
+    pub(super) fn accounted(mut self, account: Box<Account>) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    fn sends(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(account), Some(data)) = (&mut self.account, frame.data_ref()) {
+            account.sends(data.len());
+        }
     }
 
     #[must_use]
@@ -62,9 +97,12 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let polled = match &mut this.content {
-            Content::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
         };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.sends(frame);
+        }
         if matches!(polled, Poll::Ready(None)) || (polled.is_ready() && this.is_end_stream()) {
             this.ended();
         }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,29 +12,55 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 #[derive(Debug)]
 pub(super) enum RequestBody {
     None,
-    Streamed(Incoming, Failed),
+    Streamed(Incoming, Upload),
 }
 
-/// Whether what the client sends is malformed, or ended too early.
+/// How far the body has come, also when it has gone on its way; nothing where there is none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Failed(Arc<AtomicBool>);
+pub(super) struct Upload(Option<Arc<Progress>>);
 
-impl Failed {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+#[derive(Debug, Default)]
+struct Progress {
+    failed: AtomicBool,
+    received: AtomicU64,
+}
+
+impl Upload {
+    /// Whether what the client sent is malformed, or ended too early.
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.as_ref().is_some_and(|progress| progress.failed.load(Ordering::Acquire))
+    }
+
+    /// Bytes so far.
+    pub(super) fn received(&self) -> u64 {
+        self.0.as_ref().map_or(0, |progress| progress.received.load(Ordering::Relaxed))
+    }
+
+    fn notes(&self, polled: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>) {
+        let (Some(progress), Poll::Ready(Some(frame))) = (&self.0, polled) else { return };
+        match frame {
+            Ok(frame) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                progress.received.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Err(_) => progress.failed.store(true, Ordering::Release),
+        }
     }
 }
 
 impl RequestBody {
     pub(super) fn from_client(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::None } else { Self::Streamed(incoming, Failed::default()) }
+        if incoming.is_end_stream() {
+            return Self::None;
+        }
+        Self::Streamed(incoming, Upload(Some(Arc::default())))
     }
 
-    /// Tells whether the client's side failed, also when the body has gone on its way.
-    pub(super) fn failed(&self) -> Failed {
+    /// Tells of it, also when the body has gone on its way.
+    pub(super) fn upload(&self) -> Upload {
         match self {
-            Self::None => Failed::default(),
-            Self::Streamed(_, failed) => failed.clone(),
+            Self::None => Upload::default(),
+            Self::Streamed(_, upload) => upload.clone(),
         }
     }
 }
@@ -49,11 +75,9 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::None => Poll::Ready(None),
-            Self::Streamed(incoming, failed) => {
+            Self::Streamed(incoming, upload) => {
                 let polled = Pin::new(incoming).poll_frame(context);
-                if matches!(polled, Poll::Ready(Some(Err(_)))) {
-                    failed.0.store(true, Ordering::Release);
-                }
+                upload.notes(&polled);
                 polled
             }
         }

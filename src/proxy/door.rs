@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use http::header::{
     AUTHORIZATION, HeaderName, LOCATION, REFERRER_POLICY, SET_COOKIE, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 
 use super::answer::{self, AnswerBody};
@@ -138,10 +138,15 @@ fn has_login(logins: &[Login], headers: &HeaderMap) -> bool {
     decoded.is_some_and(|login| Login::is_among(logins, &login))
 }
 
+/// Whoever asks there looks at no branch.
+pub(super) fn is_for_challenges(uri: &Uri) -> bool {
+    uri.path().starts_with(CHALLENGES)
+}
+
 /// A challenge is for whoever answers there; a page would tell how the branch stands.
 fn is_challenge<B>(request: &Request<B>, route: &Route) -> bool {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    looks && request.uri().path().starts_with(CHALLENGES) && matches!(route.answer, Answer::Proxy(_))
+    looks && is_for_challenges(request.uri()) && matches!(route.answer, Answer::Proxy(_))
 }
 
 /// Of these a browser follows a redirect and keeps its cookie.

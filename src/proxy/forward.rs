@@ -16,6 +16,7 @@ use super::body::RequestBody;
 use super::connection::ConnectionInfo;
 use super::headers;
 use super::pool::{Lease, Pool, SendFailure};
+use super::tally::Tally;
 use super::upgrade::{self, Tunnel, Wanted};
 use super::visits::Visit;
 use crate::ports::Clock;
@@ -32,6 +33,7 @@ pub(super) struct Outgoing {
 pub(super) struct TunnelHouse<'a> {
     pub(super) client: &'a Arc<ConnectionInfo>,
     pub(super) visit: &'a Arc<Visit>,
+    pub(super) tally: &'a Arc<Tally>,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) supervisor: &'a Supervisor,
     /// How long a tunnel may go on when the daemon drains.
@@ -85,14 +87,17 @@ impl Outgoing {
         house: &TunnelHouse<'_>,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
         self.address(pool.speaks_http2());
-        let failed = self.request.body().failed();
+        let (upload, asked_at) = (self.request.body().upload(), Instant::now());
         let sent = if self.wanted.is_some() {
             pool.send_fresh(self.request, connect_by).await
         } else {
             pool.send(self.request, connect_by).await
         };
         match sent {
-            Ok((response, lease)) => received(response, lease, self.wanted, house),
+            Ok((response, lease)) => {
+                let answered = received(response, lease, self.wanted, house)?;
+                Ok(answered.map(|body| body.asked(asked_at, upload)))
+            }
             Err(SendFailure::Unreached(request, error)) => {
                 let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted });
                 Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
@@ -100,7 +105,7 @@ impl Outgoing {
             Err(SendFailure::Unanswered(request, error)) => {
                 let outgoing =
                     request.map(|request| Self { request, authority: self.authority, wanted: self.wanted });
-                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: failed.is_set() })
+                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: upload.has_failed() })
             }
         }
     }
@@ -164,6 +169,7 @@ fn received(
         container,
         client: house.client.clone(),
         visit: house.visit.clone(),
+        tally: house.tally.clone(),
         clock: house.clock.clone(),
         grace: house.grace,
     };

@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::account::{Asked, Head};
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
-use super::door::{Caller, Door};
+use super::door::{self, Caller, Door};
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
 use super::limits::Limits;
@@ -19,11 +20,11 @@ use super::pages::{self, Pages};
 use super::pool::Pool;
 use super::settings::Robots;
 use super::table::{Entry, Table, Target};
-use super::{headers, robots, waker};
+use super::{headers, robots, tally, waker};
 use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
-use crate::ports::Clock;
 use crate::ports::meters::Answers;
+use crate::ports::{AccessLog, Clock};
 use crate::supervisor::Supervisor;
 
 /// Everything a request needs; shared by all connections.
@@ -39,6 +40,7 @@ pub(super) struct Gate {
     pub(super) answers: Answers,
     pub(super) door: Door,
     pub(super) robots: Robots,
+    pub(super) access_log: Option<Arc<dyn AccessLog>>,
 }
 
 /// A request that found its environment.
@@ -69,18 +71,39 @@ impl Gate {
     ) -> Result<Response<AnswerBody>, Infallible> {
         let open = client.begin();
         let is_head = request.method() == Method::HEAD;
-        let response = self.respond(request, &client).await;
+        let (asked, mut found) = (Asked::new(&request, self.access_log.is_some()), None);
+        let response = self.respond(request, &client, &mut found).await;
         let response =
             response.unwrap_or_else(|page| if is_head { answer::without_body(page) } else { page });
         self.answers.count(response.status().as_u16());
+        let response = match found {
+            Some(entry) => self.account(asked, entry, client, response),
+            None => response,
+        };
         Ok(response.map(|body| body.counted(open)))
     }
 
-    /// A container's answer, or (as the error) one of the proxy's own.
+    /// The same answer, with its environment's account.
+    fn account(
+        &self,
+        asked: Asked,
+        entry: Arc<Entry>,
+        client: Arc<ConnectionInfo>,
+        mut response: Response<AnswerBody>,
+    ) -> Response<AnswerBody> {
+        let (asked_at, upload) = response.body_mut().take_asked().unzip();
+        let head = Head { status: response.status().as_u16(), at: self.clock.now(), asked_at };
+        let log = self.access_log.clone().filter(|_| !tally::is_over(&entry.route.answer));
+        let account = asked.of(entry, head, upload.unwrap_or_default(), log.map(|log| (log, client)));
+        response.map(|body| body.accounted(account))
+    }
+
+    /// A container's answer, or (as the error) one of the proxy's own; and the environment that was asked for.
     async fn respond(
         &self,
         mut request: Request<Incoming>,
         client: &Arc<ConnectionInfo>,
+        asked_for: &mut Option<Arc<Entry>>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let version = request.version();
         let deadline = Instant::now() + self.limits.hold;
@@ -101,12 +124,15 @@ impl Gate {
         let Some(entry) = self.table.find(&host) else {
             return Err(self.pages.unknown(&host, request.headers()));
         };
+        *asked_for = Some(entry.clone());
         let now = self.clock.now();
         let caller = Caller { is_secure: headers::proto(client) == "https", now };
         if let Some(stopped) = self.door.stop(&self.pages, &entry.route, &mut request, &caller) {
             return Err(stopped);
         }
-        entry.visit.mark(now);
+        if !door::is_for_challenges(request.uri()) {
+            entry.visit.mark(now);
+        }
         if let Target::Page(page) = &entry.target {
             let wakes = page.phase == Phase::Asleep && waker::wakes(&request);
             if wakes && self.knocks.try_send(entry.route.environment).is_err() {
@@ -206,6 +232,7 @@ impl Gate {
         let house = TunnelHouse {
             client: visitor.client,
             visit: &entry.visit,
+            tally: &entry.tally,
             clock: &self.clock,
             supervisor: &self.supervisor,
             grace: self.limits.tunnel_grace,

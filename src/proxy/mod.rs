@@ -3,6 +3,7 @@
 //! It knows hosts, upstream addresses and phases, nothing of git, compose or the engine. What has no address to
 //! pass a request to has a page.
 
+mod account;
 mod answer;
 mod body;
 mod certificates;
@@ -31,6 +32,7 @@ mod robots;
 mod server;
 mod settings;
 mod table;
+mod tally;
 mod text;
 mod tls;
 mod upgrade;

@@ -24,6 +24,7 @@ use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
+use crate::ports::traffic::Traffic;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
@@ -120,6 +121,11 @@ impl Proxy {
         self.renewal.as_ref().map_or(Ok(()), |renewal| renewal.renew(self.gate.clock.now()))
     }
 
+    /// What visitors asked for since the daemon began, by environment.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.gate.table.traffic()
+    }
+
     /// The last visit of each environment that had one since this was last asked.
     pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
         self.gate.table.take_visits()
@@ -156,6 +162,7 @@ fn gate(
         answers: Answers::new(),
         door: Door::default(),
         robots: settings.robots,
+        access_log: settings.access_log.clone(),
     })
 }
 

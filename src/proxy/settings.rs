@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::ports::AccessLog;
+
 /// Where the proxy listens and what it presents. At least one of `https` and `http` is set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ProxySettings {
     /// `proxy.https`. Port 0: the system chooses.
     pub https: Option<SocketAddr>,
@@ -19,6 +22,8 @@ pub struct ProxySettings {
     pub dashboard_url: Option<String>,
     /// `proxy.robots`: what search engines are told.
     pub robots: Robots,
+    /// Where it is told what visitors ask for.
+    pub access_log: Option<Arc<dyn AccessLog>>,
 }
 
 /// Who answers `/robots.txt`.

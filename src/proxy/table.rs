@@ -8,16 +8,19 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::pool::{Dialer, Pool, PoolKey};
+use super::tally::{self, Tally};
 use super::visits::Visit;
 use crate::domain::names::EnvironmentId;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Upstream, primary_of};
 use crate::domain::time::Timestamp;
+use crate::ports::traffic::Traffic;
 
 /// Where a hostname leads.
 pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) target: Target,
     pub(super) visit: Arc<Visit>,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// [`Answer`] with its connections.
@@ -42,6 +45,8 @@ struct Compiled {
     hosts: HashMap<String, Arc<Entry>>,
     families: HashMap<String, Arc<Entry>>,
     visits: HashMap<EnvironmentId, Arc<Visit>>,
+    /// With the names; those that are over have none here.
+    tallies: HashMap<EnvironmentId, (String, Arc<Tally>)>,
     /// One pool for all hosts that lead to the same upstream.
     pools: HashMap<PoolKey, Arc<Pool>>,
 }
@@ -102,6 +107,15 @@ impl Table {
         self.current.load().visits.values().filter_map(|visit| visit.take()).collect()
     }
 
+    /// What visitors asked for, by environment; of those that nobody came to, nothing.
+    pub(super) fn traffic(&self) -> Vec<Traffic> {
+        let current = self.current.load();
+        let mut traffic: Vec<Traffic> =
+            current.tallies.values().filter_map(|(name, tally)| tally.read(name)).collect();
+        traffic.sort_by(|one, other| one.environment.cmp(&other.environment));
+        traffic
+    }
+
     /// Closes connections to containers that were idle for too long.
     pub(super) fn sweep(&self) {
         self.current.load().pools.values().for_each(|pool| pool.sweep());
@@ -129,6 +143,7 @@ impl Next<'_> {
                     self.compiled.pools.insert(PoolKey::new(&route, upstream), pool.clone());
                 }
                 self.compiled.visits.insert(route.environment, entry.visit.clone());
+                self.keep(&route, &entry.tally);
                 entry
             }
             None => Arc::new(self.entry(route)),
@@ -144,7 +159,8 @@ impl Next<'_> {
             Answer::Page(page) => Target::Page(page.clone()),
         };
         let visit = self.visit(route.environment);
-        Entry { route, target, visit }
+        let tally = self.tally(&route);
+        Entry { route, target, visit, tally }
     }
 
     fn pool(&mut self, route: &Route, upstream: &Upstream) -> Arc<Pool> {
@@ -156,6 +172,21 @@ impl Next<'_> {
         let pool = self.before.pools.get(&key).cloned().unwrap_or_else(made);
         self.compiled.pools.insert(key, pool.clone());
         pool
+    }
+
+    fn tally(&mut self, route: &Route) -> Arc<Tally> {
+        let of =
+            |compiled: &Compiled| compiled.tallies.get(&route.environment).map(|(_, tally)| tally.clone());
+        let tally = of(&self.compiled).or_else(|| of(self.before)).unwrap_or_default();
+        tally.shows(&route.answer);
+        self.keep(route, &tally);
+        tally
+    }
+
+    fn keep(&mut self, route: &Route, tally: &Arc<Tally>) {
+        if !tally::is_over(&route.answer) {
+            self.compiled.tallies.insert(route.environment, (route.name.clone(), tally.clone()));
+        }
     }
 
     fn visit(&mut self, environment: EnvironmentId) -> Arc<Visit> {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::ConnectionInfo;
 use super::headers::has_token;
 use super::pool::BUFFER_SIZE;
+use super::tally::Tally;
 use super::visits::Visit;
 use crate::ports::Clock;
 use crate::supervisor::Supervisor;
@@ -72,6 +73,7 @@ pub(super) struct Tunnel {
     pub(super) container: OnUpgrade,
     pub(super) client: Arc<ConnectionInfo>,
     pub(super) visit: Arc<Visit>,
+    pub(super) tally: Arc<Tally>,
     pub(super) clock: Arc<dyn Clock>,
     /// How long it may go on when the daemon drains.
     pub(super) grace: Duration,
@@ -83,9 +85,27 @@ impl Tunnel {
         self.client.become_tunnel();
         let ending = ended(supervisor.draining(), self.grace);
         supervisor.spawn("proxy tunnel", async move {
-            pass(self.wanted.client, self.container, ending).await;
+            let _open = OpenTunnel::new(self.tally.clone());
+            let (received, sent) = pass(self.wanted.client, self.container, ending).await;
+            self.tally.passed(received, sent);
             self.visit.mark(self.clock.now());
         });
+    }
+}
+
+/// Counts a tunnel as open until it is dropped.
+struct OpenTunnel(Arc<Tally>);
+
+impl OpenTunnel {
+    fn new(tally: Arc<Tally>) -> Self {
+        tally.opened();
+        Self(tally)
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.closed();
     }
 }
 
@@ -94,26 +114,30 @@ async fn ended(draining: CancellationToken, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-async fn pass(client: OnUpgrade, container: OnUpgrade, ending: impl Future<Output = ()>) {
+/// Returns the bytes from the client and to it, as far as both sides came to their end.
+async fn pass(client: OnUpgrade, container: OnUpgrade, ending: impl Future<Output = ()>) -> (u64, u64) {
     let mut ending = std::pin::pin!(ending);
     let both = tokio::select! {
         both = async { tokio::try_join!(client, container) } => both,
-        () = &mut ending => return,
+        () = &mut ending => return (0, 0),
     };
     let (client, container) = match both {
         Ok(both) => both,
         Err(error) => {
             tracing::debug!(%error, "an upgrade did not come about");
-            return;
+            return (0, 0);
         }
     };
     let (mut client, mut container) = (TokioIo::new(client), TokioIo::new(container));
     let size = BUFFER_SIZE / 4;
     tokio::select! {
         passed = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut container, size, size) => {
-            passed.inspect_err(|error| tracing::debug!(%error, "a tunnel broke")).ok();
+            passed.inspect_err(|error| tracing::debug!(%error, "a tunnel broke")).unwrap_or_default()
         }
-        () = ending => farewell(client, container).await,
+        () = ending => {
+            farewell(client, container).await;
+            (0, 0)
+        }
     }
 }
 

@@ -35,6 +35,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
         robots: Default::default(),
+        access_log: None,
     };
     let supervisor = Supervisor::new();
     let proxy = Proxy::bind(settings, &supervisor, Arc::new(Today)).await.unwrap();

@@ -12,6 +12,7 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
         robots: Default::default(),
+        access_log: None,
     }
 }
 

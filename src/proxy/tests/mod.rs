@@ -24,6 +24,7 @@ use crate::domain::visitors::Access;
 use crate::ports::{Clock, RoutePublisher};
 use crate::supervisor::Supervisor;
 
+mod accounts;
 mod certificate;
 mod http2;
 mod probe;
@@ -41,6 +42,7 @@ struct House {
     proxy: Proxy,
     supervisor: Supervisor,
     folder: tempfile::TempDir,
+    seen: Arc<accounts::Seen>,
 }
 
 impl House {
@@ -49,7 +51,7 @@ impl House {
     }
 
     async fn within(with_tls: bool, limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, seen) = (tempfile::tempdir().unwrap(), Arc::<accounts::Seen>::default());
         let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let settings = ProxySettings {
             https: any.filter(|_| with_tls),
@@ -58,10 +60,11 @@ impl House {
             tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
             dashboard_url: None,
             robots: Robots::Deny,
+            access_log: Some(seen.clone()),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind_within(settings, limits, &supervisor, Arc::new(Today)).await.unwrap();
-        Self { proxy, supervisor, folder }
+        Self { proxy, supervisor, folder, seen }
     }
 
     fn publish(&self, routes: &[(&str, i64, Answer)]) {

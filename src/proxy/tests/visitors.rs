@@ -265,5 +265,6 @@ async fn search_engines_are_kept_out_and_challenges_are_not() {
     assert_eq!(count.load(Ordering::Relaxed), 0);
     let answer = ask(&house, "x", "/.well-known/acme-challenge/t", "").await;
     assert_eq!(status(&answer), "200", "{answer}");
+    assert!(house.proxy.take_visits().is_empty(), "whoever asks for one is no visitor");
     assert_eq!(status(&ask(&house, "x", "/.well-known/other", "").await), "403");
 }
