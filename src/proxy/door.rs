@@ -16,6 +16,7 @@ use super::answer::{self, AnswerBody};
 use super::link;
 use super::pages::Pages;
 use super::pass::Pass;
+use super::round::Round;
 use crate::domain::route::{Answer, Route};
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::{Access, KnownTokens, LinkError, Links, Login, Place, Use};
@@ -36,9 +37,15 @@ pub(super) struct Door {
 }
 
 /// Who stands there, and when.
-pub(super) struct Caller {
-    /// As a browser knows it: whether its cookies may be for TLS alone.
-    pub(super) is_secure: bool,
+pub(super) struct Caller<'a> {
+    /// `http` or `https`, as the browser knows it.
+    pub(super) proto: &'static str,
+    /// The host as the browser wrote it.
+    pub(super) authority: &'a str,
+    /// The same, canonical.
+    pub(super) host: &'a str,
+    /// All hosts of the branch; asked for only where a link leads in.
+    pub(super) hosts: &'a dyn Fn() -> Vec<String>,
     pub(super) now: Timestamp,
 }
 
@@ -63,7 +70,7 @@ impl Door {
         pages: &Pages,
         route: &Route,
         request: &mut Request<B>,
-        caller: &Caller,
+        caller: &Caller<'_>,
     ) -> Option<Response<AnswerBody>> {
         let shown = match &route.access {
             Access::Open => Shown::Enough,
@@ -91,7 +98,8 @@ impl Door {
         let without = link::without(request.uri())?;
         if is_navigation(request) {
             let cookie = pass.and_then(|until| cookie(route, until, caller));
-            return Some(elsewhere(&without, cookie));
+            let location = if pass.is_some() { caller.next(request.uri(), &without) } else { without };
+            return Some(elsewhere(location, cookie));
         }
         link::replace(request, &without);
         None
@@ -105,6 +113,15 @@ impl Door {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let tokens = self.tokens.load();
         tokens.get(&hash).is_some_and(|end| end.is_none_or(|end| end > now))
+    }
+}
+
+impl Caller<'_> {
+    /// Where a link leads from here.
+    fn next(&self, uri: &Uri, without: &HeaderValue) -> HeaderValue {
+        let Self { proto, authority, host, .. } = *self;
+        let round = Round { proto, authority, host, hosts: (self.hosts)() };
+        round.next(uri, link::given(uri).unwrap_or_default(), without)
     }
 }
 
@@ -154,17 +171,17 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD) && !request.headers().contains_key(UPGRADE)
 }
 
-fn cookie(route: &Route, until: Timestamp, caller: &Caller) -> Option<HeaderValue> {
+fn cookie(route: &Route, until: Timestamp, caller: &Caller<'_>) -> Option<HeaderValue> {
     let Access::Link(links) = &route.access else { return None };
     let signed = links.sign(Use::Cookie, place(route), until);
-    Pass::set(&signed.text, until.since(caller.now), caller.is_secure)
+    Pass::set(&signed.text, until.since(caller.now), caller.proto == "https")
 }
 
-/// The same address without what let in, so that nobody passes it on by mistake.
-fn elsewhere(location: &HeaderValue, cookie: Option<HeaderValue>) -> Response<AnswerBody> {
+/// On to an address without what let in, so that nobody passes it on by mistake.
+fn elsewhere(location: HeaderValue, cookie: Option<HeaderValue>) -> Response<AnswerBody> {
     let mut response = answer::text(StatusCode::SEE_OTHER, "This way.");
     let headers = response.headers_mut();
-    headers.insert(LOCATION, location.clone());
+    headers.insert(LOCATION, location);
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if let Some(cookie) = cookie {
         headers.insert(SET_COOKIE, cookie);

@@ -23,6 +23,7 @@ use super::table::{Entry, Table, Target};
 use super::{headers, robots, tally, waker};
 use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
+use crate::domain::time::Timestamp;
 use crate::ports::meters::Answers;
 use crate::ports::{AccessLog, Clock};
 use crate::supervisor::Supervisor;
@@ -126,8 +127,7 @@ impl Gate {
         };
         *asked_for = Some(entry.clone());
         let now = self.clock.now();
-        let caller = Caller { is_secure: headers::proto(client) == "https", now };
-        if let Some(stopped) = self.door.stop(&self.pages, &entry.route, &mut request, &caller) {
+        if let Some(stopped) = self.stop(&entry, &mut request, (&value, &host, client, now)) {
             return Err(stopped);
         }
         if !door::is_for_challenges(request.uri()) {
@@ -145,6 +145,19 @@ impl Gate {
         let accept = accept_of(request.headers());
         let outgoing = Outgoing::new(request, value, client);
         self.pass(&Visitor { host: &host, accept, version, client, deadline }, entry, outgoing).await
+    }
+
+    /// The answer to somebody who may not look, or who is sent on from a link.
+    fn stop(
+        &self,
+        entry: &Entry,
+        request: &mut Request<Incoming>,
+        (authority, host, client, now): (&HeaderValue, &str, &ConnectionInfo, Timestamp),
+    ) -> Option<Response<AnswerBody>> {
+        let (proto, authority) = (headers::proto(client), authority.to_str().unwrap_or_default());
+        let hosts = || self.table.hosts_of(entry.route.environment);
+        let caller = Caller { proto, authority, host, hosts: &hosts, now };
+        self.door.stop(&self.pages, &entry.route, request, &caller)
     }
 
     async fn pass(

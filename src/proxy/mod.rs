@@ -29,6 +29,7 @@ mod pool;
 mod probe;
 mod redirect;
 mod robots;
+mod round;
 mod server;
 mod settings;
 mod table;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::pool::{Dialer, Pool, PoolKey};
 use super::tally::{self, Tally};
 use super::visits::Visit;
+use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Upstream, primary_of};
 use crate::domain::time::Timestamp;
@@ -67,6 +68,17 @@ impl Table {
         let current = self.current.load();
         let family = || current.families.get(&primary_of(host)?);
         current.hosts.get(host).or_else(family).cloned()
+    }
+
+    /// The environment's hosts that a browser may visit. Looks through the whole table.
+    pub(super) fn hosts_of(&self, environment: EnvironmentId) -> Vec<String> {
+        let current = self.current.load();
+        let is_for_browsers = |entry: &Entry| {
+            entry.route.environment == environment
+                && !matches!(&entry.target, Target::Page(page) if page.phase == Phase::Ready)
+        };
+        let hosts = current.hosts.iter().filter(|(_, entry)| is_for_browsers(entry));
+        hosts.map(|(host, _)| host.clone()).collect()
     }
 
     /// Whether there was a first table: until then nothing is known of any host.
