@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod cgroups;
 pub mod compose;
+pub mod dns;
 pub mod docker;
 pub mod firewall;
 pub mod forge;

@@ -9,10 +9,10 @@ use super::finding::Findings;
 use super::leftovers::Leftovers;
 use super::scratch::Scratch;
 use super::wiring;
-use super::{check_daemon, check_walls};
+use super::{check_daemon, check_tls, check_walls};
 use crate::adapters::process::{Command, jail};
 use crate::adapters::room::LocalDisks;
-use crate::config::{Fault, Settings, TlsMode};
+use crate::config::{Fault, Settings};
 use crate::domain::disk::{self, Disks};
 use crate::ports::{Disks as _, Engine, Git, PortError, Remote};
 
@@ -50,7 +50,7 @@ pub async fn check(settings: &Settings, faults: &[Fault]) -> Vec<Finding> {
         names(settings, &mut findings);
     }
     if !faulty("proxy.tls") && !faulty("proxy.https") {
-        tls(settings, &mut findings);
+        check_tls::tls(settings, &mut findings);
     }
     if !faulty("data_dir") {
         disk(settings, &mut findings).await;
@@ -164,20 +164,6 @@ fn names(settings: &Settings, findings: &mut Findings) {
         let message =
             format!("*.{domain} does not resolve here; add a wildcard name that points to this machine");
         findings.add(Level::Warn, "dns", message);
-    }
-}
-
-fn tls(settings: &Settings, findings: &mut Findings) {
-    match (&settings.proxy.https, &settings.proxy.tls) {
-        (None, _) => findings.add(Level::Warn, "tls", "off: proxy.https is not set"),
-        (Some(_), TlsMode::LocalCa) => {
-            let message = "local authority; browsers trust it after its certificate was installed, from \
-                           http://<any host>/.well-known/drey-ca.pem";
-            findings.add(Level::Ok, "tls", message);
-        }
-        (Some(_), TlsMode::Files { certificate, key }) => {
-            check_daemon::certificate((certificate, key), &settings.proxy.domain, findings);
-        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! `drey check`, of what a daemon has and needs for itself: whether it runs, its addresses, its database, its
-//! certificate, the clock.
+//! `drey check`, of what a daemon has and needs for itself: whether it runs, its addresses, its database, the
+//! clock.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -16,13 +16,10 @@ use crate::config::Settings;
 use crate::domain::text::clean_line;
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
-use crate::proxy::CertificateFacts;
 use crate::store::{self, StoreError};
 
 /// How long a daemon may take to say how it is.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// A certificate with less left is told.
-const CERTIFICATE_LEFT: Duration = Duration::from_secs(14 * 24 * 3600);
 /// A clock that is behind by less is nothing to speak of.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 /// Nobody ran this program before: 2026-01-01.
@@ -164,34 +161,6 @@ fn clock_finding(now: Timestamp, newest: Option<Timestamp>) -> (Level, String) {
     }
 }
 
-/// A certificate of the operator's own.
-pub(super) fn certificate((certificate, key): (&Path, &Path), domain: &str, findings: &mut Findings) {
-    let facts = match CertificateFacts::read(certificate, key) {
-        Ok(facts) => facts,
-        Err(error) => return findings.add(Level::Fail, "tls", error.to_string()),
-    };
-    let (level, message) = certificate_finding(&facts, domain, SystemClock.now());
-    findings.add(level, "tls", format!("{}: {message}", certificate.display()));
-}
-
-fn certificate_finding(facts: &CertificateFacts, domain: &str, now: Timestamp) -> (Level, String) {
-    let until = facts.valid_until;
-    if until <= now {
-        return (Level::Fail, format!("was valid until {until}; renew it, then `systemctl reload drey`"));
-    }
-    if facts.valid_from > now {
-        return (Level::Fail, format!("is valid from {} on only", facts.valid_from));
-    }
-    let wildcard = format!("*.{domain}");
-    if !facts.names.contains(&wildcard) {
-        return (Level::Warn, format!("is not for {wildcard}; it is for {}", facts.names.join(", ")));
-    }
-    if until.since(now) < CERTIFICATE_LEFT {
-        return (Level::Warn, format!("is valid until {until} only; renew it, then `systemctl reload drey`"));
-    }
-    (Level::Ok, format!("is for {wildcard}, valid until {until}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,20 +175,6 @@ mod tests {
         assert_eq!(level(now, Some(now.plus(Duration::from_secs(30)))), Level::Ok);
         assert_eq!(level(now, Some(now.plus(DAY))), Level::Warn);
         assert_eq!(level(Timestamp::from_millis(0), None), Level::Fail);
-    }
-
-    #[test]
-    fn a_certificate_has_a_time_and_a_name() {
-        let facts = |days: u32, name: &str| CertificateFacts {
-            valid_from: MADE,
-            valid_until: MADE.plus(DAY * days),
-            names: vec![name.to_owned()],
-        };
-        let level = |facts| certificate_finding(&facts, "qa.example", MADE.plus(DAY)).0;
-        assert_eq!(level(facts(90, "*.qa.example")), Level::Ok);
-        assert_eq!(level(facts(9, "*.qa.example")), Level::Warn);
-        assert_eq!(level(facts(1, "*.qa.example")), Level::Fail);
-        assert_eq!(level(facts(90, "qa.example")), Level::Warn);
     }
 
     #[test]

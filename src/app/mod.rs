@@ -3,6 +3,7 @@
 pub mod check;
 mod check_daemon;
 mod check_secrets;
+mod check_tls;
 mod check_walls;
 mod check_webhooks;
 mod clock;

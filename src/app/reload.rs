@@ -100,7 +100,7 @@ impl Running {
     /// After the last answer: what is only in memory is written down.
     pub(super) async fn close(self) {
         let store = &self.orchestrator.house().store;
-        if let Err(error) = store.visited(&self.proxy.take_visits()).await {
+        if let Err(error) = self.orchestrator.write_visits().await {
             tracing::error!(%error, "the last visits cannot be written down");
         }
         // Of runs that were cut; else the next life would think that this one died over them.

@@ -95,8 +95,8 @@ async fn start(
     let proxy =
         Proxy::bind(wiring::proxy(&settings, &access_log), &supervisor.faces(), clock.clone()).await?;
     let proxy = Arc::new(proxy);
-    let prober = Arc::new(HttpProber::new()?);
-    let proxy_ports = ProxyPorts { access_log, routes: proxy.clone(), prober };
+    let (routes, visitors, prober) = (proxy.clone(), proxy.clone(), Arc::new(HttpProber::new()?));
+    let proxy_ports = ProxyPorts { access_log, routes, visitors, prober };
     let git = Arc::new(wiring::git(&settings)?);
     let outside = (clock, log.redactor());
     let Wired { ports, volumes } =
@@ -104,7 +104,7 @@ async fn start(
     let house = House::new(store, ports, wiring::orchestrator(&settings, &outside)?, supervisor.clone());
     let orchestrator = Orchestrator::new(house);
     orchestrator.start().await?;
-    upkeep::spawn(orchestrator.house(), &proxy, &git);
+    upkeep::spawn(orchestrator.house(), &git);
     mirrors::spawn(orchestrator.house(), &git);
     upkeep::spawn_doorkeeper(&orchestrator, &proxy);
     upkeep::spawn_sweep(orchestrator.house(), volumes);

@@ -1,4 +1,4 @@
-//! What is done now and then, beside the work: visits, old hostnames, mirrors, orphans.
+//! What is done now and then, beside the work: old hostnames, mirrors, orphans.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,8 +13,6 @@ use crate::orchestrator::{House, Orchestrator};
 use crate::ports::{PortResult, Volumes};
 use crate::proxy::Proxy;
 
-/// How often visits are written down.
-const VISITS_EVERY: Duration = Duration::from_secs(10);
 /// How often hostnames of ended environments whose hold is over are let go.
 const HOLDS_EVERY: Duration = Duration::from_secs(3600);
 /// How often what was measured is summed up.
@@ -27,9 +25,9 @@ const ORPHANS_EVERY: Duration = Duration::from_secs(3600);
 /// Pause before an engine that did not answer is asked again at the start.
 const SWEEP_AGAIN: Duration = Duration::from_secs(30);
 
-pub(super) fn spawn(house: &Arc<House>, proxy: &Arc<Proxy>, git: &Arc<GitAdapter>) {
-    let (this, proxy) = (house.clone(), proxy.clone());
-    house.supervisor.spawn("visits", async move { write_visits(&this, &proxy).await });
+pub(super) fn spawn(house: &Arc<House>, git: &Arc<GitAdapter>) {
+    let this = house.clone();
+    house.supervisor.spawn("holds", async move { end_holds(&this).await });
     let (this, git) = (house.clone(), git.clone());
     house.supervisor.spawn("mirrors", async move { tidy_mirrors(&this, &git).await });
 }
@@ -107,24 +105,14 @@ pub(super) fn spawn_orphans(orchestrator: &Orchestrator, data_dir: &Path) {
     });
 }
 
-async fn write_visits(house: &House, proxy: &Proxy) {
+async fn end_holds(house: &House) {
     let draining = house.supervisor.draining();
-    let mut ticks: u64 = 0;
     loop {
         tokio::select! {
             () = draining.cancelled() => return,
-            () = tokio::time::sleep(VISITS_EVERY) => {}
+            () = tokio::time::sleep(HOLDS_EVERY) => {}
         }
-        let visits = proxy.take_visits();
-        if !visits.is_empty()
-            && let Err(error) = house.store.visited(&visits).await
-        {
-            tracing::error!(%error, "visits cannot be written down");
-        }
-        ticks += 1;
-        if ticks.is_multiple_of(HOLDS_EVERY.as_secs() / VISITS_EVERY.as_secs())
-            && let Err(error) = house.store.end_holds(house.ports.clock.now()).await
-        {
+        if let Err(error) = house.store.end_holds(house.ports.clock.now()).await {
             tracing::error!(%error, "old hostnames cannot be let go");
         }
     }

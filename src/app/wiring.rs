@@ -13,6 +13,7 @@ use super::visitors;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
+use crate::adapters::dns::DnsHook;
 use crate::adapters::docker::{
     BuildxBuilder, BuildxSettings, DockerEngine, DockerSettings, DockerVolumes, DockerWatch,
     RegistryCredential,
@@ -24,7 +25,7 @@ use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::vault::AgeVault;
 use crate::adapters::workspace::DiskWorkspace;
-use crate::config::{Repository, Settings, TlsMode};
+use crate::config::{AcmeChallenge, Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
@@ -32,9 +33,10 @@ use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    AccessLog, Clock, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Volumes,
+    AccessLog, Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits,
+    Visitors, Volumes,
 };
-use crate::proxy::{ProxySettings, Robots, TlsSettings};
+use crate::proxy::{HoldSettings, ProxySettings, Robots, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -74,6 +76,7 @@ impl Folders {
 pub(super) struct ProxyPorts {
     pub(super) access_log: Arc<dyn AccessLog>,
     pub(super) routes: Arc<dyn RoutePublisher>,
+    pub(super) visitors: Arc<dyn Visitors>,
     pub(super) prober: Arc<dyn Prober>,
 }
 
@@ -103,6 +106,7 @@ pub(super) fn ports(
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         confinements: engine.clone(),
+        power: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
         builder: Arc::new(builder(settings, engine.clone())),
@@ -114,6 +118,7 @@ pub(super) fn ports(
         archives: Arc::new(archives),
         routes: proxy.routes,
         access_log: proxy.access_log,
+        visitors: proxy.visitors,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
@@ -203,9 +208,12 @@ fn home() -> Option<PathBuf> {
 pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> ProxySettings {
     let tls = match &settings.proxy.tls {
         TlsMode::LocalCa => TlsSettings::LocalCa { directory: Folders::new(&settings.data_dir).tls },
-        TlsMode::Files { certificate, key } => {
-            TlsSettings::Files { certificate: certificate.clone(), key: key.clone() }
-        }
+        TlsMode::Files(files) => TlsSettings::Files(files.clone()),
+        TlsMode::Acme(acme) => TlsSettings::Acme {
+            directory: Folders::new(&settings.data_dir).tls,
+            acme: acme.clone(),
+            records: (acme.challenge == AcmeChallenge::Dns01).then(|| hook(&acme.hook)),
+        },
     };
     ProxySettings {
         https: settings.proxy.https,
@@ -214,8 +222,17 @@ pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> Pro
         tls,
         dashboard_url: None,
         access_log: settings.proxy.access_log.then(|| access_log.clone() as Arc<dyn AccessLog>),
+        hold: HoldSettings {
+            time: settings.proxy.gate.hold,
+            requests: settings.proxy.gate.held,
+            of_environment: settings.proxy.gate.held_per_environment,
+        },
         robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
     }
+}
+
+fn hook(command: &[String]) -> Arc<dyn DnsRecords> {
+    Arc::new(DnsHook::new(command.to_vec()))
 }
 
 /// The configuration in the orchestrator's words.
@@ -261,6 +278,7 @@ pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Re
                 memory_bytes: limits.environment_memory,
                 cpus: limits.environment_cpus,
             },
+            wakes_per_hour: limits.wakes_per_hour.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         },
         places: places(settings),
         retention: retention::Rules {
@@ -334,6 +352,7 @@ fn configured(
         variables: repository.env.clone(),
         merge_grace: repository.defaults.merge_grace,
         rest: rest::Rules {
+            sleep: repository.defaults.sleep,
             sleep_after: Some(repository.defaults.sleep_after),
             expire_after: Some(repository.defaults.expire_after),
         },

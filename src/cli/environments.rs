@@ -82,6 +82,7 @@ fn show(client: &Client<'_>, one: &One, json: bool) -> Outcome {
         ));
     }
     rows.push(("because", text(&item["fate"]["because"])));
+    rows.push(("awake", text(&item["fate"]["awake"])));
     let upcoming = item["fate"]["upcoming"].as_array().cloned().unwrap_or_default();
     let coming = |it: &Value| format!("{} {}: {}", text(&it["at"]), text(&it["what"]), text(&it["why"]));
     rows.push(("comes", upcoming.iter().map(coming).collect::<Vec<_>>().join("\n")));

@@ -1,10 +1,12 @@
 //! Settings of the daemon: flag > environment > file > default; all faults are reported at once.
 
 mod access;
+mod acme;
 mod archive;
 mod disk;
 mod error;
 mod forge;
+mod gate;
 mod log;
 mod proxy;
 mod reader;
@@ -14,6 +16,7 @@ mod secret;
 mod secrets;
 mod sections;
 mod size;
+mod tls;
 mod visitors;
 
 use std::collections::BTreeMap;
@@ -24,16 +27,19 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
 pub use access::{SERVER, token};
+pub use acme::{Acme, AcmeChallenge};
 pub use archive::Archive;
 pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};
 pub use forge::{ForgeAccount, ForgeCredential};
+pub use gate::Gate;
 pub use log::{Log, LogFormat, LogLevel};
-pub use proxy::{Proxy, TlsMode};
+pub use proxy::Proxy;
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, RegistryCredential, Templates};
+pub use tls::{CertificateFiles, TlsMode};
 pub use visitors::{AccessMode, User, Visitors};
 
 use crate::domain::disk::Watermarks;

@@ -1,9 +1,10 @@
 //! `[proxy]`: where branches live, and how they are reached.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
+use super::gate::Gate;
 use super::reader::Section;
+use super::tls::TlsMode;
 
 /// `[proxy]`.
 #[derive(Clone, Debug)]
@@ -12,19 +13,11 @@ pub struct Proxy {
     pub https: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
+    pub gate: Gate,
     /// `/robots.txt` is the application's own; else every host keeps search engines out.
     pub robots_by_app: bool,
     /// What visitors ask for is written down.
     pub access_log: bool,
-}
-
-/// `[proxy.tls]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// An authority of drey's own, made at the first start.
-    LocalCa,
-    /// A certificate (with its chain) and its key, PEM.
-    Files { certificate: PathBuf, key: PathBuf },
 }
 
 impl Proxy {
@@ -55,19 +48,20 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
+        let tls = TlsMode::read(&mut section.section("tls"));
+        if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {
+            section.needed(key, false, why);
+        }
+        let gate = Gate::read(&mut section.section("gate"));
         let robots_by_app = section.read("robots", |value| match value.as_str() {
             Some("deny") => Ok(false),
             Some("app") => Ok(true),
             Some(_) | None => Err("must be \"deny\" or \"app\"".to_owned()),
         });
-        let read = Self {
-            domain: domain.unwrap_or_default(),
-            https,
-            http,
-            tls: tls(&mut section.section("tls")),
-            robots_by_app: robots_by_app.unwrap_or_default(),
-            access_log: section.flag("access_log").unwrap_or(true),
-        };
+        let robots_by_app = robots_by_app.unwrap_or_default();
+        let access_log = section.flag("access_log").unwrap_or(true);
+        let domain = domain.unwrap_or_default();
+        let read = Self { domain, https, http, tls, gate, robots_by_app, access_log };
         section.finish();
         read
     }
@@ -75,27 +69,5 @@ impl Proxy {
     /// Whether only this machine reaches it.
     pub fn is_local(&self) -> bool {
         [self.https, self.http].iter().flatten().all(|address| address.ip().is_loopback())
-    }
-}
-
-fn tls(section: &mut Section<'_>) -> TlsMode {
-    let mode = section.text("mode").unwrap_or_else(|| "local-ca".to_owned());
-    let (certificate, key) = (section.path("certificate"), section.path("key"));
-    section.finish();
-    match (mode.as_str(), certificate, key) {
-        ("local-ca", None, None) => TlsMode::LocalCa,
-        ("files", Some(certificate), Some(key)) => TlsMode::Files { certificate, key },
-        ("files", ..) => {
-            section.fault("mode", "\"files\" needs `certificate` and `key`, paths of PEM files");
-            TlsMode::LocalCa
-        }
-        ("acme", ..) => {
-            section.fault("mode", "\"acme\" is not supported by this version; use \"local-ca\" or \"files\"");
-            TlsMode::LocalCa
-        }
-        _ => {
-            section.fault("mode", "must be \"local-ca\" (then without certificate and key) or \"files\"");
-            TlsMode::LocalCa
-        }
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::branches::BranchGlobs;
 use crate::domain::forge::Forge;
 use crate::domain::names::{BranchName, RepoName};
 use crate::domain::pull_request::{DeployMode, PullRules, Subject};
+use crate::domain::rest::SleepMode;
 use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
 
@@ -24,6 +25,7 @@ const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// `[defaults]`: for every repository; a `[[repo]]` may set its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
+    pub sleep: SleepMode,
     /// From the last visit or deployment to sleep; zero: never.
     pub sleep_after: Duration,
     /// From the last visit or push to the archive; zero: never.
@@ -55,7 +57,9 @@ impl Defaults {
             Some(_) | None => Err("must be \"replace\" or \"queue\"".to_owned()),
         });
         let keep = globs(section, "keep");
+        let sleep = section.read("sleep", |value| SleepMode::parse(value.as_str()));
         Self {
+            sleep: sleep.or_else(|| parent.map(|parent| parent.sleep)).unwrap_or_default(),
             sleep_after: section
                 .duration("sleep_after")
                 .or_else(|| parent.map(|parent| parent.sleep_after))

@@ -183,6 +183,8 @@ pub struct Limits {
     pub environment_memory: Option<u64>,
     /// CPUs of all services of an environment together.
     pub environment_cpus: Option<f64>,
+    /// How often visits wake one environment within an hour; `None`: any number.
+    pub wakes_per_hour: Option<u64>,
 }
 
 impl Limits {
@@ -195,7 +197,10 @@ impl Limits {
         });
         let environments =
             section.unless("environments", "unlimited", |section, key| section.read(key, at_least_one));
+        let wakes =
+            section.unless("wakes_per_hour", "unlimited", |section, key| section.read(key, at_least_one));
         let read = Self {
+            wakes_per_hour: wakes.unwrap_or(Some(60)),
             environments: environments.unwrap_or(Some(50)),
             when_full: when_full.unwrap_or_default(),
             builds: section.number("builds").unwrap_or(2),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::environment::{Environment, Intent, Outcome, Phase};
+use super::presence::Presence;
 use super::rest::{self, Rules};
 use super::time::Timestamp;
 
@@ -11,6 +12,8 @@ use super::time::Timestamp;
 pub struct Fate {
     /// Why it is alive, waiting or gone.
     pub because: String,
+    /// Why it is awake; nothing where it is not.
+    pub awake: Option<String>,
     /// What comes unless somebody does something, the earliest first.
     pub upcoming: Vec<Upcoming>,
 }
@@ -30,8 +33,31 @@ pub enum What {
 }
 
 /// What there is to say by these rules.
-pub fn tell(environment: &Environment, rules: Rules) -> Fate {
-    Fate { because: because(environment), upcoming: upcoming(environment, rules) }
+pub fn tell(environment: &Environment, rules: Rules, presence: Presence) -> Fate {
+    Fate {
+        because: because(environment),
+        awake: awake(environment, rules, presence),
+        upcoming: upcoming(environment, rules),
+    }
+}
+
+fn awake(environment: &Environment, rules: Rules, presence: Presence) -> Option<String> {
+    if !environment.serving {
+        return None;
+    }
+    if presence.is_somebody() {
+        let Presence { requests, tunnels } = presence;
+        return Some(format!(
+            "somebody is there: {requests} open requests, {tunnels} WebSockets or other upgraded connections"
+        ));
+    }
+    if rules.sleep_after.is_none() {
+        return Some("it never sleeps (`sleep_after` is 0)".to_owned());
+    }
+    Some(match environment.last_visited_at.filter(|visited| *visited > environment.active_at) {
+        Some(visited) => format!("somebody was there at {visited}"),
+        None => format!("it was deployed or woken at {}", environment.active_at),
+    })
 }
 
 fn because(environment: &Environment) -> String {
@@ -95,32 +121,54 @@ mod tests {
     use super::*;
     use crate::domain::environment::{Ending, sample};
 
+    const NOBODY: Presence = Presence { requests: 0, tunnels: 0 };
+
+    #[test]
+    fn it_says_why_something_is_awake() {
+        let rules = Rules { sleep_after: Some(Duration::from_secs(60)), ..Rules::default() };
+        let woken = Environment { phase: Phase::Ready, serving: true, ..sample("a") };
+        let said =
+            |environment: &Environment, rules, presence| tell(environment, rules, presence).awake.unwrap();
+        assert!(said(&woken, rules, NOBODY).starts_with("it was deployed or woken at 1970"));
+        let visited = Environment { last_visited_at: Some(Timestamp::from_millis(5_000)), ..woken.clone() };
+        assert_eq!(said(&visited, rules, NOBODY), "somebody was there at 1970-01-01T00:00:05.000Z");
+        assert!(said(&visited, Rules::default(), NOBODY).contains("never sleeps"));
+        let tunnel = Presence { requests: 0, tunnels: 1 };
+        assert!(said(&visited, rules, tunnel).contains("1 WebSockets"));
+        let asleep = Environment { serving: false, ..woken };
+        assert_eq!(tell(&asleep, rules, tunnel).awake, None);
+    }
+
     #[test]
     fn it_says_what_comes_in_its_order() {
         let ready = Environment { phase: Phase::Ready, ..sample("a") };
         let rules = Rules {
             sleep_after: Some(Duration::from_secs(60)),
             expire_after: Some(Duration::from_secs(600)),
+            ..Rules::default()
         };
         let ending = Ending { outcome: Outcome::Merged, due_at: Timestamp::from_millis(300_000) };
         let merged = Environment { ending: Some(ending), ..ready.clone() };
         let whats: Vec<(What, i64)> =
-            tell(&merged, rules).upcoming.iter().map(|it| (it.what, it.at.as_millis())).collect();
+            tell(&merged, rules, NOBODY).upcoming.iter().map(|it| (it.what, it.at.as_millis())).collect();
         assert_eq!(whats, [(What::Sleep, 60_000), (What::Archive, 300_000), (What::Archive, 600_000)]);
-        assert_eq!(tell(&ready, Rules::default()).upcoming, []);
-        assert_eq!(tell(&ready, rules).because, "the branch is there and not merged");
+        assert_eq!(tell(&ready, Rules::default(), NOBODY).upcoming, []);
+        assert_eq!(tell(&ready, rules, NOBODY).because, "the branch is there and not merged");
     }
 
     #[test]
     fn it_says_why_something_is_gone_or_waits() {
         let intent = Intent::End { outcome: Outcome::Merged, archive: true };
         let gone = Environment { phase: Phase::Archived, intent, ..sample("a") };
-        assert_eq!(tell(&gone, Rules::default()).because, "the branch was merged; an archive is kept");
+        assert_eq!(
+            tell(&gone, Rules::default(), NOBODY).because,
+            "the branch was merged; an archive is kept"
+        );
         let waiting = Environment {
             phase: Phase::Queued,
             reason: Some("waiting for a place: 2 of 2".to_owned()),
             ..sample("a")
         };
-        assert!(tell(&waiting, Rules::default()).because.starts_with("waiting for a place"));
+        assert!(tell(&waiting, Rules::default(), NOBODY).because.starts_with("waiting for a place"));
     }
 }

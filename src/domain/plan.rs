@@ -30,6 +30,12 @@ pub enum Step {
     Up {
         recreate: bool,
     },
+    /// Containers that are all there are started, each after those that it waits for.
+    Start,
+    /// They are frozen where they are.
+    Pause,
+    /// Frozen ones go on.
+    Unpause,
     /// As soon as what the job needs is sound; awaits its end.
     RunJob {
         job: Job,
@@ -83,6 +89,9 @@ impl Step {
             Self::WriteBinds => "write_binds",
             Self::Hold => "hold",
             Self::Up { .. } => "up",
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
             Self::RunJob { .. } => "run_job",
             Self::SkipJob { .. } => "skip_job",
             Self::AwaitReady { .. } => "await_ready",
@@ -114,6 +123,9 @@ impl fmt::Display for Step {
             Self::Hold => write!(f, "hold requests"),
             Self::Up { recreate: false } => write!(f, "up"),
             Self::Up { recreate: true } => write!(f, "up, all containers anew"),
+            Self::Start => write!(f, "start the containers"),
+            Self::Pause => write!(f, "freeze the containers"),
+            Self::Unpause => write!(f, "let the containers go on"),
             Self::RunJob { job } => write!(f, "run job {job}"),
             Self::SkipJob { job } => write!(f, "skip job {job}"),
             Self::AwaitReady { within_seconds } => write!(f, "wait until ready, {within_seconds} s at most"),

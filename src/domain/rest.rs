@@ -2,9 +2,36 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::duration::spoken;
 use super::environment::{Environment, Phase};
 use super::time::Timestamp;
+
+/// What becomes of the containers of what sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SleepMode {
+    /// They end; their memory is free.
+    #[default]
+    Stop,
+    /// They are frozen where they are: back at once, and their memory stays taken.
+    Pause,
+}
+
+impl SleepMode {
+    /// As in `sleep = "pause"`.
+    ///
+    /// # Errors
+    /// Names the two there are.
+    pub fn parse(word: Option<&str>) -> Result<Self, String> {
+        match word {
+            Some("stop") => Ok(Self::Stop),
+            Some("pause") => Ok(Self::Pause),
+            Some(_) | None => Err("must be \"stop\" or \"pause\"".to_owned()),
+        }
+    }
+}
 
 /// How long an environment stays without a visit or a push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +40,7 @@ pub struct Rules {
     pub sleep_after: Option<Duration>,
     /// From the last visit or push to the archive; `None`: never.
     pub expire_after: Option<Duration>,
+    pub sleep: SleepMode,
 }
 
 /// What is due, and why.
@@ -71,8 +99,11 @@ mod tests {
     use super::*;
     use crate::domain::environment::{Intent, sample};
 
-    const RULES: Rules =
-        Rules { sleep_after: Some(Duration::from_secs(60)), expire_after: Some(Duration::from_secs(600)) };
+    const RULES: Rules = Rules {
+        sleep_after: Some(Duration::from_secs(60)),
+        expire_after: Some(Duration::from_secs(600)),
+        sleep: SleepMode::Stop,
+    };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_millis(second * 1000)

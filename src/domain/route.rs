@@ -45,7 +45,7 @@ pub struct Route {
 pub enum Answer {
     /// Passed on.
     Proxy(Upstream),
-    /// Its container is being replaced: passed on while the old one answers, held up to ten seconds otherwise.
+    /// Its container is being replaced: passed on while the old one answers, held otherwise.
     Replacing(Option<Upstream>),
     /// A page that says where the environment stands.
     Page(Page),
@@ -58,6 +58,35 @@ pub struct Page {
     /// Untrusted text: it may quote a branch's own output.
     pub reason: Option<String>,
     pub outcome: Option<Outcome>,
+    /// It sleeps, and a visit does not wake it: why stands in `reason`.
+    pub is_tired: bool,
+}
+
+impl Page {
+    /// A visit wakes what stands here.
+    pub fn wakes(&self) -> bool {
+        self.phase == Phase::Asleep && !self.is_tired
+    }
+
+    /// It will be there without anybody doing anything more, so a request may wait for it.
+    pub fn is_coming(&self) -> bool {
+        match self.phase {
+            Phase::Queued
+            | Phase::Preparing
+            | Phase::Building
+            | Phase::Starting
+            | Phase::Updating
+            | Phase::Waking => true,
+            Phase::Asleep => !self.is_tired,
+            Phase::Ready
+            | Phase::Failed
+            | Phase::Blocked
+            | Phase::Archiving
+            | Phase::Archived
+            | Phase::Destroying
+            | Phase::Destroyed => false,
+        }
+    }
 }
 
 /// Where a container of the environment listens.

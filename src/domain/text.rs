@@ -29,6 +29,15 @@ pub fn clean_line(text: &str) -> String {
     clean(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// One word of a shell, whatever is in it: somebody may copy it into one.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+,=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// The same document of JSON, in which what is not harmless is spelled as an escape: JSON has one for each character, but its writer
 /// uses it below U+0020 only. Nothing of the kind stands outside of texts.
 pub fn escape_json(json: &str) -> String {
@@ -132,6 +141,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_word_is_one_word_for_any_shell() {
+        assert_eq!(shell_word("shop/feature/x"), "shop/feature/x");
+        assert_eq!(shell_word("shop/$(rm -rf ~)"), "'shop/$(rm -rf ~)'");
+        assert_eq!(shell_word("shop/it's"), "'shop/it'\\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
 
     #[test]
     fn what_steers_a_terminal_or_the_direction_of_reading_is_dropped() {

@@ -13,6 +13,7 @@ use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme};
+use crate::domain::time::Timestamp;
 use crate::domain::visitors::Access;
 use crate::store::{StoreError, StoredRoute};
 
@@ -31,6 +32,8 @@ pub struct Board {
     /// Those whose change the forges were not told yet.
     untold: Mutex<BTreeSet<EnvironmentId>>,
     reports: Notify,
+    /// Those that sleep and that no visit wakes, and until when.
+    tired: Mutex<BTreeMap<EnvironmentId, Timestamp>>,
 }
 
 /// What the table says of one environment.
@@ -59,6 +62,7 @@ impl Board {
             changes: Notify::new(),
             untold: Mutex::default(),
             reports: Notify::new(),
+            tired: Mutex::default(),
         }
     }
 
@@ -116,6 +120,16 @@ impl Board {
     /// Ends [`Board::hold`]; the next [`Board::show`] publishes it.
     pub(super) fn release(&self, environment: EnvironmentId) {
         lock(&self.holding).remove(&environment);
+    }
+
+    /// No visit wakes it until then; says whether that is news. The next look shows it.
+    pub(super) fn tire(&self, environment: EnvironmentId, until: Timestamp) -> bool {
+        lock(&self.tired).insert(environment, until).is_none()
+    }
+
+    /// Those that a visit wakes again.
+    pub(super) fn rested(&self, now: Timestamp) -> Vec<EnvironmentId> {
+        lock(&self.tired).extract_if(.., |_, until| *until <= now).map(|(id, _)| id).collect()
     }
 
     /// Reads the row and looks at the engine; when the engine does not answer, the routes stay as they are.
@@ -226,7 +240,7 @@ impl Board {
             }
         };
         let primary = self.house.settings().address.primary_host(&environment.slug);
-        let waiting = || (primary.clone(), route_to(environment, String::new(), page(environment)));
+        let waiting = || (primary.clone(), route_to(environment, String::new(), self.page(environment)));
         let family = stored.is_empty().then(waiting);
         let mut hosts: Vec<(String, Route)> = stored
             .iter()
@@ -243,21 +257,35 @@ impl Board {
         let down = observed.and_then(|observed| readiness::why_down(&stored.route, observed));
         let held = lock(&self.holding).get(&environment.id).cloned();
         let answer = match (held, upstream, down) {
-            _ if !environment.serving => page(environment),
+            _ if !environment.serving => self.page(environment),
             // Probed, but nothing for a browser.
-            _ if stored.route.scheme == Scheme::Tcp => page(environment),
+            _ if stored.route.scheme == Scheme::Tcp => self.page(environment),
             (Some(before), upstream, _) => {
                 Answer::Replacing(upstream.filter(|upstream| before.contains(&upstream.container)))
             }
             (None, Some(upstream), _) => Answer::Proxy(upstream),
             (None, None, Some(why)) => {
                 let reason = environment.reason.clone().unwrap_or(why);
-                Answer::Page(Page { phase: Phase::Failed, reason: Some(reason), outcome: None })
+                Answer::Page(Page {
+                    phase: Phase::Failed,
+                    reason: Some(reason),
+                    outcome: None,
+                    is_tired: false,
+                })
             }
             // Its container restarts, or the engine does not say: it will be back.
             (None, None, None) => Answer::Replacing(None),
         };
         route_to(environment, stored.route.service.clone(), answer)
+    }
+
+    fn page(&self, environment: &Environment) -> Answer {
+        let outcome = match environment.intent {
+            Intent::End { outcome, .. } => Some(outcome),
+            Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => None,
+        };
+        let is_tired = lock(&self.tired).contains_key(&environment.id);
+        Answer::Page(Page { phase: environment.phase, reason: environment.reason.clone(), outcome, is_tired })
     }
 }
 
@@ -271,14 +299,6 @@ fn route_to(environment: &Environment, service: String, answer: Answer) -> Route
         access: Access::Token,
         answer,
     }
-}
-
-fn page(environment: &Environment) -> Answer {
-    let outcome = match environment.intent {
-        Intent::End { outcome, .. } => Some(outcome),
-        Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::Sleep { .. } => None,
-    };
-    Answer::Page(Page { phase: environment.phase, reason: environment.reason.clone(), outcome })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -81,6 +81,7 @@ impl Run<'_> {
             recreate: force.rebuild,
             jobs: self.jobs_done().await?,
             fill: self.environment.to_fill().map(str::to_owned),
+            slept: self.environment.intent == Intent::Wake,
         })
     }
 
@@ -120,6 +121,8 @@ impl Run<'_> {
                     let up = self.up(stack, *recreate, deadline.get()).await;
                     self.audited(stack, up).await?;
                 }
+                Step::Start => self.start(stack, deadline.get()).await?,
+                Step::Unpause => self.unpause(observed).await?,
                 Step::RunJob { job } => {
                     let took = self.run_job(stack, job, deadline.get()).await?;
                     deadline.extend(took);
@@ -142,6 +145,7 @@ impl Run<'_> {
                 | Step::Withdraw
                 | Step::SkipJob { .. }
                 | Step::Stop
+                | Step::Pause
                 | Step::Archive { .. }
                 | Step::RemoveImage { .. }
                 | Step::RemoveFiles
@@ -180,7 +184,7 @@ impl Run<'_> {
         Ok(self.house.ports.engine.create_volume(&request).await?)
     }
 
-    async fn up(&self, stack: &Stack, recreate: bool, deadline: Instant) -> Result<(), Failure> {
+    pub(super) async fn up(&self, stack: &Stack, recreate: bool, deadline: Instant) -> Result<(), Failure> {
         self.house.enclose().await?;
         if !self.environment.serving {
             self.board.refresh(&self.enter(Phase::Starting).await?).await;

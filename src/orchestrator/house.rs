@@ -20,8 +20,9 @@ use crate::domain::visitors::Access;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     AccessLog, Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine,
-    EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Prober,
-    Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Workspace, meters,
+    EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power,
+    Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
+    Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -40,6 +41,7 @@ const RECENT_EVENTS: u32 = 50;
 #[derive(Clone)]
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
+    pub power: Arc<dyn Power>,
     pub watch: Arc<dyn EngineWatch>,
     pub confinements: Arc<dyn Confinements>,
     pub jobs: Arc<dyn Jobs>,
@@ -54,6 +56,7 @@ pub struct Ports {
     pub access_log: Arc<dyn AccessLog>,
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
+    pub visitors: Arc<dyn Visitors>,
     pub prober: Arc<dyn Prober>,
     pub disks: Arc<dyn Disks>,
     pub stock: Arc<dyn Stock>,
@@ -276,6 +279,8 @@ pub struct Limits {
     pub pids: u64,
     /// Of all services of an environment together.
     pub environment: EnvironmentLimits,
+    /// How often visits wake one environment within an hour.
+    pub wakes_per_hour: Option<usize>,
 }
 
 /// A configured repository.

@@ -37,6 +37,7 @@ mod orphans;
 mod outside;
 mod places;
 mod poll;
+mod power;
 mod prepare;
 mod queue;
 mod recipe;

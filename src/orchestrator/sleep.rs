@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::environment::Phase;
 use crate::domain::plan::Step;
 use crate::domain::reconcile;
+use crate::domain::rest::SleepMode;
 use crate::ports::meters;
 use crate::store::StateChange;
 
@@ -21,7 +22,8 @@ impl Run<'_> {
     pub(super) async fn sleep(&self, why: &str) -> Result<(), Failure> {
         self.board.release(self.environment.id);
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
-        let plan = reconcile::sleep(&observed, self.environment.serving);
+        let mode = self.sleep_mode().await?;
+        let plan = reconcile::sleep(&observed, self.environment.serving, mode);
         self.note(&plan).await?;
         for planned in &plan.steps {
             let _measured = meters::step("sleep", planned.step.word());
@@ -30,6 +32,8 @@ impl Run<'_> {
             } else if planned.step == Step::Stop {
                 self.stop().await?;
                 self.house.ports.vault.clear(self.environment.id).await?;
+            } else if planned.step == Step::Pause {
+                self.pause(&observed).await?;
             } else {
                 return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step)));
             }
@@ -42,6 +46,13 @@ impl Run<'_> {
         self.lie_down(why, true).await?;
         tracing::info!(environment.slug = %self.environment.slug, repo = %self.environment.repo, why, "the environment sleeps");
         Ok(())
+    }
+
+    /// By its stack's word, else by its repository's.
+    async fn sleep_mode(&self) -> Result<SleepMode, Failure> {
+        let own = self.house.store.stack_settings(self.environment.id).await?;
+        let given = self.settings.repositories.get(&self.environment.repo).map(|it| it.rest.sleep);
+        Ok(own.sleep.or(given).unwrap_or_default())
     }
 
     /// What depends on others stops before them; what does not stop in time is killed.

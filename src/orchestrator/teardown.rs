@@ -103,6 +103,9 @@ impl Run<'_> {
             | Step::Fill { .. }
             | Step::Hold
             | Step::Up { .. }
+            | Step::Start
+            | Step::Pause
+            | Step::Unpause
             | Step::AwaitReady { .. }
             | Step::Publish
             | Step::PruneBinds => return Err(Failure::Failed(format!("no part of ending: {step}"))),

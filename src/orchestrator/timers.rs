@@ -103,7 +103,7 @@ impl Orchestrator {
     async fn rest_if_sure(&self) -> Result<(), StoreError> {
         match self.steadiness.look(&*self.house.ports.clock) {
             Some(now) => self.submit_rest(now).await,
-            None => Ok(()),
+            None => self.write_visits().await,
         }
     }
 

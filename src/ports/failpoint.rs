@@ -66,7 +66,7 @@ pub const FAILPOINTS: &[&str] = &[
     "sleep.withdraw",
     "sleep.stop",
     "sleep.settled",
-    "wake.up",
+    "wake.start",
     "wake.seen_ready",
     "wake.remembered",
     "wake.await_ready",

@@ -9,6 +9,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use tokio::time::Instant;
 
 use super::{PortError, PortResult};
+use crate::domain::time::Timestamp;
 
 /// Buckets of what takes from milliseconds to minutes, in seconds.
 pub const LONG_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0];
@@ -76,6 +77,12 @@ const DESCRIBED: &[(&str, Kind, &str)] = &[
     (HOOK_DURATION, Kind::Histogram, "Time to answer a hook."),
     ("drey_proxy_requests_total", Kind::Counter, "Answers of the embedded proxy, by class of HTTP status."),
     ("drey_access_log_lost_total", Kind::Counter, "Requests that are missing in the access logs."),
+    ("drey_acme_orders_total", Kind::Counter, "Orders of certificates, by outcome: issued or failed."),
+    (
+        "drey_certificate_expires_timestamp_seconds",
+        Kind::Gauge,
+        "When the first of the proxy's certificates expires, in seconds since the Unix epoch.",
+    ),
     ("drey_reports_total", Kind::Counter, "Tries to tell a forge something, by kind and outcome."),
     ("drey_archives", Kind::Gauge, "Archives that are kept."),
     ("drey_archives_bytes", Kind::Gauge, "Bytes of all archives that are kept."),
@@ -157,6 +164,17 @@ pub fn access_lost(lines: u64) {
 /// The configuration was read anew.
 pub fn reloaded(outcome: &'static str) {
     counter!("drey_reloads_total", "outcome" => outcome).increment(1);
+}
+
+/// A certificate was ordered.
+pub fn acme_order(outcome: &'static str) {
+    counter!("drey_acme_orders_total", "outcome" => outcome).increment(1);
+}
+
+/// The proxy's certificates were read; the first of them expires then.
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows floating point numbers only")]
+pub fn certificate_expires(until: Timestamp) {
+    set("drey_certificate_expires_timestamp_seconds", (until.as_millis() / 1000) as f64);
 }
 
 /// Passes on what the engine answered, and counts it if it is an error.

@@ -4,6 +4,7 @@
 //! transaction is open.
 
 mod access_log;
+mod challenge;
 mod changes;
 mod confinements;
 mod disks;
@@ -17,6 +18,7 @@ mod isolation;
 mod jobs;
 pub mod meters;
 mod outside;
+mod power;
 mod stacks;
 pub mod traffic;
 mod vault;
@@ -24,6 +26,7 @@ mod volumes;
 mod workspace;
 
 pub use access_log::{AccessLog, AccessRecord, LogMark};
+pub use challenge::DnsRecords;
 pub use changes::{CHANGED_PATHS_AT_MOST, ChangedPaths, Changes, MESSAGE_BYTES, Merged};
 pub use confinements::Confinements;
 pub use disks::{Disks, Folders, Stock};
@@ -37,8 +40,9 @@ pub use isolation::{BuildGroup, Cgroups, Firewall};
 pub use jobs::{JobEnd, JobRequest, Jobs};
 pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
-    Programs, Restoring, RoutePublisher,
+    Programs, Restoring, RoutePublisher, Visitors,
 };
+pub use power::Power;
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use vault::{Redactor, SecretFiles, Vault};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::{Outgoing, PortResult};
 use crate::domain::environment::ArchiveRecord;
-use crate::domain::names::ProjectName;
+use crate::domain::names::{EnvironmentId, ProjectName};
+use crate::domain::presence::Presence;
 use crate::domain::route::{RouteTable, Upstream};
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::KnownTokens;
@@ -42,6 +43,14 @@ pub trait RoutePublisher: Send + Sync {
     fn publish(&self, table: RouteTable);
     /// From now on these tokens let their bearers look. Whoever asks nobody for one needs none.
     fn know(&self, _tokens: KnownTokens) {}
+}
+
+/// Who comes to environments.
+pub trait Visitors: Send + Sync {
+    /// The last use of each environment that had one since this was last asked. What is open is used now.
+    fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)>;
+    /// Who is with it at this moment.
+    fn presence(&self, environment: EnvironmentId) -> Presence;
 }
 
 /// Asks a service whether it answers.

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -13,6 +14,7 @@ use super::account::Account;
 use super::body::Upload;
 use super::connection::OpenRequest;
 use super::pool::Lease;
+use super::visits::Visit;
 
 /// The body of an answer: the proxy's own words, or what the container sends, passed on as it comes.
 pub(super) struct AnswerBody {
@@ -24,11 +26,14 @@ pub(super) struct AnswerBody {
     /// When the container was asked, and what it gets.
     asked: Option<(Instant, Upload)>,
     account: Option<Box<Account>>,
+    /// And as a visit to the environment.
+    visit: Option<Visit>,
 }
 
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Incoming),
+    Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl AnswerBody {
@@ -46,7 +51,7 @@ impl AnswerBody {
     }
 
     fn new(content: Content, lease: Option<Lease>) -> Self {
-        Self { content, lease, open: None, asked: None, account: None }
+        Self { content, lease, open: None, visit: None, asked: None, account: None }
     }
 
     /// A container answered this, having been asked then.
@@ -74,6 +79,17 @@ impl AnswerBody {
         }
     }
 
+    /// What the proxy tells as it happens.
+    pub(super) fn events(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
+        Self::new(Content::Events(events), None)
+    }
+
+    #[must_use]
+    pub(super) fn visited(mut self, visit: Option<Visit>) -> Self {
+        self.visit = visit;
+        self
+    }
+
     #[must_use]
     pub(super) fn counted(mut self, open: OpenRequest) -> Self {
         self.open = Some(open);
@@ -98,6 +114,10 @@ impl Body for AnswerBody {
         let this = &mut *self;
         let polled = match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Events(events) => {
+                let next = events.as_mut().poll_next(context);
+                next.map(|event| event.map(|event| Ok(Frame::data(event))))
+            }
             Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
         };
         if let Poll::Ready(Some(Ok(frame))) = &polled {
@@ -113,6 +133,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(incoming) => incoming.is_end_stream(),
+            Content::Events(_) => false,
         }
     }
 
@@ -122,6 +143,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Streamed(incoming) => incoming.size_hint(),
+            Content::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -156,7 +156,7 @@ fn has_login(logins: &[Login], headers: &HeaderMap) -> bool {
 }
 
 /// Whoever asks there looks at no branch.
-pub(super) fn is_for_challenges(uri: &Uri) -> bool {
+fn is_for_challenges(uri: &Uri) -> bool {
     uri.path().starts_with(CHALLENGES)
 }
 

@@ -18,8 +18,7 @@ use super::headers;
 use super::pool::{Lease, Pool, SendFailure};
 use super::tally::Tally;
 use super::upgrade::{self, Tunnel, Wanted};
-use super::visits::Visit;
-use crate::ports::Clock;
+use super::visits::Visits;
 use crate::supervisor::Supervisor;
 
 /// A client's request made ready for a container; may be tried more than once, before anything of it was sent.
@@ -32,9 +31,8 @@ pub(super) struct Outgoing {
 /// Who is told of a tunnel.
 pub(super) struct TunnelHouse<'a> {
     pub(super) client: &'a Arc<ConnectionInfo>,
-    pub(super) visit: &'a Arc<Visit>,
+    pub(super) visits: &'a Arc<Visits>,
     pub(super) tally: &'a Arc<Tally>,
-    pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) supervisor: &'a Supervisor,
     /// How long a tunnel may go on when the daemon drains.
     pub(super) grace: Duration,
@@ -168,9 +166,8 @@ fn received(
         wanted,
         container,
         client: house.client.clone(),
-        visit: house.visit.clone(),
+        visit: house.visits.begin().into_tunnel(),
         tally: house.tally.clone(),
-        clock: house.clock.clone(),
         grace: house.grace,
     };
     tunnel.run(house.supervisor);

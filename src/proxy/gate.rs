@@ -2,17 +2,19 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{Asked, Head};
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
-use super::door::{self, Caller, Door};
+use super::door::{Caller, Door};
+use super::events;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
 use super::limits::Limits;
@@ -20,8 +22,8 @@ use super::pages::{self, Pages};
 use super::pool::Pool;
 use super::settings::Robots;
 use super::table::{Entry, Table, Target};
+use super::waiting::{Waiting, WaitingRoom};
 use super::{headers, robots, tally, waker};
-use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
 use crate::domain::time::Timestamp;
 use crate::ports::meters::Answers;
@@ -32,6 +34,7 @@ use crate::supervisor::Supervisor;
 pub(super) struct Gate {
     pub(super) table: Table,
     pub(super) pages: Pages,
+    pub(super) waiting: WaitingRoom,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
@@ -61,7 +64,22 @@ enum Next {
     Hold(Arc<Entry>, Outgoing),
     /// Ask at once: the table has changed already.
     LookAgain(Arc<Entry>, Outgoing),
+    /// Ask the same container after a pause.
+    TryAgain(Arc<Entry>, Outgoing),
 }
+
+/// What became of a request so far.
+#[derive(Default)]
+struct Tries {
+    looked_again: bool,
+    was_held: bool,
+    failures: u32,
+}
+
+/// Longer with each failure.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Failures of one request that was held, after which it is told.
+const MOST_FAILURES: u32 = 5;
 
 impl Gate {
     /// Answers one request.
@@ -101,13 +119,12 @@ impl Gate {
 
     /// A container's answer, or (as the error) one of the proxy's own; and the environment that was asked for.
     async fn respond(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Incoming>,
         client: &Arc<ConnectionInfo>,
         asked_for: &mut Option<Arc<Entry>>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let version = request.version();
-        let deadline = Instant::now() + self.limits.hold;
         if request.method() == Method::CONNECT {
             return Err(answer::refusal(version, "this is not a proxy for other hosts"));
         }
@@ -119,6 +136,8 @@ impl Gate {
         if let Some(rules) = robots::answer(&request).filter(|_| self.robots == Robots::Deny) {
             return Err(rules);
         }
+        let navigates = pages::navigates(&request);
+        let deadline = self.waiting.deadline(navigates);
         if !self.table.is_published() && !self.first_table(deadline).await {
             return Err(self.pages.starting(request.headers()));
         }
@@ -130,21 +149,38 @@ impl Gate {
         if let Some(stopped) = self.stop(&entry, &mut request, (&value, &host, client, now)) {
             return Err(stopped);
         }
-        if !door::is_for_challenges(request.uri()) {
-            entry.visit.mark(now);
-        }
+        let is_visit = waker::is_visit(&request);
+        let visit = is_visit.then(|| entry.visits.begin());
         if let Target::Page(page) = &entry.target {
-            let wakes = page.phase == Phase::Asleep && waker::wakes(&request);
-            if wakes && self.knocks.try_send(entry.route.environment).is_err() {
+            if is_visit && page.wakes() && self.knocks.try_send(entry.route.environment).is_err() {
                 tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
             }
-            if !(wakes || page.phase == Phase::Waking) || pages::wants_html(request.headers()) {
+            if events::is_asked(&request) {
+                return self.events(&entry, host, request.headers());
+            }
+            if navigates || !is_visit || !page.is_coming() {
                 return Err(self.pages.phase(&entry.route, page, request.headers()));
             }
+        } else if events::is_asked(&request) {
+            return self.events(&entry, host, request.headers());
         }
         let accept = accept_of(request.headers());
         let outgoing = Outgoing::new(request, value, client);
-        self.pass(&Visitor { host: &host, accept, version, client, deadline }, entry, outgoing).await
+        let visitor = Visitor { host: &host, accept, version, client, deadline };
+        let answer = self.pass(&visitor, entry, outgoing).await?;
+        Ok(answer.map(|body| body.visited(visit)))
+    }
+
+    /// Where the host leads to, told as it changes.
+    fn events(
+        self: &Arc<Self>,
+        entry: &Entry,
+        host: String,
+        request: &HeaderMap,
+    ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
+        let place =
+            self.waiting.enter(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, request))?;
+        Ok(events::answer(self.clone(), host, place))
     }
 
     /// The answer to somebody who may not look, or who is sent on from a link.
@@ -167,37 +203,46 @@ impl Gate {
         outgoing: Outgoing,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let (mut entry, mut outgoing) = (entry, outgoing);
-        let mut looked_again = false;
         let mut waiting: Option<Waiting> = None;
+        let mut tries = Tries::default();
         loop {
-            match self.try_once(visitor, entry, outgoing, looked_again).await? {
+            tries.was_held = waiting.is_some();
+            match self.try_once(visitor, entry, outgoing, &tries).await? {
                 Next::Answer(response) => return Ok(response),
                 Next::LookAgain(found, request) => {
-                    looked_again = true;
+                    tries.looked_again = true;
                     (entry, outgoing) = (found, request);
+                }
+                Next::TryAgain(found, request) => {
+                    tries.failures += 1;
+                    (entry, outgoing) = (found, request);
+                    tokio::time::sleep(TRY_AGAIN_AFTER * tries.failures).await;
                 }
                 Next::Hold(found, request) => {
                     (entry, outgoing) = (found, request);
                     match &mut waiting {
                         Some(waiting) => {
-                            if !self.wait(waiting).await {
+                            if !waiting.next(&self.draining).await {
                                 return Err(self.too_late(&entry, &visitor.accept));
                             }
                         }
                         // The table may have changed before anybody watched: look once more, then wait.
-                        None => {
-                            let (changes, deadline) = (self.table.changes(), visitor.deadline);
-                            waiting = Some(Waiting { changes, deadline });
-                        }
+                        None => waiting = Some(self.begin_to_wait(&entry, visitor)?),
                     }
                     let Some(found) = self.table.find(visitor.host) else {
                         return Err(self.pages.unknown(visitor.host, &visitor.accept));
                     };
-                    looked_again = false;
+                    tries.looked_again = false;
                     entry = found;
                 }
             }
         }
+    }
+
+    fn begin_to_wait(&self, entry: &Entry, visitor: &Visitor<'_>) -> Result<Waiting, Response<AnswerBody>> {
+        let place = self.waiting.enter(&entry.visits);
+        let place = place.ok_or_else(|| self.pages.crowded(&entry.route, &visitor.accept))?;
+        Ok(Waiting::new(self.table.changes(), visitor.deadline, Some(place)))
     }
 
     async fn try_once(
@@ -205,15 +250,20 @@ impl Gate {
         visitor: &Visitor<'_>,
         entry: Arc<Entry>,
         outgoing: Outgoing,
-        looked_again: bool,
+        tries: &Tries,
     ) -> Result<Next, Response<AnswerBody>> {
         let pool = match &entry.target {
-            Target::Page(page) if is_coming(page.phase) => return Ok(Next::Hold(entry, outgoing)),
+            Target::Page(page) if page.is_coming() => return Ok(Next::Hold(entry, outgoing)),
             Target::Page(page) => return Err(self.pages.phase(&entry.route, page, &visitor.accept)),
             Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
             Target::Proxy(pool) | Target::Replacing(Some(pool)) => pool.clone(),
         };
-        let failed = match self.send(visitor, &entry, &pool, outgoing).await {
+        let sent = if tries.was_held {
+            Box::pin(entry.visits.in_turn(self.send(visitor, &entry, &pool, outgoing))).await
+        } else {
+            self.send(visitor, &entry, &pool, outgoing).await
+        };
+        let failed = match sent {
             Ok(response) => return Ok(Next::Answer(response)),
             Err(failed) => failed,
         };
@@ -228,8 +278,12 @@ impl Gate {
             return Ok(Next::Hold(entry, outgoing));
         }
         match self.table.find(visitor.host) {
-            Some(found) if !looked_again && !Arc::ptr_eq(&found, &entry) => {
+            Some(found) if !tries.looked_again && !Arc::ptr_eq(&found, &entry) => {
                 Ok(Next::LookAgain(found, outgoing))
+            }
+            // It has only just come up, and many are let in at once.
+            Some(found) if tries.was_held && tries.failures < MOST_FAILURES => {
+                Ok(Next::TryAgain(found, outgoing))
             }
             Some(_) | None => Err(self.pages.unreachable(&entry.route, &visitor.accept)),
         }
@@ -244,9 +298,8 @@ impl Gate {
     ) -> Result<Response<AnswerBody>, NoAnswer> {
         let house = TunnelHouse {
             client: visitor.client,
-            visit: &entry.visit,
+            visits: &entry.visits,
             tally: &entry.tally,
-            clock: &self.clock,
             supervisor: &self.supervisor,
             grace: self.limits.tunnel_grace,
         };
@@ -264,33 +317,14 @@ impl Gate {
 
     /// Waits for the daemon's first table; returns whether it is there.
     async fn first_table(&self, deadline: Instant) -> bool {
-        let mut waiting = Waiting { changes: self.table.changes(), deadline };
+        let mut waiting = Waiting::new(self.table.changes(), deadline, None);
         while !self.table.is_published() {
-            if !self.wait(&mut waiting).await {
+            if !waiting.next(&self.draining).await {
                 return false;
             }
         }
         true
     }
-
-    /// Returns whether there is something new to look at.
-    async fn wait(&self, waiting: &mut Waiting) -> bool {
-        tokio::select! {
-            changed = waiting.changes.changed() => changed.is_ok(),
-            () = tokio::time::sleep_until(waiting.deadline) => false,
-            () = self.draining.cancelled() => false,
-        }
-    }
-}
-
-struct Waiting {
-    changes: watch::Receiver<()>,
-    deadline: Instant,
-}
-
-/// Will be there soon: whoever does not read pages is held.
-fn is_coming(phase: Phase) -> bool {
-    matches!(phase, Phase::Asleep | Phase::Waking)
 }
 
 fn accept_of(headers: &HeaderMap) -> HeaderMap {

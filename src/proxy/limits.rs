@@ -22,8 +22,6 @@ pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(75);
 pub(super) struct Limits {
     /// How long a client may take for the head of a request, from its first byte.
     pub(super) head: Duration,
-    /// How long a request waits for a container that is being replaced.
-    pub(super) hold: Duration,
     /// How long tunnels may go on when the daemon drains.
     pub(super) tunnel_grace: Duration,
     /// Connections at once, over both listeners.
@@ -34,7 +32,6 @@ impl Limits {
     pub(super) fn new() -> Self {
         Self {
             head: Duration::from_secs(10),
-            hold: Duration::from_secs(10),
             tunnel_grace: Duration::from_secs(2),
             connections: connections(descriptors::limit()),
         }

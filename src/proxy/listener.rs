@@ -13,7 +13,6 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::AnswerBody;
@@ -21,6 +20,7 @@ use super::connection::ConnectionInfo;
 use super::executor::{LocalTasks, drive};
 use super::gate::Gate;
 use super::guard::Guard;
+use super::handshake::Handshakes;
 use super::limits::{Limits, REQUEST_WAIT};
 use super::pool::{BUFFER_SIZE, CONNECTION_WINDOW, STREAM_WINDOW};
 use super::redirect::Redirect;
@@ -43,7 +43,7 @@ pub(super) enum Service {
 /// One listening socket.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Handshakes>>,
     pub(super) service: Service,
     pub(super) places: Arc<Semaphore>,
     pub(super) limits: Limits,
@@ -85,8 +85,9 @@ impl Listener {
             stream.set_nodelay(true).ok();
             let served = match tls {
                 None => serve(stream, answering, draining).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, answering, draining).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.receive(stream)).await {
+                    Ok(Ok(Some(stream))) => serve(stream, answering, draining).await,
+                    Ok(Ok(None)) => Ok(()),
                     Ok(Err(error)) => Err(error.into()),
                     Err(_slow) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
                 },

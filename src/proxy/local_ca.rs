@@ -1,8 +1,5 @@
 //! A certificate authority of our own, made at the first start, and the wildcard certificate it signs.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +9,9 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
+use super::private_file;
 use super::settings::ProxyError;
+use crate::config::CertificateFiles;
 use crate::domain::time::Timestamp;
 
 /// Life of the authority.
@@ -38,8 +37,9 @@ impl LocalCa {
         self.directory.join("ca.pem")
     }
 
-    pub(super) fn leaf(&self) -> (PathBuf, PathBuf) {
-        (self.directory.join("wildcard.pem"), self.directory.join("wildcard.key"))
+    pub(super) fn leaf(&self) -> CertificateFiles {
+        let (certificate, key) = (self.directory.join("wildcard.pem"), self.directory.join("wildcard.key"));
+        CertificateFiles { certificate, key }
     }
 
     /// Makes what is missing, old, or for another domain. A key that was written without its certificate (the daemon
@@ -50,16 +50,16 @@ impl LocalCa {
             let (certificate, key) = authority(domain, now)?;
             std::fs::remove_file(self.authority()).ok();
             std::fs::remove_file(self.scope()).ok();
-            self.write(&key_file, &key)?;
-            self.write(&self.scope(), &format!("{domain}\n"))?;
-            self.write(&self.authority(), &certificate)?;
+            private_file::write(&key_file, &key)?;
+            private_file::write(&self.scope(), &format!("{domain}\n"))?;
+            private_file::write(&self.authority(), &certificate)?;
             std::fs::remove_file(self.stamp()).ok();
         }
         let wanted = format!("{domain}\n");
         let stamped = std::fs::read_to_string(self.stamp()).unwrap_or_default();
         let valid = stamped.strip_prefix(&wanted).and_then(|until| Timestamp::parse(until.trim()));
         let soon = now.plus(days(RENEW_DAYS));
-        let (leaf, leaf_key) = self.leaf();
+        let CertificateFiles { certificate: leaf, key: leaf_key } = self.leaf();
         if valid.is_some_and(|until| until > soon) && leaf.exists() && leaf_key.exists() {
             return Ok(());
         }
@@ -67,9 +67,9 @@ impl LocalCa {
             |path: &Path| std::fs::read_to_string(path).map_err(|error| ProxyError::certificate(path, error));
         let (certificate, key) = wildcard(domain, &read(&self.authority())?, &read(&key_file)?, now)?;
         std::fs::remove_file(self.stamp()).ok();
-        self.write(&leaf_key, &key)?;
-        self.write(&leaf, &certificate)?;
-        self.write(&self.stamp(), &format!("{wanted}{}\n", now.plus(days(LEAF_DAYS))))
+        private_file::write(&leaf_key, &key)?;
+        private_file::write(&leaf, &certificate)?;
+        private_file::write(&self.stamp(), &format!("{wanted}{}\n", now.plus(days(LEAF_DAYS))))
     }
 
     /// Whether a certificate of the authority for this domain would be believed. One made before there was a scope may
@@ -92,21 +92,6 @@ impl LocalCa {
     /// Says what the leaf is for and until when; written last, so that a half-made leaf is made again.
     fn stamp(&self) -> PathBuf {
         self.directory.join("wildcard.stamp")
-    }
-
-    fn write(&self, path: &Path, text: &str) -> Result<(), ProxyError> {
-        let failed = |error: std::io::Error| ProxyError::certificate(path, error);
-        std::fs::create_dir_all(&self.directory).map_err(failed)?;
-        let temporary = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&temporary, path).map_err(failed)
     }
 }
 

@@ -4,21 +4,26 @@
 //! pass a request to has a page.
 
 mod account;
+mod acme;
 mod answer;
 mod body;
 mod certificates;
+mod challenges;
 mod connect;
 mod connection;
 mod cookies;
 mod door;
+mod events;
 mod examine;
 mod executor;
 mod forward;
 mod framing;
 mod gate;
 mod guard;
+mod handshake;
 mod headers;
 mod host;
+mod keepalive;
 mod limits;
 mod link;
 mod listener;
@@ -26,8 +31,10 @@ mod local_ca;
 mod pages;
 mod pass;
 mod pool;
+mod private_file;
 mod probe;
 mod redirect;
+mod renewal;
 mod robots;
 mod round;
 mod server;
@@ -39,12 +46,17 @@ mod tls;
 mod upgrade;
 mod upstream_tls;
 mod visits;
+mod waiting;
 mod waker;
+mod words;
 
+pub use acme::kept::{AcmeState, state as acme_state};
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
-pub use settings::{ProxyError, ProxySettings, Robots, TlsSettings};
+pub use settings::{HoldSettings, ProxyError, ProxySettings, Robots, TlsSettings};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::certificate::write as write_certificate;

@@ -7,14 +7,16 @@ use std::sync::LazyLock;
 
 use data_encoding::BASE64;
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFRESH, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::answer::{AnswerBody, with_content};
+use super::events;
 use super::text::escape;
-use crate::domain::environment::{Outcome, Phase};
+use super::words::{LOG, command, words};
+use crate::domain::environment::Phase;
 use crate::domain::route::{Page, Route};
-use crate::domain::text::{clean_end, clean_line};
+use crate::domain::text::{clean_end, clean_line, shell_word};
 
 /// Seconds until a page that will pass asks again.
 const RETRY_SECONDS: &str = "2";
@@ -24,11 +26,13 @@ const NAME_LIMIT: usize = 300;
 
 const STYLE: &str = include_str!("page.css");
 
-/// Nothing but the style above, which is named by its digest: no script, no image, no frame, no form.
+/// Nothing but the style above and the script that looks again, both named by their digests: no image, no frame, no form.
 static CONTENT_POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
-    let digest = BASE64.encode(&Sha256::digest(STYLE));
+    let style = BASE64.encode(&Sha256::digest(STYLE));
+    let script = &*events::SCRIPT_DIGEST;
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src {script}; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::try_from(policy).ok()
 });
@@ -43,6 +47,10 @@ struct Note<'a> {
     /// `REPO/BRANCH`.
     name: Option<&'a str>,
     reason: Option<&'a str>,
+    /// What somebody with the command line does next: what for, and the command.
+    command: Option<(&'static str, String)>,
+    /// By what the page knows itself, where something tells when it is not true any more.
+    mark: Option<String>,
 }
 
 /// Writes pages.
@@ -61,12 +69,14 @@ impl Pages {
     pub(super) fn phase(&self, route: &Route, page: &Page, request: &HeaderMap) -> Response<AnswerBody> {
         let (status, passes, headline, explanation) = words(page);
         let reason = page.reason.as_deref();
-        self.answer(&Note { status, passes, headline, explanation, name: Some(&route.name), reason }, request)
+        let (name, mark) = (Some(route.name.as_str()), Some(events::mark(page)));
+        let command = command(page, &route.name);
+        self.answer(&Note { status, passes, headline, explanation, name, reason, command, mark }, request)
     }
 
     /// The container is being replaced and did not come back while the request was held.
     pub(super) fn updating(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
-        let page = Page { phase: Phase::Updating, reason: None, outcome: None };
+        let page = Page { phase: Phase::Updating, reason: None, outcome: None, is_tired: false };
         self.phase(route, &page, request)
     }
 
@@ -79,6 +89,8 @@ impl Pages {
             explanation: "drey itself is starting and will know its branches in a moment.",
             name: None,
             reason: None,
+            command: None,
+            mark: None,
         };
         self.answer(&note, request)
     }
@@ -96,6 +108,8 @@ impl Pages {
             explanation: &explanation,
             name: None,
             reason: None,
+            command: None,
+            mark: None,
         };
         self.answer(&note, request)
     }
@@ -108,7 +122,11 @@ impl Pages {
         request: &HeaderMap,
     ) -> Response<AnswerBody> {
         let headline = "Not for everybody";
-        self.answer(&Note { status, passes: false, headline, explanation, name: None, reason: None }, request)
+        let (name, reason, command, mark) = (None, None, None, None);
+        self.answer(
+            &Note { status, passes: false, headline, explanation, name, reason, command, mark },
+            request,
+        )
     }
 
     /// The container runs, as far as is known, but gives no answer.
@@ -125,6 +143,23 @@ impl Pages {
             explanation: &explanation,
             name: Some(&route.name),
             reason: None,
+            command: Some((LOG, format!("drey env log {}", shell_word(&route.name)))),
+            mark: None,
+        };
+        self.answer(&note, request)
+    }
+
+    /// As many wait for this branch, or for all of them, as may.
+    pub(super) fn crowded(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
+        let note = Note {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            passes: true,
+            headline: "Many are waiting",
+            explanation: "This branch is not there yet, and as many requests wait for it as may. Try again in a moment.",
+            name: Some(&route.name),
+            reason: None,
+            command: None,
+            mark: None,
         };
         self.answer(&note, request)
     }
@@ -157,7 +192,11 @@ impl Pages {
         html.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
         html.push_str("<meta name=\"robots\" content=\"noindex\">\n");
         if note.passes {
-            put(&mut html, format_args!("<meta http-equiv=\"refresh\" content=\"{RETRY_SECONDS}\">\n"));
+            let refresh = format_args!("<meta http-equiv=\"refresh\" content=\"{RETRY_SECONDS}\">");
+            match &note.mark {
+                Some(_) => put(&mut html, format_args!("<noscript>{refresh}</noscript>\n")),
+                None => put(&mut html, format_args!("{refresh}\n")),
+            }
         }
         let name = note.name.map(|name| escape(&on_one_line(name, NAME_LIMIT)));
         let title = name.as_deref().map_or_else(String::new, |name| format!(" · {name}"));
@@ -165,7 +204,11 @@ impl Pages {
             &mut html,
             format_args!("<title>{}{title}</title>\n<style>{STYLE}</style>\n</head>\n", note.headline),
         );
-        put(&mut html, format_args!("<body>\n<main class=\"{}\">\n", tone(note)));
+        match &note.mark {
+            Some(mark) => put(&mut html, format_args!("<body data-mark=\"{}\">\n", escape(mark))),
+            None => html.push_str("<body>\n"),
+        }
+        put(&mut html, format_args!("<main class=\"{}\">\n", tone(note)));
         if let Some(name) = &name {
             put(&mut html, format_args!("<p class=\"name\">{name}</p>\n"));
         }
@@ -174,8 +217,12 @@ impl Pages {
         if let Some(reason) = note.reason.map(|reason| clean_end(reason, REASON_LIMIT)) {
             put(&mut html, format_args!("<pre>{}</pre>\n", escape(reason.trim())));
         }
+        if let Some((what, command)) = &note.command {
+            let command = escape(&clean_line(command));
+            put(&mut html, format_args!("<p class=\"hint\">{what}: <code>{command}</code></p>\n"));
+        }
         if note.passes {
-            html.push_str("<p class=\"hint\">This page looks again every two seconds.</p>\n");
+            html.push_str("<p class=\"hint\">This page goes on by itself.</p>\n");
         }
         if let Some(url) = &self.dashboard_url {
             put(
@@ -183,88 +230,12 @@ impl Pages {
                 format_args!("<p class=\"hint\"><a href=\"{}\">All branches</a></p>\n", escape(url)),
             );
         }
-        html.push_str("</main>\n</body>\n</html>\n");
+        html.push_str("</main>\n");
+        if note.mark.is_some() {
+            put(&mut html, format_args!("<script>{}</script>\n", events::SCRIPT));
+        }
+        html.push_str("</body>\n</html>\n");
         html
-    }
-}
-
-/// Status, whether it passes, headline, explanation.
-fn words(page: &Page) -> (StatusCode, bool, &'static str, &'static str) {
-    const SOON: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
-    match page.phase {
-        Phase::Queued => (
-            SOON,
-            true,
-            "Waiting for its turn",
-            "The push has arrived. Other branches are being worked on first; this one is next in line.",
-        ),
-        Phase::Preparing => {
-            (SOON, true, "Getting ready", "The branch's files are being fetched and checked.")
-        }
-        Phase::Building => (
-            SOON,
-            true,
-            "Building",
-            "The branch's images are being built. The first time this takes a few minutes, afterwards only what changed is built.",
-        ),
-        Phase::Starting => (
-            SOON,
-            true,
-            "Starting",
-            "The branch's containers are starting. The page appears as soon as they answer.",
-        ),
-        // Whatever else is ready is passed on.
-        Phase::Ready => (
-            StatusCode::NOT_FOUND,
-            false,
-            "Running, but not a website",
-            "This service of the branch speaks TCP, not HTTP, so there is nothing to show in a browser.",
-        ),
-        Phase::Updating => {
-            (SOON, true, "Updating", "A new version of this branch is taking over. Its data is kept.")
-        }
-        Phase::Waking => {
-            (SOON, true, "Waking up", "The branch was asleep. It will be here in a moment, with its data.")
-        }
-        Phase::Asleep => (
-            SOON,
-            true,
-            "Asleep, and waking",
-            "The branch was stopped and its data kept. Your visit wakes it: it will be here in a moment.",
-        ),
-        Phase::Failed => (
-            SOON,
-            false,
-            "This branch did not start",
-            "Push a commit that mends it, and it is tried again. This is what went wrong:",
-        ),
-        Phase::Blocked => (
-            SOON,
-            false,
-            "This branch is not allowed to start",
-            "Something in it has to be changed first. This is what stands in the way:",
-        ),
-        Phase::Archiving => (StatusCode::GONE, false, "Being archived", ending(page.outcome)),
-        Phase::Archived => (StatusCode::GONE, false, "Archived", ending(page.outcome)),
-        Phase::Destroying => (StatusCode::GONE, false, "Being taken down", ending(page.outcome)),
-        Phase::Destroyed => (StatusCode::GONE, false, "Gone", ending(page.outcome)),
-    }
-}
-
-fn ending(outcome: Option<Outcome>) -> &'static str {
-    match outcome {
-        Some(Outcome::Merged) => {
-            "The branch was merged, so its environment is no longer needed. Pushing to the branch brings it back, fresh, at the same address."
-        }
-        Some(Outcome::Deleted) => {
-            "The branch was deleted, and its environment with it. Pushing the branch again brings it back, fresh, at the same address."
-        }
-        Some(Outcome::Expired) => {
-            "Nobody used the branch for a long time, or its pull request was closed, so its environment was taken down. Pushing to it brings it back, fresh, at the same address."
-        }
-        Some(Outcome::Manual) | None => {
-            "Somebody took this environment down. Pushing to the branch brings it back, fresh, at the same address."
-        }
     }
 }
 
@@ -285,11 +256,23 @@ fn plain_text(note: &Note<'_>) -> String {
     if let Some(reason) = note.reason {
         put(&mut text, format_args!("{}\n", clean_end(reason, REASON_LIMIT).trim()));
     }
+    if let Some((what, command)) = &note.command {
+        put(&mut text, format_args!("{what}: {}\n", clean_line(command)));
+    }
     text
 }
 
+/// Somebody goes to a page with a browser, which shows one of ours and comes back by itself. What a page asks for, and a
+/// form that is sent, are no such thing: they are worth waiting for.
+pub(super) fn navigates<B>(request: &Request<B>) -> bool {
+    let mode = request.headers().get("sec-fetch-mode");
+    (request.method() == Method::GET || request.method() == Method::HEAD)
+        && mode.is_none_or(|mode| mode == "navigate")
+        && wants_html(request.headers())
+}
+
 /// A browser asks for HTML by name; `*/*` alone is a program.
-pub(super) fn wants_html(request: &HeaderMap) -> bool {
+fn wants_html(request: &HeaderMap) -> bool {
     request.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")))
 }
 

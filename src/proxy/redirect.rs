@@ -1,12 +1,15 @@
-//! The plain listener beside a TLS one: the authority's certificate, and a redirect for everything else.
+//! The plain listener beside a TLS one: proofs for an authority, the local authority's certificate, and a redirect for
+//! everything else.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::header::LOCATION;
 use http::{HeaderValue, Request, Response, StatusCode};
 
 use super::answer::{self, AnswerBody};
+use super::challenges::Challenges;
 use super::host;
 
 /// Where every host offers the local authority's certificate.
@@ -16,10 +19,23 @@ const AUTHORITY_PATH: &str = "/.well-known/drey-ca.pem";
 pub(super) struct Redirect {
     pub(super) https_port: u16,
     pub(super) authority: Option<PathBuf>,
+    /// Where an authority is asked for certificates: what it looks for here.
+    pub(super) challenges: Option<Arc<Challenges>>,
 }
 
 impl Redirect {
     pub(super) async fn answer<B>(&self, request: Request<B>) -> Result<Response<AnswerBody>, Infallible> {
+        // Whatever the host, and whether it is known: the authority asks before anybody else does.
+        let challenges = self.challenges.as_ref();
+        if let Some(answer) = challenges.and_then(|challenges| challenges.answer(request.uri().path())) {
+            return Ok(match answer {
+                Some(proof) => {
+                    let kind = HeaderValue::from_static("application/octet-stream");
+                    answer::with_content(StatusCode::OK, kind, proof)
+                }
+                None => answer::text(StatusCode::NOT_FOUND, "No certificate is being ordered for this."),
+            });
+        }
         if request.uri().path() == AUTHORITY_PATH
             && let Some(path) = &self.authority
         {

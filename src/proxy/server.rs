@@ -8,24 +8,29 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
+use super::challenges::Challenges;
 use super::door::Door;
 use super::gate::Gate;
+use super::keepalive;
 use super::limits::Limits;
 use super::listener::{Listener, Service};
 use super::pages::Pages;
 use super::pool::Dialer;
 use super::redirect::Redirect;
+use super::renewal::Renewal;
 use super::settings::{ProxyError, ProxySettings};
 use super::table::Table;
-use super::tls::{Renewal, Tls};
+use super::tls::{Acme, Tls};
 use super::upstream_tls;
+use super::waiting::WaitingRoom;
 use crate::domain::names::EnvironmentId;
+use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
 use crate::ports::traffic::Traffic;
-use crate::ports::{Clock, RoutePublisher};
+use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
 /// How often idle connections to containers are looked at.
@@ -72,7 +77,7 @@ impl Proxy {
         let places = Arc::new(Semaphore::new(limits.connections));
         let heard = Mutex::new(Some(heard));
         let mut proxy = Self { gate: gate.clone(), heard, https: None, http: None, renewal: None };
-        let mut authority = None;
+        let (mut authority, mut challenges) = (None, None);
         if let Some(address) = settings.https {
             let tls = Tls::new(&settings, &provider, now)?;
             let socket = listen("proxy.https", address).await?;
@@ -81,15 +86,26 @@ impl Proxy {
             let (renewal, clock, draining) = (tls.renewal.clone(), gate.clock.clone(), supervisor.draining());
             supervisor.spawn("certificate", async move { renewal.run(clock, draining).await });
             proxy.renewal = Some(tls.renewal);
+            challenges = tls.acme.map(|acme| issue(acme, &gate, supervisor));
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
-            run(Listener { socket, tls: Some(tls.acceptor), service, places, limits, supervisor });
+            run(Listener {
+                socket,
+                tls: Some(Arc::new(tls.handshakes)),
+                service,
+                places,
+                limits,
+                supervisor,
+            });
         }
         if let Some(address) = settings.http {
             let socket = listen("proxy.http", address).await?;
             proxy.http = socket.local_addr().ok();
             let service = match proxy.https {
-                Some(https) => Service::Redirect(Arc::new(Redirect { https_port: https.port(), authority })),
+                Some(https) => {
+                    let https_port = https.port();
+                    Service::Redirect(Arc::new(Redirect { https_port, authority, challenges }))
+                }
                 None => Service::Gate(gate.clone()),
             };
             run(Listener { socket, tls: None, service, places, limits, supervisor: supervisor.clone() });
@@ -113,22 +129,19 @@ impl Proxy {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Reads the certificate again: handshakes from now on get what is there now.
+    /// Reads the certificates again: handshakes from now on get what is there now. One that is due is ordered.
     ///
     /// # Errors
     /// When it cannot be read; then the old one stays in use.
     pub fn renew_certificate(&self) -> Result<(), ProxyError> {
-        self.renewal.as_ref().map_or(Ok(()), |renewal| renewal.renew(self.gate.clock.now()))
+        let Some(renewal) = &self.renewal else { return Ok(()) };
+        renewal.nudge();
+        renewal.renew(self.gate.clock.now())
     }
 
     /// What visitors asked for since the daemon began, by environment.
     pub fn traffic(&self) -> Vec<Traffic> {
         self.gate.table.traffic()
-    }
-
-    /// The last visit of each environment that had one since this was last asked.
-    pub fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
-        self.gate.table.take_visits()
     }
 }
 
@@ -142,6 +155,16 @@ impl RoutePublisher for Proxy {
     }
 }
 
+impl Visitors for Proxy {
+    fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
+        self.gate.table.take_visits()
+    }
+
+    fn presence(&self, environment: EnvironmentId) -> Presence {
+        self.gate.table.presence(environment)
+    }
+}
+
 fn gate(
     settings: &ProxySettings,
     limits: Limits,
@@ -152,8 +175,9 @@ fn gate(
 ) -> Result<Gate, ProxyError> {
     let tls = upstream_tls::unverified(provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
     Ok(Gate {
-        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }),
+        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }, clock.clone()),
         pages: Pages::new(settings.dashboard_url.clone()),
+        waiting: WaitingRoom::new(settings.hold),
         clock,
         supervisor: supervisor.clone(),
         draining: supervisor.draining(),
@@ -166,8 +190,16 @@ fn gate(
     })
 }
 
+/// Orders certificates from now on; gives back what shows that hosts are ours.
+fn issue(acme: Acme, gate: &Arc<Gate>, supervisor: &Supervisor) -> Arc<Challenges> {
+    let (gate, draining) = (gate.clone(), supervisor.draining());
+    let issuer = acme.issuer;
+    supervisor.spawn("issuer", async move { issuer.run(&gate.table, gate.clock.clone(), draining).await });
+    acme.challenges
+}
+
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ProxyError> {
-    TcpListener::bind(address).await.map_err(|error| {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
             "; another program listens there, end it or choose another port"
         } else if error.kind() == std::io::ErrorKind::PermissionDenied {
@@ -176,7 +208,11 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, P
             ""
         };
         ProxyError::Listen { key, address, reason: format!("{error}{hint}") }
-    })
+    })?;
+    if let Err(error) = keepalive::ask_the_silent(&listener) {
+        tracing::warn!(%error, key, "clients that vanish will not be noticed");
+    }
+    Ok(listener)
 }
 
 fn run(listener: Listener) {

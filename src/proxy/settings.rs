@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::ports::AccessLog;
+use crate::config::{Acme, CertificateFiles};
+use crate::ports::{AccessLog, DnsRecords};
 
 /// Where the proxy listens and what it presents. At least one of `https` and `http` is set.
 #[derive(Clone)]
@@ -20,6 +22,7 @@ pub struct ProxySettings {
     pub tls: TlsSettings,
     /// Linked from the proxy's own pages.
     pub dashboard_url: Option<String>,
+    pub hold: HoldSettings,
     /// `proxy.robots`: what search engines are told.
     pub robots: Robots,
     /// Where it is told what visitors ask for.
@@ -36,13 +39,33 @@ pub enum Robots {
     App,
 }
 
-/// Where the certificate comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Requests that wait for an environment which is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldSettings {
+    /// Longest wait of one.
+    pub time: Duration,
+    /// Over all environments together.
+    pub requests: usize,
+    /// For one environment.
+    pub of_environment: usize,
+}
+
+impl Default for HoldSettings {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(60), requests: 4096, of_environment: 1024 }
+    }
+}
+
+/// Where the certificates come from.
+#[derive(Clone)]
 pub enum TlsSettings {
     /// An authority of our own, made on the first start and kept in this directory.
     LocalCa { directory: PathBuf },
-    /// PEM files: the chain, leaf first, and its private key.
-    Files { certificate: PathBuf, key: PathBuf },
+    /// PEM files, one pair at least; the first is for whoever names no host.
+    Files(Vec<CertificateFiles>),
+    /// Of an authority that is asked for them; until one is there, the one of the local authority. All is kept below this
+    /// directory. `records` is for `dns-01`.
+    Acme { directory: PathBuf, acme: Acme, records: Option<Arc<dyn DnsRecords>> },
 }
 
 /// Why the proxy does not start. Says the key, the reason and the way out.

@@ -1,6 +1,6 @@
 //! The table in force: read by every request without a lock, replaced as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,18 +9,20 @@ use tokio::sync::watch;
 
 use super::pool::{Dialer, Pool, PoolKey};
 use super::tally::{self, Tally};
-use super::visits::Visit;
+use super::visits::Visits;
 use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
+use crate::domain::presence::Presence;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Upstream, primary_of};
 use crate::domain::time::Timestamp;
+use crate::ports::Clock;
 use crate::ports::traffic::Traffic;
 
 /// Where a hostname leads.
 pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) target: Target,
-    pub(super) visit: Arc<Visit>,
+    pub(super) visits: Arc<Visits>,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -35,6 +37,7 @@ pub(super) enum Target {
 pub(super) struct Table {
     current: ArcSwap<Compiled>,
     dialer: Arc<Dialer>,
+    clock: Arc<dyn Clock>,
     /// One publisher at a time; never taken by a request.
     publishing: Mutex<()>,
     changed: watch::Sender<()>,
@@ -45,7 +48,7 @@ pub(super) struct Table {
 struct Compiled {
     hosts: HashMap<String, Arc<Entry>>,
     families: HashMap<String, Arc<Entry>>,
-    visits: HashMap<EnvironmentId, Arc<Visit>>,
+    visits: HashMap<EnvironmentId, Arc<Visits>>,
     /// With the names; those that are over have none here.
     tallies: HashMap<EnvironmentId, (String, Arc<Tally>)>,
     /// One pool for all hosts that lead to the same upstream.
@@ -53,10 +56,11 @@ struct Compiled {
 }
 
 impl Table {
-    pub(super) fn new(dialer: Dialer) -> Self {
+    pub(super) fn new(dialer: Dialer, clock: Arc<dyn Clock>) -> Self {
         Self {
             current: ArcSwap::default(),
             dialer: Arc::new(dialer),
+            clock,
             publishing: Mutex::default(),
             changed: watch::Sender::default(),
             published: AtomicBool::new(false),
@@ -86,6 +90,11 @@ impl Table {
         self.published.load(Ordering::Acquire)
     }
 
+    /// Every host that leads somewhere.
+    pub(super) fn hosts(&self) -> BTreeSet<String> {
+        self.current.load().hosts.keys().cloned().collect()
+    }
+
     /// Sees each table that is published from now on.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
@@ -95,7 +104,8 @@ impl Table {
     pub(super) fn publish(&self, table: RouteTable) {
         let only_one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.current.load_full();
-        let mut next = Next { before: &before, dialer: &self.dialer, compiled: Compiled::default() };
+        let (dialer, clock) = (&self.dialer, &self.clock);
+        let mut next = Next { before: &before, dialer, clock, compiled: Compiled::default() };
         for (host, route) in table.hosts {
             let entry = next.keep_or_make(before.hosts.get(&host), route);
             next.compiled.hosts.insert(host, entry);
@@ -116,7 +126,12 @@ impl Table {
 
     /// The visits since they were last taken.
     pub(super) fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
-        self.current.load().visits.values().filter_map(|visit| visit.take()).collect()
+        self.current.load().visits.values().filter_map(|visits| visits.take()).collect()
+    }
+
+    /// Who is with the environment at this moment.
+    pub(super) fn presence(&self, environment: EnvironmentId) -> Presence {
+        self.current.load().visits.get(&environment).map(|visits| visits.presence()).unwrap_or_default()
     }
 
     /// What visitors asked for, by environment; of those that nobody came to, nothing.
@@ -143,6 +158,7 @@ impl Table {
 struct Next<'a> {
     before: &'a Compiled,
     dialer: &'a Arc<Dialer>,
+    clock: &'a Arc<dyn Clock>,
     compiled: Compiled,
 }
 
@@ -154,7 +170,7 @@ impl Next<'_> {
                 if let Some((pool, upstream)) = entry.target.pool().zip(upstream_of(&entry.route.answer)) {
                     self.compiled.pools.insert(PoolKey::new(&route, upstream), pool.clone());
                 }
-                self.compiled.visits.insert(route.environment, entry.visit.clone());
+                self.compiled.visits.insert(route.environment, entry.visits.clone());
                 self.keep(&route, &entry.tally);
                 entry
             }
@@ -170,9 +186,9 @@ impl Next<'_> {
             }
             Answer::Page(page) => Target::Page(page.clone()),
         };
-        let visit = self.visit(route.environment);
+        let visits = self.visits(route.environment);
         let tally = self.tally(&route);
-        Entry { route, target, visit, tally }
+        Entry { route, target, visits, tally }
     }
 
     fn pool(&mut self, route: &Route, upstream: &Upstream) -> Arc<Pool> {
@@ -201,9 +217,10 @@ impl Next<'_> {
         }
     }
 
-    fn visit(&mut self, environment: EnvironmentId) -> Arc<Visit> {
+    fn visits(&mut self, environment: EnvironmentId) -> Arc<Visits> {
         let before = self.before.visits.get(&environment);
-        let made = || before.cloned().unwrap_or_else(|| Arc::new(Visit::new(environment)));
+        let made =
+            || before.cloned().unwrap_or_else(|| Arc::new(Visits::new(environment, self.clock.clone())));
         self.compiled.visits.entry(environment).or_insert_with(made).clone()
     }
 }

@@ -1,37 +1,34 @@
-//! The server side of TLS: which versions, which protocols, which certificate.
+//! The server side of TLS: which versions, which protocols, which certificates.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::rustls::crypto::ring::Ticketer;
+use tokio_rustls::rustls::server::ResolvesServerCert;
+use tokio_rustls::rustls::{Error, ServerConfig};
 
-use super::certificates::Certificates;
+use super::acme::{Issuer, IssuerParts};
+use super::challenges::{Challenges, PROTOCOL};
+use super::handshake::Handshakes;
 use super::local_ca::LocalCa;
+use super::renewal::Renewal;
 use super::settings::{ProxyError, ProxySettings, TlsSettings};
 use crate::domain::time::Timestamp;
-use crate::ports::Clock;
-
-/// How often the certificate is looked at: much more often than in its last month.
-const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the listeners need of TLS.
 pub(super) struct Tls {
-    pub(super) acceptor: TlsAcceptor,
+    pub(super) handshakes: Handshakes,
     /// The local authority's certificate, for whoever wants to trust it.
     pub(super) authority: Option<PathBuf>,
     pub(super) renewal: Arc<Renewal>,
+    pub(super) acme: Option<Acme>,
 }
 
-/// Keeps the certificate in use a valid one.
-pub(super) struct Renewal {
-    domain: String,
-    source: TlsSettings,
-    provider: Arc<CryptoProvider>,
-    certificates: Arc<Certificates>,
+/// What is needed where an authority is asked for certificates.
+pub(super) struct Acme {
+    pub(super) challenges: Arc<Challenges>,
+    pub(super) issuer: Issuer,
 }
 
 impl Tls {
@@ -40,58 +37,56 @@ impl Tls {
         provider: &Arc<CryptoProvider>,
         now: Timestamp,
     ) -> Result<Self, ProxyError> {
-        let (certificate, key) = current(&settings.tls, &settings.domain, now)?;
-        let certificates = Certificates::read(&settings.domain, (&certificate, &key), provider)?;
-        let certificates = Arc::new(certificates);
-        let mut config = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ProxyError::Tls(error.to_string()))?
-            .with_no_client_auth()
-            .with_cert_resolver(certificates.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let renewal = Arc::new(Renewal::begin(settings, provider, now)?);
+        let certificates = renewal.certificates.clone();
+        let visitors = config(provider, certificates, &[b"h2", b"http/1.1"])?;
         let authority = match &settings.tls {
-            TlsSettings::Files { .. } => None,
-            TlsSettings::LocalCa { directory } => Some(LocalCa::new(directory.clone()).authority()),
+            TlsSettings::Files(_) => None,
+            TlsSettings::LocalCa { directory } | TlsSettings::Acme { directory, .. } => {
+                Some(LocalCa::new(directory.clone()).authority())
+            }
         };
-        let renewal = Renewal {
-            domain: settings.domain.clone(),
-            source: settings.tls.clone(),
-            provider: provider.clone(),
-            certificates,
+        let acme = acme(settings, provider, &renewal)?;
+        let validations = match &acme {
+            Some(acme) => Some(Arc::new(config(provider, acme.challenges.clone(), &[PROTOCOL])?)),
+            None => None,
         };
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), authority, renewal: Arc::new(renewal) })
+        let handshakes = Handshakes { visitors: Arc::new(visitors), validations };
+        Ok(Self { handshakes, authority, renewal, acme })
     }
 }
 
-impl Renewal {
-    /// Until the daemon drains.
-    pub(super) async fn run(&self, clock: Arc<dyn Clock>, draining: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = draining.cancelled() => return,
-                () = tokio::time::sleep(RENEW_EVERY) => {}
-            }
-            if let Err(error) = self.renew(clock.now()) {
-                tracing::error!(%error, "the certificate cannot be renewed; the old one stays in use");
-            }
-        }
-    }
-
-    /// Makes the certificate anew where it is ours and old, and takes what is in the files into use.
-    pub(super) fn renew(&self, now: Timestamp) -> Result<(), ProxyError> {
-        let (certificate, key) = current(&self.source, &self.domain, now)?;
-        self.certificates.read_again((&certificate, &key), &self.provider)
-    }
+fn config(
+    provider: &Arc<CryptoProvider>,
+    certificates: Arc<dyn ResolvesServerCert>,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, ProxyError> {
+    let wrong = |error: Error| ProxyError::Tls(error.to_string());
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(wrong)?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    // Its keys are in memory alone and change by themselves: nothing is kept for each client.
+    config.ticketer = Ticketer::new().map_err(wrong)?;
+    Ok(config)
 }
 
-/// The files of a certificate that is valid now, where it is ours to see to that.
-fn current(source: &TlsSettings, domain: &str, now: Timestamp) -> Result<(PathBuf, PathBuf), ProxyError> {
-    match source {
-        TlsSettings::Files { certificate, key } => Ok((certificate.clone(), key.clone())),
-        TlsSettings::LocalCa { directory } => {
-            let local = LocalCa::new(directory.clone());
-            local.ensure(domain, now)?;
-            Ok(local.leaf())
-        }
-    }
+fn acme(
+    settings: &ProxySettings,
+    provider: &Arc<CryptoProvider>,
+    renewal: &Arc<Renewal>,
+) -> Result<Option<Acme>, ProxyError> {
+    let TlsSettings::Acme { directory, acme, records } = &settings.tls else { return Ok(None) };
+    let challenges = Arc::new(Challenges::default());
+    let parts = IssuerParts {
+        acme: acme.clone(),
+        domain: settings.domain.clone(),
+        records: records.clone(),
+        challenges: challenges.clone(),
+        provider: provider.clone(),
+        renewal: renewal.clone(),
+    };
+    Ok(Some(Acme { challenges, issuer: Issuer::new(directory, parts)? }))
 }

@@ -1,32 +1,163 @@
-//! When each environment was last asked for something.
+//! Who is at an environment's door or inside: when it was last used, what is open, and how many wait.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::domain::names::EnvironmentId;
+use crate::domain::presence::Presence;
 use crate::domain::time::Timestamp;
+use crate::ports::Clock;
 
 /// Nobody came since the visits were last taken.
 const NONE: i64 = i64::MIN;
 
-/// The last visit of one environment, shared by all its hosts and open connections.
-#[derive(Debug)]
-pub(super) struct Visit {
+/// The visitors of one environment, shared by all its hosts and open connections.
+pub(super) struct Visits {
     environment: EnvironmentId,
-    at: AtomicI64,
+    clock: Arc<dyn Clock>,
+    last: AtomicI64,
+    requests: AtomicUsize,
+    tunnels: AtomicUsize,
+    held: AtomicUsize,
+    /// Taken by those who are let in after they waited.
+    turns: Semaphore,
+}
+
+/// So many of those who waited are let in at once.
+const TURNS: usize = 32;
+/// A turn is over when its answer begins, and then at the latest: one that is answered slowly holds up nobody.
+const TURN: Duration = Duration::from_secs(1);
+
+impl Visits {
+    pub(super) fn new(environment: EnvironmentId, clock: Arc<dyn Clock>) -> Self {
+        let none = || AtomicUsize::new(0);
+        let last = AtomicI64::new(NONE);
+        let turns = Semaphore::new(TURNS);
+        Self { environment, clock, last, requests: none(), tunnels: none(), held: none(), turns }
+    }
+
+    /// A request comes in. It is use until what is returned is dropped, with the last byte of its answer.
+    pub(super) fn begin(self: &Arc<Self>) -> Visit {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.mark();
+        Visit { visits: self.clone(), is_tunnel: false }
+    }
+
+    fn mark(&self) {
+        self.last.store(self.clock.now().as_millis(), Ordering::Relaxed);
+    }
+
+    /// The last use that nobody took yet; it is taken by this. What is open is used now.
+    pub(super) fn take(&self) -> Option<(EnvironmentId, Timestamp)> {
+        let last = self.last.swap(NONE, Ordering::Relaxed);
+        if self.presence().is_somebody() {
+            return Some((self.environment, self.clock.now()));
+        }
+        (last != NONE).then(|| (self.environment, Timestamp::from_millis(last)))
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        Presence {
+            requests: self.requests.load(Ordering::Relaxed),
+            tunnels: self.tunnels.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Lets those who waited in a few at a time: a thousand at once would bring down what has only just come up.
+    pub(super) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> T {
+        let turn = self.turns.acquire().await;
+        let mut work = std::pin::pin!(work);
+        match tokio::time::timeout(TURN, &mut work).await {
+            Ok(done) => done,
+            Err(_over) => {
+                drop(turn);
+                work.await
+            }
+        }
+    }
+
+    /// A place to wait in, where fewer than `most` wait.
+    pub(super) fn hold(self: &Arc<Self>, most: usize) -> Option<Held> {
+        let room = |held| (held < most).then_some(held + 1);
+        let got = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        got.is_ok().then(|| Held(self.clone()))
+    }
+}
+
+/// One open request or tunnel.
+pub(super) struct Visit {
+    visits: Arc<Visits>,
+    is_tunnel: bool,
 }
 
 impl Visit {
-    pub(super) fn new(environment: EnvironmentId) -> Self {
-        Self { environment, at: AtomicI64::new(NONE) }
+    /// The request has become a tunnel.
+    #[must_use]
+    pub(super) fn into_tunnel(mut self) -> Self {
+        self.visits.tunnels.fetch_add(1, Ordering::Relaxed);
+        self.visits.requests.fetch_sub(1, Ordering::Relaxed);
+        self.is_tunnel = true;
+        self
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // Before it is closed: whoever looks in between sees one of the two.
+        self.visits.mark();
+        let open = if self.is_tunnel { &self.visits.tunnels } else { &self.visits.requests };
+        open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One that waits; its place is free when this is dropped.
+pub(super) struct Held(Arc<Visits>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Noon;
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(43_200_000)
+        }
     }
 
-    pub(super) fn mark(&self, now: Timestamp) {
-        self.at.store(now.as_millis(), Ordering::Relaxed);
+    fn visits() -> Arc<Visits> {
+        Arc::new(Visits::new(EnvironmentId(7), Arc::new(Noon)))
     }
 
-    /// The visit that nobody took yet; it is taken by this.
-    pub(super) fn take(&self) -> Option<(EnvironmentId, Timestamp)> {
-        let at = self.at.swap(NONE, Ordering::Relaxed);
-        (at != NONE).then(|| (self.environment, Timestamp::from_millis(at)))
+    #[test]
+    fn what_is_open_is_used_at_every_look() {
+        let visits = visits();
+        assert_eq!(visits.take(), None);
+        let visit = visits.begin();
+        let noon = Some((EnvironmentId(7), Noon.now()));
+        assert_eq!((visits.take(), visits.take()), (noon, noon));
+        let tunnel = visit.into_tunnel();
+        assert_eq!(visits.presence(), Presence { requests: 0, tunnels: 1 });
+        drop(tunnel);
+        assert_eq!((visits.take(), visits.take()), (noon, None));
+        assert!(!visits.presence().is_somebody());
+    }
+
+    #[test]
+    fn no_more_wait_than_may() {
+        let visits = visits();
+        let first = visits.hold(2);
+        let second = visits.hold(2);
+        assert!(first.is_some() && second.is_some() && visits.hold(2).is_none());
+        drop(first);
+        assert!(visits.hold(2).is_some());
     }
 }

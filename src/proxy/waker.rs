@@ -1,9 +1,12 @@
 //! Who wakes what sleeps: somebody who wants to see it, not a machine that only looks.
 
-use http::header::USER_AGENT;
-use http::{HeaderMap, Method, Request};
+use std::sync::LazyLock;
 
-/// Parts of what robots call themselves, in lower case: search engines, and those that show where a link in a chat leads.
+use aho_corasick::AhoCorasick;
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue, Method, Request};
+
+/// Parts of what robots call themselves: search engines, and those that show where a link in a chat leads.
 const ROBOTS: [&str; 14] = [
     "bot/",
     "bot;",
@@ -23,8 +26,13 @@ const ROBOTS: [&str; 14] = [
 /// Where a browser says that it only looks ahead.
 const AHEAD: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
 
-/// Neither a look whether it is there, nor a certificate's challenge, nor a robot, nor a browser that looks ahead.
-pub(super) fn wakes<B>(request: &Request<B>) -> bool {
+/// All of them in one go, in any case: each request is asked.
+static ROBOT: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(ROBOTS).ok());
+
+/// Neither a look whether it is there, nor a certificate's challenge, nor a robot, nor a browser that looks ahead. Only a
+/// visit wakes what sleeps and keeps awake what runs.
+pub(super) fn is_visit<B>(request: &Request<B>) -> bool {
     request.method() != Method::HEAD
         && !request.uri().path().starts_with("/.well-known/acme-challenge")
         && !is_robot(request.headers())
@@ -32,9 +40,10 @@ pub(super) fn wakes<B>(request: &Request<B>) -> bool {
 }
 
 fn is_robot(headers: &HeaderMap) -> bool {
-    let agent = headers.get(USER_AGENT).map(|value| value.as_bytes()).unwrap_or_default();
-    let agent = String::from_utf8_lossy(agent).to_ascii_lowercase();
-    agent.ends_with("bot") || ROBOTS.iter().any(|robot| agent.contains(robot))
+    let Some(agent) = headers.get(USER_AGENT).map(HeaderValue::as_bytes) else { return false };
+    let ends = agent.len().checked_sub(3).and_then(|start| agent.get(start..));
+    ends.is_some_and(|end| end.eq_ignore_ascii_case(b"bot"))
+        || ROBOT.as_ref().is_some_and(|robot| robot.is_match(agent))
 }
 
 fn looks_ahead(headers: &HeaderMap) -> bool {
@@ -56,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn people_and_their_programs_wake() {
+    fn people_and_their_programs_are_visitors() {
         for agent in [
             "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
             "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0 Safari/537.36",
@@ -65,14 +74,14 @@ mod tests {
             "Botany viewer",
             "",
         ] {
-            assert!(wakes(&request("GET", "/", &[("user-agent", agent)])), "{agent}");
-            assert!(wakes(&request("POST", "/x", &[("user-agent", agent)])), "{agent}");
+            assert!(is_visit(&request("GET", "/", &[("user-agent", agent)])), "{agent}");
+            assert!(is_visit(&request("POST", "/x", &[("user-agent", agent)])), "{agent}");
         }
-        assert!(wakes(&request("GET", "/", &[])));
+        assert!(is_visit(&request("GET", "/", &[])));
     }
 
     #[test]
-    fn robots_and_looks_do_not() {
+    fn robots_and_looks_are_not() {
         for agent in [
             "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
             "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
@@ -86,12 +95,12 @@ mod tests {
             "Baiduspider",
             "Mattermost-Bot/1.1",
         ] {
-            assert!(!wakes(&request("GET", "/", &[("user-agent", agent)])), "{agent}");
+            assert!(!is_visit(&request("GET", "/", &[("user-agent", agent)])), "{agent}");
         }
-        assert!(!wakes(&request("HEAD", "/", &[])));
-        assert!(!wakes(&request("GET", "/.well-known/acme-challenge/x", &[])));
-        assert!(!wakes(&request("GET", "/", &[("sec-purpose", "prefetch;prerender")])));
-        assert!(!wakes(&request("GET", "/", &[("purpose", "prefetch")])));
-        assert!(!wakes(&request("GET", "/", &[("x-moz", "prefetch")])));
+        assert!(!is_visit(&request("HEAD", "/", &[])));
+        assert!(!is_visit(&request("GET", "/.well-known/acme-challenge/x", &[])));
+        assert!(!is_visit(&request("GET", "/", &[("sec-purpose", "prefetch;prerender")])));
+        assert!(!is_visit(&request("GET", "/", &[("purpose", "prefetch")])));
+        assert!(!is_visit(&request("GET", "/", &[("x-moz", "prefetch")])));
     }
 }

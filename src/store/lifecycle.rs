@@ -68,6 +68,30 @@ impl Store {
         Ok(changed)
     }
 
+    /// When visits woke the environment, or one before it of the same branch, the earliest first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn wakes_since(
+        &self,
+        environment: &Environment,
+        since: Timestamp,
+    ) -> StoreResult<Vec<Timestamp>> {
+        let (repo, branch, since) =
+            (environment.repo.as_str(), environment.branch.as_str(), since.as_millis());
+        let times = sqlx::query_scalar!(
+            "SELECT received_at FROM event
+             WHERE repo = ? AND branch = ? AND kind = 'wake_requested' AND source = 'visit' AND received_at > ?
+             ORDER BY received_at",
+            repo,
+            branch,
+            since
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(times.into_iter().map(Timestamp::from_millis).collect())
+    }
+
     /// Says why it stands where it does, and changes nothing else; `None`, and nothing is written, when it has moved on
     /// since it was read.
     pub async fn tell(

@@ -170,6 +170,7 @@ mod tests {
             pinned: false,
             ending,
             fate: Fate {
+                awake: Some(String::new()),
                 because: "x".to_owned(),
                 upcoming: vec![Upcoming { what: What::Sleep, at: NOW, why: "x".to_owned() }],
             },

@@ -52,7 +52,7 @@ impl EnvironmentView {
     ) -> Result<Self, StoreError> {
         let house = orchestrator.house();
         let rules = orchestrator.rest_rules(&environment).await?;
-        let fate = fate::tell(&environment, rules);
+        let fate = fate::tell(&environment, rules, house.ports.visitors.presence(environment.id));
         let now = house.ports.clock.now();
         let reason = environment.reason.clone().or_else(|| rest::warning(&environment, rules, now));
         // Again: it may be older than what is a secret now.

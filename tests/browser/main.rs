@@ -15,7 +15,7 @@ use drey::domain::names::{EnvironmentId, Generation};
 use drey::domain::route::{Answer, Page, Route, RouteTable};
 use drey::domain::time::Timestamp;
 use drey::ports::{Clock, RoutePublisher};
-use drey::proxy::{Proxy, ProxySettings, TlsSettings};
+use drey::proxy::{HoldSettings, Proxy, ProxySettings, TlsSettings};
 use drey::supervisor::Supervisor;
 
 struct Today;
@@ -34,6 +34,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         domain: "browser.localhost".into(),
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
+        hold: HoldSettings::default(),
         robots: Default::default(),
         access_log: None,
     };
@@ -46,7 +47,8 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         ("archived", Phase::Archived, None, Some(Outcome::Merged), "shop/"),
     ];
     let hosts = pages.iter().map(|(host, phase, reason, outcome, _)| {
-        let page = Page { phase: *phase, reason: reason.map(str::to_owned), outcome: *outcome };
+        let page =
+            Page { phase: *phase, reason: reason.map(str::to_owned), outcome: *outcome, is_tired: false };
         let route = Route {
             environment: EnvironmentId(1),
             generation: Generation(1),
@@ -66,7 +68,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         let dom = chromium(&["--dump-dom", &url], folder.path());
         assert!(dom.contains(text), "{host}: {dom}");
         assert!(
-            !dom.contains("<title>owned") && !dom.contains("<script>") && !dom.contains("<img"),
+            !dom.contains("<title>owned") && !dom.contains("<script>document.title") && !dom.contains("<img"),
             "{host}: {dom}"
         );
         let shot = format!("--screenshot={}", shots.join(format!("{host}.png")).display());

@@ -18,6 +18,7 @@ use drey::domain::observed::{
 };
 use drey::domain::orphans::Claim;
 use drey::domain::policy::{CheckoutFacts, PathFact, paths_used};
+use drey::domain::presence::Presence;
 use drey::domain::pull_request::{PullRules, Subject};
 use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
@@ -28,9 +29,9 @@ use drey::domain::{places, rest};
 use drey::ports::{
     Ancestry, ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Confinements, Disks,
     Engine, EngineWatch, Firewall, ForgeApi, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink,
-    NetworkRequest, Outgoing, PortError, PortResult, ProbeUrl, Prober, Programs, Remote, RenderRequest,
-    Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits, TreeNotes, UpRequest,
-    VolumeRequest,
+    NetworkRequest, Outgoing, PortError, PortResult, Power, ProbeUrl, Prober, Programs, Remote,
+    RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits, TreeNotes,
+    UpRequest, Visitors, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -80,6 +81,12 @@ pub(crate) struct Inside {
     pub retention: Rules,
     pub rest: rest::Rules,
     pub places: places::Rules,
+    pub wakes_per_hour: Option<usize>,
+    /// What the engine says instead of starting a container.
+    pub start_fails: Option<String>,
+    /// Containers that were started one by one.
+    pub starts: usize,
+    pub presence: Presence,
     /// The engine does not answer.
     pub is_away: bool,
     /// How many lines each container wrote.
@@ -146,6 +153,10 @@ impl Default for Inside {
             retention: Rules { keep: None, max_bytes: None, image_bytes: 0 },
             rest: rest::Rules::default(),
             places: places::Rules::default(),
+            wakes_per_hour: None,
+            start_fails: None,
+            starts: 0,
+            presence: Presence::default(),
             is_away: false,
             log_lines: 0,
             table: RouteTable::default(),
@@ -227,6 +238,49 @@ impl Clock for World {
 
     fn steady(&self) -> Duration {
         Duration::from_millis(self.with(|inside| inside.now - inside.stepped).unsigned_abs())
+    }
+}
+
+#[async_trait]
+impl Power for World {
+    async fn start(&self, container: &str) -> PortResult<()> {
+        if let Some(error) = self.with(|inside| inside.start_fails.clone()) {
+            return Err(PortError::Permanent(error));
+        }
+        self.with(|inside| inside.starts += 1);
+        self.turn(container, |_| Some(ContainerState::Running));
+        Ok(())
+    }
+
+    async fn pause(&self, container: &str) -> PortResult<()> {
+        self.turn(container, |state| (state == ContainerState::Running).then_some(ContainerState::Paused));
+        Ok(())
+    }
+
+    async fn unpause(&self, container: &str) -> PortResult<()> {
+        self.turn(container, |state| (state == ContainerState::Paused).then_some(ContainerState::Running));
+        Ok(())
+    }
+}
+
+impl World {
+    fn turn(&self, id: &str, to: impl Fn(ContainerState) -> Option<ContainerState>) {
+        self.with(|inside| {
+            let containers = inside.projects.values_mut().flat_map(|it| &mut it.containers);
+            for container in containers.filter(|container| container.id == id) {
+                container.state = to(container.state).unwrap_or(container.state);
+            }
+        });
+    }
+}
+
+impl Visitors for World {
+    fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
+        Vec::new()
+    }
+
+    fn presence(&self, _: EnvironmentId) -> Presence {
+        self.with(|inside| inside.presence)
     }
 }
 

@@ -6,7 +6,9 @@ use drey::domain::environment::{DeploymentState, Environment, Intent, Phase};
 use drey::domain::event::{EventKind, EventSource, NewEvent};
 use drey::domain::observed::ContainerState;
 use drey::domain::places::{self, WhenFull};
-use drey::domain::rest;
+use drey::domain::rest::{self, SleepMode};
+
+use drey::domain::route::{Answer, Page};
 
 use crate::harness::{TestHouse, branch, document, eventually, in_house, repo};
 
@@ -51,7 +53,98 @@ fn rules(sleep: u64, expire: u64) -> rest::Rules {
     rest::Rules {
         sleep_after: Some(Duration::from_secs(sleep)),
         expire_after: Some(Duration::from_secs(expire)),
+        sleep: SleepMode::Stop,
     }
+}
+
+impl TestHouse {
+    /// Puts it to sleep and waits until it does.
+    async fn lull(&self, name: &str) -> Environment {
+        self.ask(EventKind::SleepRequested { branch: branch(name), why: "quiet".to_owned() }).await;
+        self.reaches(name, Phase::Asleep).await
+    }
+
+    fn page_of(&self, host: &str) -> Option<Page> {
+        let answer = self.world.with(|inside| inside.table.hosts.get(host).map(|route| route.answer.clone()));
+        match answer? {
+            Answer::Page(page) => Some(page),
+            Answer::Proxy(_) | Answer::Replacing(_) => None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_brought_up_by_compose() {
+    in_house(|house| async move {
+        house.begin().await;
+        let ups = house.world.with(|inside| inside.ups);
+        let asleep = house.lull("feature/x").await;
+        house.world.with(|inside| inside.start_fails = Some("a network of it is gone".to_owned()));
+        house.orchestrator.knock(asleep.id).await.unwrap();
+        house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(house.world.with(|inside| inside.ups), ups + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_only_frozen_goes_on_where_it_was() {
+    in_house(|house| async move {
+        let house = house.ruled(|inside| inside.rest.sleep = SleepMode::Pause).await;
+        house.begin().await;
+        let states = |project| {
+            house.world.with(|inside| {
+                inside.projects[project].containers.iter().map(|it| it.state).collect::<Vec<_>>()
+            })
+        };
+        let asleep = house.lull("feature/x").await;
+        assert!(states(&asleep.project).iter().all(|state| *state == ContainerState::Paused));
+        let before = house.world.with(|inside| (inside.ups, inside.starts));
+        house.orchestrator.knock(asleep.id).await.unwrap();
+        house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(
+            house.world.with(|inside| (inside.ups, inside.starts)),
+            before,
+            "neither started nor brought up"
+        );
+        // A push finds what is frozen, too.
+        house.lull("feature/x").await;
+        house.push("feature/x").await;
+        house
+            .ask(EventKind::DeployRequested { branch: branch("feature/x"), rebuild: false, pull: false })
+            .await;
+        let awake = house.reaches("feature/x", Phase::Ready).await;
+        assert!(states(&awake.project).iter().all(|state| *state == ContainerState::Running));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn visits_wake_only_so_often_within_an_hour() {
+    in_house(|house| async move {
+        let house = house.ruled(|inside| inside.wakes_per_hour = Some(2)).await;
+        house.begin().await;
+        for _ in 0..2 {
+            let asleep = house.lull("feature/x").await;
+            house.orchestrator.knock(asleep.id).await.unwrap();
+            house.reaches("feature/x", Phase::Ready).await;
+        }
+        let asleep = house.lull("feature/x").await;
+        house.orchestrator.knock(asleep.id).await.unwrap();
+        let tired = house.says("feature/x", "limits.wakes_per_hour").await;
+        assert_eq!(tired.phase, Phase::Asleep);
+        let host = format!("{}.qa.example", tired.slug);
+        eventually("its page says so", || async { house.page_of(&host).is_some_and(|page| page.is_tired) })
+            .await;
+        house.later(61 * MINUTE);
+        eventually("it may be woken again", || async {
+            house.page_of(&host).is_some_and(|page| page.wakes())
+        })
+        .await;
+        house.orchestrator.knock(asleep.id).await.unwrap();
+        house.reaches("feature/x", Phase::Ready).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -72,7 +165,8 @@ async fn what_sleeps_is_woken_by_a_visit_as_it_was() {
         let awake = house.reaches("feature/x", Phase::Ready).await;
         assert!(awake.serving && awake.reason.is_none());
         assert_eq!((awake.generation.0, awake.run_generation.0), (3, 1), "woken once, and not deployed");
-        assert_eq!(house.world.with(|inside| inside.ups), ups + 1);
+        let (ups_then, starts) = house.world.with(|inside| (inside.ups, inside.starts));
+        assert_eq!((ups_then, starts), (ups, 1), "compose was not asked");
         assert_eq!(house.running("feature/x").await, 1);
     })
     .await;

@@ -128,6 +128,10 @@ impl World {
         self.http
     }
 
+    pub(crate) const fn https_port(&self) -> u16 {
+        self.https
+    }
+
     pub(crate) fn answers(&self) -> bool {
         let url = format!("http://127.0.0.1:{}/readyz", self.http);
         curl(&["-sf", &url]).is_some_and(|output| output.status.success())

@@ -30,6 +30,7 @@ mod room;
 mod secrets;
 mod seen;
 mod sift;
+mod sleep;
 mod soak;
 mod storm;
 mod strays;

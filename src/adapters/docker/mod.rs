@@ -17,6 +17,7 @@ mod logs;
 mod networks;
 mod observe;
 mod plugin;
+mod power;
 mod resources;
 mod stock;
 mod volumes;

@@ -9,8 +9,10 @@ use super::route::{Scheme, Upstream};
 use super::stack::{RouteSpec, Service, Stack};
 
 mod jobs;
+mod order;
 
 pub use jobs::{JobPlace, job_place, running};
+pub use order::{startable, to_start};
 
 /// Restarts of a container that are borne before its service counts as failed.
 const RESTARTS_BORNE: u64 = 3;

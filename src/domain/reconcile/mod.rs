@@ -4,6 +4,7 @@ mod interim;
 mod repair;
 mod replaced;
 mod sleep;
+mod wake;
 
 use std::collections::BTreeSet;
 
@@ -74,6 +75,8 @@ pub struct RunFacts {
     pub jobs: JobsDone,
     /// The archive from which the volumes are still to be filled.
     pub fill: Option<String>,
+    /// It was put to sleep: whatever of it does not run is to run again.
+    pub slept: bool,
 }
 
 /// Why a stack may not be brought up as it is.
@@ -89,8 +92,8 @@ pub struct Blocked {
 pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan, Blocked> {
     refuse_changed_volumes(stack, observed)?;
     let (cut, observed) = interim::set_apart(observed);
-    let observed = &observed;
     let mut plan = Plan::default();
+    let observed = &wake::thaw(&observed, &mut plan);
     let replaced = replace_networks(stack, observed, facts, &mut plan);
     for network in &stack.networks {
         if find_network(observed, network).is_none() || replaced.contains(network.name.as_str()) {
@@ -104,7 +107,15 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
     if stack.binds.iter().any(|bind| !facts.binds.contains(&bind.content_id)) {
         plan.push(Step::WriteBinds, "files of the checkout are bound that are not written out");
     }
-    let why_up = if replaced.is_empty() {
+    let makes = |step: &Step| {
+        matches!(step, Step::CreateNetwork { .. } | Step::CreateVolume { .. } | Step::WriteBinds)
+    };
+    let is_whole = cut.is_empty() && !plan.steps.iter().any(|planned| makes(&planned.step));
+    let starts = is_whole && wake::may_start(stack, observed, facts);
+    let why_up = if starts {
+        plan.push(Step::Start, "it slept, and all of it is there");
+        None
+    } else if replaced.is_empty() {
         why_up(stack, observed, facts)
     } else {
         Some("a network is new".to_owned())
@@ -119,8 +130,9 @@ pub fn run(stack: &Stack, observed: &Observed, facts: &RunFacts) -> Result<Plan,
         interim::remove(&cut, &mut plan);
         plan.push(Step::Up { recreate: facts.recreate }, reason.clone());
     }
-    let has_jobs = run_jobs(stack, facts, why_up.is_some(), &mut plan);
-    if why_up.is_some() || has_jobs || !facts.published {
+    let goes_up = starts || why_up.is_some();
+    let has_jobs = run_jobs(stack, facts, goes_up, &mut plan);
+    if goes_up || has_jobs || !facts.published {
         let within_seconds = stack.readiness.within_seconds;
         plan.push(Step::AwaitReady { within_seconds }, "routes change only after readiness is proven");
         plan.push(Step::Publish, "the stack is ready");

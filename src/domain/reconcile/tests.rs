@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::jobs::{Command, DEFAULT_WITHIN, OncePer, When};
 use crate::domain::names::Generation;
 use crate::domain::observed::{Health, Volume};
+use crate::domain::rest::SleepMode;
 use crate::domain::stack::{BindSpec, ReadinessSpec, Service, VolumeSpec};
 
 fn stack() -> Stack {
@@ -73,6 +74,7 @@ fn applied() -> (Observed, RunFacts) {
         recreate: false,
         jobs: JobsDone::default(),
         fill: None,
+        slept: false,
     };
     (observed, facts)
 }
@@ -364,6 +366,47 @@ fn before_the_archive_jobs_run_where_containers_run_and_once() {
     let done = facts.before_archive.iter().map(|job| (job.key(), Generation(3))).collect();
     let jobs = JobsDone { done, present: Some(Generation(3)) };
     assert!(!has_jobs(EndFacts { jobs, ..facts }), "an end that is tried again");
+}
+
+#[test]
+fn what_slept_is_started_where_it_is_whole_and_brought_up_where_it_is_not() {
+    let (mut observed, facts) = applied();
+    let facts = RunFacts { published: false, serving: false, slept: true, ..facts };
+    observed.containers = vec![container(ContainerState::Exited(0))];
+    assert_snapshot!(run(&stack(), &observed, &facts).unwrap(), @r"
+    start the containers: it slept, and all of it is there
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+    observed.containers = vec![container(ContainerState::Paused)];
+    assert_snapshot!(run(&stack(), &observed, &facts).unwrap(), @r"
+    let the containers go on: containers are frozen
+    wait until ready, 120 s at most: routes change only after readiness is proven
+    publish the routes: the stack is ready
+    ");
+    let brought_up = |observed: &Observed, facts: &RunFacts| {
+        let plan = run(&stack(), observed, facts).unwrap().to_string();
+        plan.contains("up: ") && !plan.contains("start the")
+    };
+    observed.containers = vec![container(ContainerState::Exited(0))];
+    assert!(brought_up(&observed, &RunFacts { slept: false, ..facts.clone() }));
+    assert!(brought_up(&observed, &RunFacts { applied: None, ..facts.clone() }));
+    assert!(brought_up(&Observed { containers: Vec::new(), ..observed.clone() }, &facts));
+    assert!(brought_up(&Observed { networks: Vec::new(), ..observed.clone() }, &facts));
+}
+
+#[test]
+fn what_cannot_be_frozen_is_stopped() {
+    let (mut observed, _) = applied();
+    assert_snapshot!(sleep(&observed, true, SleepMode::Pause), @r"
+    withdraw the routes: the route goes first
+    freeze the containers: containers run, and are to be back at once
+    ");
+    observed.containers.push(container(ContainerState::Restarting));
+    assert_snapshot!(sleep(&observed, false, SleepMode::Pause), @"stop the containers: containers run");
+    observed.containers = vec![container(ContainerState::Paused)];
+    assert_eq!(sleep(&observed, false, SleepMode::Pause), Plan::default());
+    assert_snapshot!(sleep(&observed, false, SleepMode::Stop), @"stop the containers: containers run");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn reported<'a>(environment: &'a Environment, services: &'a [ServiceLine]) -> Re
         environment,
         url: URL,
         services,
-        rules: Rules { sleep_after: hours(1), expire_after: hours(48) },
+        rules: Rules { sleep_after: hours(1), expire_after: hours(48), ..Rules::default() },
         before: None,
         is_passed_over: false,
         pull_is_closed: false,

@@ -15,6 +15,7 @@ pub use fault::SettingFault;
 
 use super::branches::BranchGlobs;
 use super::jobs::Job;
+use super::rest::SleepMode;
 use super::secrets::SecretName;
 use fault::fault;
 
@@ -22,7 +23,7 @@ use fault::fault;
 const SECTION: &str = "x-drey";
 /// All that may stand there.
 const KNOWN: &str =
-    "sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive, secrets";
+    "sleep, sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive, secrets";
 /// Longest time that a branch may ask for.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
@@ -30,6 +31,8 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StackSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<SleepMode>,
     /// From the last visit or deployment to sleep; zero: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sleep_after: Option<Duration>,
@@ -88,6 +91,10 @@ impl StackSettings {
     fn set(&mut self, name: &str, value: &Value) -> Result<(), SettingFault> {
         let key = format!("{SECTION}.{name}");
         match name {
+            "sleep" => {
+                let mode = SleepMode::parse(value.as_str());
+                self.sleep = Some(mode.map_err(|reason| fault(&key, &reason))?);
+            }
             "sleep_after" => self.sleep_after = Some(duration(&key, value)?),
             "expire_after" => self.expire_after = Some(duration(&key, value)?),
             "merge_grace" => self.merge_grace = Some(duration(&key, value)?),
@@ -158,7 +165,7 @@ mod tests {
             "after": 1, "allow": ["bind-rw"], "expire_after": "9999d", "keep": "demo", "merge_grace": 5,
             "policy": "strict", "sleep_after": ["1h"],
         })), @r#"
-        x-drey.after: is no setting; there are sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive, secrets
+        x-drey.after: is no setting; there are sleep, sleep_after, expire_after, merge_grace, keep, once_per, after_start, before_archive, secrets
         x-drey.allow: a branch does not choose its own policy; leave it out, and ask the operator for a single permission (`allow` of [[repo]])
         x-drey.expire_after: "9999d" is longer than a year; write 366d at most
         x-drey.keep: must be a list of globs over branch names, for instance ["release/**"]

@@ -1,6 +1,7 @@
 //! The certificates over the years.
 
 use super::*;
+use crate::config::CertificateFiles;
 use crate::proxy::local_ca::LocalCa;
 use crate::proxy::tls::Tls;
 
@@ -11,6 +12,7 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         domain: domain.into(),
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
+        hold: HoldSettings::default(),
         robots: Default::default(),
         access_log: None,
     }
@@ -24,9 +26,9 @@ async fn shown(tls: &Tls, folder: &tempfile::TempDir, name: &'static str) -> std
 async fn shown_to(client: Arc<ClientConfig>, tls: &Tls, name: &'static str) -> std::io::Result<Vec<u8>> {
     let connector = TlsConnector::from(client);
     let (client, server) = tokio::io::duplex(65_536);
-    let acceptor = tls.acceptor.clone();
+    let handshakes = tls.handshakes.clone();
     Supervisor::new().spawn("server", async move {
-        acceptor.accept(server).await.ok();
+        handshakes.receive(server).await.ok();
     });
     let stream = connector.connect(ServerName::try_from(name).unwrap(), client).await?;
     Ok(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec())
@@ -44,8 +46,8 @@ async fn a_leaf_is_renewed_in_use() {
     tls.renewal.renew(now.plus(Duration::from_secs(300 * 86_400))).unwrap();
     assert_eq!(shown_to(client.clone(), &tls, "x.qa.example").await.unwrap(), first);
     tls.renewal.renew(now.plus(Duration::from_secs(370 * 86_400))).unwrap();
-    let (leaf, _) = LocalCa::new(folder.path().to_owned()).leaf();
-    let second = CertificateDer::from_pem_file(leaf).unwrap();
+    let leaf = LocalCa::new(folder.path().to_owned()).leaf();
+    let second = CertificateDer::from_pem_file(leaf.certificate).unwrap();
     let now_shown = shown_to(client, &tls, "x.qa.example").await.unwrap();
     assert!(now_shown == second.to_vec() && now_shown != first);
 }
@@ -72,4 +74,47 @@ async fn the_authority_signs_for_its_domain_only() {
     let tls = Tls::new(&settings(&folder, "other.example"), &provider, now).unwrap();
     assert_ne!(read("ca.pem"), first);
     assert!(shown(&tls, &folder, "x.other.example").await.is_ok());
+}
+
+/// A certificate that signs itself, and its key.
+pub(crate) fn write(files: &CertificateFiles, names: &[&str], (from, until): (Timestamp, Timestamp)) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    let moment = |at: Timestamp| time::OffsetDateTime::from_unix_timestamp(at.as_millis() / 1000).unwrap();
+    (params.not_before, params.not_after) = (moment(from), moment(until));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(&files.certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+    std::fs::write(&files.key, pair.serialize_pem()).unwrap();
+}
+
+#[tokio::test]
+async fn files_are_chosen_by_name_and_taken_up_when_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let now = Timestamp::from_millis(1_780_000_000_000);
+    let valid = (now, now.plus(Duration::from_secs(90 * 86_400)));
+    let pair = |name: &str| CertificateFiles {
+        certificate: folder.path().join(format!("{name}.pem")),
+        key: folder.path().join(format!("{name}.key")),
+    };
+    let (wild, vip) = (pair("wild"), pair("vip"));
+    write(&wild, &["*.qa.example"], valid);
+    write(&vip, &["vip.qa.example"], valid);
+    let files = TlsSettings::Files(vec![wild.clone(), vip.clone()]);
+    let tls =
+        Tls::new(&ProxySettings { tls: files, ..settings(&folder, "qa.example") }, &provider, now).unwrap();
+    let client = crate::proxy::upstream_tls::unverified(&provider).unwrap();
+    let of = |files: &CertificateFiles| CertificateDer::from_pem_file(&files.certificate).unwrap().to_vec();
+    let shown = async |name| shown_to(client.clone(), &tls, name).await.unwrap();
+    assert_eq!((shown("x.qa.example").await, shown("vip.qa.example").await), (of(&wild), of(&vip)));
+
+    let before = of(&wild);
+    assert!(!tls.renewal.look(now, false), "nothing has changed");
+    std::fs::write(&wild.certificate, "broken").unwrap();
+    assert!(tls.renewal.look(now, false));
+    assert_eq!(shown("x.qa.example").await, before);
+    assert!(!tls.renewal.look(now, false), "it is told once");
+    write(&wild, &["*.qa.example"], valid);
+    assert!(tls.renewal.look(now, false));
+    assert!(shown("x.qa.example").await == of(&wild) && of(&wild) != before);
 }

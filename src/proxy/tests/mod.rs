@@ -15,17 +15,18 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
 use super::limits::Limits;
-use super::{Proxy, ProxySettings, Robots, TlsSettings};
+use super::{HoldSettings, Proxy, ProxySettings, Robots, TlsSettings};
 use crate::domain::environment::Phase;
 use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme, Upstream};
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::Access;
-use crate::ports::{Clock, RoutePublisher};
+use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
 mod accounts;
-mod certificate;
+pub(super) mod certificate;
+mod gate;
 mod http2;
 mod probe;
 mod times;
@@ -51,6 +52,15 @@ impl House {
     }
 
     async fn within(with_tls: bool, limits: Limits) -> Self {
+        Self::with(with_tls, limits, HoldSettings::default()).await
+    }
+
+    /// In plain, with another longest wait.
+    async fn holding(time: Duration) -> Self {
+        Self::with(false, Limits::new(), HoldSettings { time, ..HoldSettings::default() }).await
+    }
+
+    async fn with(with_tls: bool, limits: Limits, hold: HoldSettings) -> Self {
         let (folder, seen) = (tempfile::tempdir().unwrap(), Arc::<accounts::Seen>::default());
         let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let settings = ProxySettings {
@@ -59,6 +69,7 @@ impl House {
             domain: "qa.example".into(),
             tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
             dashboard_url: None,
+            hold,
             robots: Robots::Deny,
             access_log: Some(seen.clone()),
         };
@@ -125,6 +136,13 @@ fn get(host: &str) -> String {
     format!("GET /x?y=1 HTTP/1.1\r\nHost: {host}.qa.example:8443\r\nConnection: close\r\n\r\n")
 }
 
+/// As a browser goes to a page.
+fn browse(host: &str, path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}.qa.example\r\nAccept: text/html,*/*\r\nConnection: close\r\n\r\n"
+    )
+}
+
 /// A server that answers each request with its own head, and counts them.
 async fn echo(word: &'static str) -> (Upstream, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -161,7 +179,7 @@ async fn answer_all(mut stream: TcpStream, word: &str, requests: &AtomicUsize) {
 }
 
 fn page(phase: Phase, reason: &str) -> Answer {
-    Answer::Page(Page { phase, reason: Some(reason.into()), outcome: None })
+    Answer::Page(Page { phase, reason: Some(reason.into()), outcome: None, is_tired: false })
 }
 
 #[tokio::test]
@@ -331,11 +349,13 @@ async fn every_phase_has_its_page_and_hostile_text_stays_text() {
         let answer = house.plain(&ask("text/html")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{phase:?}: {answer}");
         assert!(
-            !answer.contains("<script>") && !answer.contains("<b>x</b>") && !answer.contains('\x1b'),
+            !answer.contains("<script>alert") && !answer.contains("<b>x</b>") && !answer.contains('\x1b'),
             "{answer}"
         );
         assert!(answer.contains("no-store") && answer.contains("content-security-policy"), "{answer}");
-        assert!(house.plain(&ask("*/*")).await.contains("text/plain"));
+        if status == 410 || phase == Phase::Failed {
+            assert!(house.plain(&ask("*/*")).await.contains("text/plain"));
+        }
     }
     assert!(house.plain(&get("nobody")).await.starts_with("HTTP/1.1 404"));
 }
@@ -364,7 +384,7 @@ async fn each_host_of_a_branch_that_was_never_ready_has_its_page() {
     let waiting = || page(Phase::Building, "the first build");
     house.publish(&[("x", 1, waiting()), ("*x", 1, waiting())]);
     for host in ["x", "x--api", "x--any--thing"] {
-        let answer = house.plain(&get(host)).await;
+        let answer = house.plain(&browse(host, "/")).await;
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the first build"), "{host}: {answer}");
     }
     for host in ["x-2--api", "y--api", "a.x--api"] {

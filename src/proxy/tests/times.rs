@@ -43,7 +43,7 @@ async fn an_open_websocket_does_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn before_the_first_table_no_branch_is_called_unknown() {
-    let house = House::within(false, Limits { hold: Duration::from_millis(100), ..Limits::new() }).await;
+    let house = House::holding(Duration::from_millis(100)).await;
     let answer = house.plain(&get("x")).await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: "), "{answer}");
     house.publish(&[]);
@@ -85,7 +85,7 @@ async fn a_connection_may_be_idle_longer_than_a_head_may_take() {
 
 #[tokio::test]
 async fn a_hold_ends_in_time_though_the_container_takes_the_connection_and_says_nothing() {
-    let house = House::within(false, Limits { hold: Duration::from_millis(500), ..Limits::new() }).await;
+    let house = House::holding(Duration::from_millis(500)).await;
     house.publish(&[("x", 1, Answer::Replacing(Some(silent().await)))]);
     let began = Instant::now();
     let answer = house.plain(&get("x")).await;

@@ -1,0 +1,259 @@
+//! Sees to it that there is a certificate: one order at a time, none while a good one is kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use instant_acme::{Account, NewAccount};
+use tokio::sync::watch;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_util::sync::CancellationToken;
+
+use super::authority::Client;
+use super::failed::Failed;
+use super::kept::{Kept, lives};
+use super::order::obtain;
+use super::proofs::Stage;
+use crate::config::{Acme, AcmeChallenge};
+use crate::domain::issuance::{self, Life, Next, Tries, Wanted};
+use crate::domain::text::clean_line;
+use crate::domain::time::Timestamp;
+use crate::ports::{Clock, DnsRecords, meters};
+use crate::proxy::challenges::Challenges;
+use crate::proxy::examine::Shown;
+use crate::proxy::renewal::Renewal;
+use crate::proxy::settings::ProxyError;
+use crate::proxy::table::Table;
+
+/// How often it is looked at the latest whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Pause between two looks at the least.
+const BREATH: Duration = Duration::from_secs(1);
+/// File of the one certificate for the domain and its wildcard.
+const WILDCARD: &str = "wildcard";
+
+/// What an issuer is made from.
+pub(in crate::proxy) struct IssuerParts {
+    pub(in crate::proxy) acme: Acme,
+    pub(in crate::proxy) domain: String,
+    pub(in crate::proxy) records: Option<Arc<dyn DnsRecords>>,
+    pub(in crate::proxy) challenges: Arc<Challenges>,
+    pub(in crate::proxy) provider: Arc<CryptoProvider>,
+    pub(in crate::proxy) renewal: Arc<Renewal>,
+}
+
+/// Orders certificates.
+pub(in crate::proxy) struct Issuer {
+    acme: Acme,
+    domain: String,
+    kept: Kept,
+    stage: Stage,
+    client: Client,
+    renewal: Arc<Renewal>,
+    state: Mutex<State>,
+}
+
+/// What is known without looking at files.
+struct State {
+    held: BTreeMap<String, Life>,
+    tries: Tries,
+    /// Hosts that visitors asked for and that have no certificate, the first one first.
+    asked: Vec<String>,
+}
+
+impl Issuer {
+    pub(in crate::proxy) fn new(tls: &Path, parts: IssuerParts) -> Result<Self, ProxyError> {
+        let IssuerParts { acme, domain, records, challenges, provider, renewal } = parts;
+        let kept = Kept::new(tls, &acme.directory);
+        let client = Client::new(&provider, acme.directory_ca.as_deref())?;
+        let held = lives(&kept.certificates(&provider));
+        let state = Mutex::new(State { held, tries: kept.tries(), asked: Vec::new() });
+        let stage = Stage { challenges, records, provider };
+        Ok(Self { acme, domain, kept, stage, client, renewal, state })
+    }
+
+    /// Until the daemon drains.
+    pub(in crate::proxy) async fn run(
+        &self,
+        table: &Table,
+        clock: Arc<dyn Clock>,
+        draining: CancellationToken,
+    ) {
+        let mut changes = table.changes();
+        loop {
+            changes.mark_unchanged();
+            let now = clock.now();
+            let wanted = self.wanted(table);
+            if table.is_published() {
+                self.tidy(&wanted, now);
+            }
+            let next = {
+                let state = self.lock();
+                let per_hour = usize::try_from(self.acme.orders_per_hour).unwrap_or(usize::MAX);
+                issuance::next(&wanted, &state.held, &state.tries, per_hour, now)
+            };
+            let pause = match next {
+                Next::Order(wanted) => {
+                    self.order(&wanted, &*clock, &draining).await;
+                    BREATH
+                }
+                Next::Wait(until) => {
+                    until.map_or(LOOK_EVERY, |until| until.since(now).clamp(BREATH, LOOK_EVERY))
+                }
+            };
+            tokio::select! {
+                () = draining.cancelled() => return,
+                () = self.woken(&mut changes, pause) => {}
+            }
+        }
+    }
+
+    /// When something may be due: after the pause, with a new table, for a visitor without a certificate.
+    async fn woken(&self, changes: &mut watch::Receiver<()>, pause: Duration) {
+        tokio::time::sleep(BREATH.min(pause)).await;
+        tokio::select! {
+            // Its sender lives as long as the proxy.
+            _ = changes.changed(), if self.acme.challenge != AcmeChallenge::Dns01 => {}
+            () = self.renewal.asked() => {}
+            () = tokio::time::sleep(pause.saturating_sub(BREATH)) => {}
+        }
+    }
+
+    /// By one wildcard, or for each host of the table, those first that somebody asked for.
+    fn wanted(&self, table: &Table) -> Vec<Wanted> {
+        if self.acme.challenge == AcmeChallenge::Dns01 {
+            let names = vec![format!("*.{}", self.domain), self.domain.clone()];
+            return vec![Wanted { key: WILDCARD.to_owned(), names }];
+        }
+        if !table.is_published() {
+            return Vec::new();
+        }
+        let hosts = table.hosts();
+        let mut state = self.lock();
+        let state = &mut *state;
+        for host in self.renewal.take_asked() {
+            if !state.asked.contains(&host) {
+                state.asked.push(host);
+            }
+        }
+        state.asked.retain(|host| hosts.contains(host) && !state.held.contains_key(host));
+        let rest = hosts.iter().filter(|host| !state.asked.contains(host));
+        let all = state.asked.iter().chain(rest);
+        all.map(|host| Wanted { key: host.clone(), names: vec![host.clone()] }).collect()
+    }
+
+    /// Forgets what nobody wants any more: failures, and certificates whose life is over. Others may come back.
+    fn tidy(&self, wanted: &[Wanted], now: Timestamp) {
+        let mut state = self.lock();
+        state.tries.keep_only(wanted);
+        let is_over =
+            |key: &String, life: &Life| life.until <= now && !wanted.iter().any(|wanted| wanted.key == *key);
+        state.held.retain(|key, life| {
+            let is_over = is_over(key, life);
+            if is_over {
+                self.kept.remove(key);
+            }
+            !is_over
+        });
+    }
+
+    async fn order(&self, wanted: &Wanted, clock: &dyn Clock, draining: &CancellationToken) {
+        let key = &wanted.key;
+        tracing::info!(certificate = %key, directory = %self.acme.directory, "a certificate is ordered");
+        let ordered = match self.begin(clock) {
+            Ok(()) => self.obtain(wanted, draining).await,
+            Err(error) => Err(error.into()),
+        };
+        match ordered.and_then(|pem| self.take_up(key, &pem, clock)) {
+            Ok(()) => meters::acme_order("issued"),
+            // The next start orders it anew.
+            Err(Failed::Ended) => return,
+            Err(error) => self.note_failure(key, &error, clock.now()),
+        }
+        self.write_tries();
+    }
+
+    fn write_tries(&self) {
+        if let Err(error) = self.kept.put_tries(&self.lock().tries) {
+            tracing::error!(%error, "what was ordered cannot be written down");
+        }
+    }
+
+    fn note_failure(&self, key: &str, error: &Failed, now: Timestamp) {
+        let reason = clean_line(&error.to_string());
+        let mut state = self.lock();
+        state.tries.failed(key, reason.clone(), now);
+        let again = state.tries.failures.get(key).map(|failure| failure.again_at().to_string());
+        drop(state);
+        let again = again.unwrap_or_default();
+        tracing::error!(certificate = %key, reason, again, "a certificate was ordered and not got");
+        meters::acme_order("failed");
+    }
+
+    /// Written down before anything is asked: what dies on its way counts.
+    fn begin(&self, clock: &dyn Clock) -> Result<(), ProxyError> {
+        let mut state = self.lock();
+        state.tries.begin(clock.now());
+        self.kept.put_tries(&state.tries)
+    }
+
+    async fn obtain(&self, wanted: &Wanted, draining: &CancellationToken) -> Result<String, Failed> {
+        let ordered = self.obtain_once(wanted, draining).await;
+        if !ordered.as_ref().is_err_and(Failed::is_unknown_account) {
+            return ordered;
+        }
+        tracing::warn!("the authority does not know drey's account any more: a new one is made");
+        self.kept.forget_account();
+        self.obtain_once(wanted, draining).await
+    }
+
+    async fn obtain_once(&self, wanted: &Wanted, draining: &CancellationToken) -> Result<String, Failed> {
+        let mut shown = Vec::new();
+        let ordered = tokio::select! {
+            () = draining.cancelled() => Err(Failed::Ended),
+            ordered = async {
+                let account = self.account().await?;
+                obtain(&account, &wanted.names, &self.acme, &self.stage, &mut shown).await
+            } => ordered,
+        };
+        self.stage.clear(shown).await;
+        ordered
+    }
+
+    /// The one that is kept, else a new one; whoever configures this mode agrees to the authority's terms.
+    async fn account(&self) -> Result<Account, Failed> {
+        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        if let Some(text) = self.kept.account()? {
+            let credentials = serde_json::from_str(&text)
+                .map_err(|error| Failed::Refused(format!("account.json: {error}; remove it")))?;
+            return Ok(builder.from_credentials(credentials).await?);
+        }
+        let contact: Vec<&str> = self.acme.contact.iter().map(String::as_str).collect();
+        let new =
+            NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+        let (account, credentials) = builder.create(&new, self.acme.directory.clone(), None).await?;
+        let text = serde_json::to_string(&credentials).map_err(instant_acme::Error::from)?;
+        self.kept.put_account(&text)?;
+        Ok(account)
+    }
+
+    /// Keeps the certificate and shows it from now on.
+    fn take_up(&self, key: &str, pem: &str, clock: &dyn Clock) -> Result<(), Failed> {
+        let path = Path::new(key);
+        let shown = Shown::parse((pem.as_bytes(), pem.as_bytes()), (path, path), &self.stage.provider)?;
+        self.kept.put(key, pem)?;
+        let life = Life { from: shown.facts.valid_from, until: shown.facts.valid_until };
+        let mut state = self.lock();
+        state.held.insert(key.to_owned(), life);
+        state.tries.succeeded(key);
+        drop(state);
+        self.renewal.renew(clock.now())?;
+        tracing::info!(certificate = %key, until = %life.until, "a certificate is there");
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

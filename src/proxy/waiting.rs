@@ -1,0 +1,69 @@
+//! Where requests wait for an environment that is not there yet: how many, and how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::settings::HoldSettings;
+use super::visits::{Held, Visits};
+
+/// How long a browser is held that would rather be shown a page, while containers are replaced: mostly that is over
+/// before anybody could read one.
+const PAGE_AFTER: Duration = Duration::from_secs(10);
+
+/// The places there are.
+pub(super) struct WaitingRoom {
+    places: Arc<Semaphore>,
+    of_environment: usize,
+    time: Duration,
+}
+
+/// A place; free again when this is dropped.
+pub(super) struct Place {
+    _all: OwnedSemaphorePermit,
+    _of_environment: Held,
+}
+
+impl WaitingRoom {
+    pub(super) fn new(settings: HoldSettings) -> Self {
+        let places = Arc::new(Semaphore::new(settings.requests));
+        Self { places, of_environment: settings.of_environment, time: settings.time }
+    }
+
+    /// Until when one that comes now may wait.
+    pub(super) fn deadline(&self, navigates: bool) -> Instant {
+        Instant::now() + if navigates { self.time.min(PAGE_AFTER) } else { self.time }
+    }
+
+    /// A place at this environment's door; none where it is full.
+    pub(super) fn enter(&self, visits: &Arc<Visits>) -> Option<Place> {
+        let all = self.places.clone().try_acquire_owned().ok()?;
+        Some(Place { _all: all, _of_environment: visits.hold(self.of_environment)? })
+    }
+}
+
+/// One request that waits for the table to change.
+pub(super) struct Waiting {
+    changes: watch::Receiver<()>,
+    deadline: Instant,
+    /// While it is at an environment's door.
+    _place: Option<Place>,
+}
+
+impl Waiting {
+    pub(super) const fn new(changes: watch::Receiver<()>, deadline: Instant, place: Option<Place>) -> Self {
+        Self { changes, deadline, _place: place }
+    }
+
+    /// Returns whether there is something new to look at.
+    pub(super) async fn next(&mut self, draining: &CancellationToken) -> bool {
+        tokio::select! {
+            changed = self.changes.changed() => changed.is_ok(),
+            () = tokio::time::sleep_until(self.deadline) => false,
+            () = draining.cancelled() => false,
+        }
+    }
+}
