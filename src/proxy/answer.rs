@@ -118,7 +118,10 @@ impl Body for AnswerBody {
                 let next = events.as_mut().poll_next(context);
                 next.map(|event| event.map(|event| Ok(Frame::data(event))))
             }
-            Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
+            Content::Streamed(incoming) => match &mut this.lease {
+                Some(lease) => lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context)),
+                None => Pin::new(incoming).poll_frame(context),
+            },
         };
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             this.sends(frame);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::connection::IDLE_TICK;
 use crate::supervisor::descriptors;
 
 /// Connections at once over both listeners, where file descriptors allow them.
@@ -12,10 +11,6 @@ const MOST_CONNECTIONS: usize = 16_384;
 const DESCRIPTORS_EACH: u64 = 2;
 /// Descriptors kept free for git, `SQLite`, the engine and idle connections to containers; of a low limit, half.
 const DESCRIPTORS_KEPT: u64 = 1024;
-
-/// How long hyper waits for a request of HTTP/1, the pause before it included. Longer than what closes an idle
-/// connection anyhow ([`IDLE_TICK`] twice); the guard times the head itself.
-pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(75);
 
 /// A proxy's bounds. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +39,6 @@ fn connections(descriptors: u64) -> usize {
     let allowed = (descriptors - kept) / DESCRIPTORS_EACH;
     usize::try_from(allowed).map_or(MOST_CONNECTIONS, |allowed| allowed.clamp(1, MOST_CONNECTIONS))
 }
-
-const _: () = assert!(REQUEST_WAIT.as_secs() > 2 * IDLE_TICK.as_secs());
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ use super::executor::{LocalTasks, drive};
 use super::gate::Gate;
 use super::guard::Guard;
 use super::handshake::Handshakes;
-use super::limits::{Limits, REQUEST_WAIT};
+use super::limits::Limits;
 use super::pool::{BUFFER_SIZE, CONNECTION_WINDOW, STREAM_WINDOW};
 use super::redirect::Redirect;
 use crate::supervisor::Supervisor;
@@ -86,7 +86,8 @@ impl Listener {
             let served = match tls {
                 None => serve(stream, answering, draining).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.receive(stream)).await {
-                    Ok(Ok(Some(stream))) => serve(stream, answering, draining).await,
+                    // In a box: it is large, and is handed on several times.
+                    Ok(Ok(Some(stream))) => serve(Box::new(stream), answering, draining).await,
                     Ok(Ok(None)) => Ok(()),
                     Ok(Err(error)) => Err(error.into()),
                     Err(_slow) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
@@ -115,7 +116,8 @@ where
     let Answering { service, info, limits } = answering;
     let tasks = LocalTasks::default();
     let mut builder = Builder::new(tasks.clone());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_WAIT).max_buf_size(BUFFER_SIZE);
+    // Without a timer of hyper's for heads: the guard times them, and only those that do not come at once.
+    builder.http1().max_buf_size(BUFFER_SIZE);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -131,9 +133,9 @@ where
         }
     };
     let stream = TokioIo::new(Guard::new(stream, info.clone(), limits.head));
-    let answering = service_fn(move |request| answer(service.clone(), request, info.clone()));
-    let connection = builder.serve_connection_with_upgrades(stream, answering);
-    drive(connection, tasks, ending, |connection| connection.graceful_shutdown()).await
+    let answering = service_fn(move |request| Box::pin(answer(service.clone(), request, info.clone())));
+    let connection = Box::pin(builder.serve_connection_with_upgrades(stream, answering));
+    drive(connection, tasks, ending, |connection| connection.get_mut().as_mut().graceful_shutdown()).await
 }
 
 async fn answer(

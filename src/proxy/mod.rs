@@ -25,6 +25,7 @@ mod headers;
 mod host;
 mod keepalive;
 mod limits;
+mod line;
 mod link;
 mod listener;
 mod local_ca;

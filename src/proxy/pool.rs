@@ -8,11 +8,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{TrySendError, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
@@ -20,6 +21,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::body::RequestBody;
 use super::connect::{self, Dialed};
 use super::executor::{LocalTasks, drive};
+use super::line::Line;
 use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::route::{Route, Scheme, Upstream};
 use crate::supervisor::Supervisor;
@@ -33,8 +35,9 @@ pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Idle connections kept for one container.
 const IDLE_CONNECTIONS: usize = 64;
-/// Servers commonly close after 60 s or more; the ones that do so earlier cost a retry.
-const IDLE_LIMIT: Duration = Duration::from_secs(55);
+/// Some servers close after 5 s: a request that meets the end of a connection may be lost. A new connection to a
+/// container costs next to nothing, and one that is kept costs memory.
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// What all pools share.
 pub(super) struct Dialer {
@@ -79,7 +82,7 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    sender: http1::SendRequest<RequestBody>,
+    sender: Line,
     since: Instant,
 }
 
@@ -94,10 +97,19 @@ pub(super) enum SendFailure {
 /// An HTTP/1 connection in use; goes back to its pool when the answer has come to its end.
 pub(super) struct Lease {
     pool: Arc<Pool>,
-    sender: http1::SendRequest<RequestBody>,
+    sender: Line,
 }
 
 impl Lease {
+    /// Moves the connection on until it brings what `heard` waits for.
+    pub(super) fn drive<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        heard: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.sender.drive(context, heard)
+    }
+
     /// The answer was read to its end: the next request may use the connection.
     pub(super) fn give_back(self) {
         self.pool.put(self.sender);
@@ -161,6 +173,10 @@ impl Pool {
         };
         let copy = repeatable(&request);
         match sender.try_send_request(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                self.dialer.supervisor.spawn("proxy upstream", sender.finish());
+                Ok((response, None))
+            }
             Ok(response) => Ok((response, Some(Lease { pool: self.clone(), sender }))),
             Err(failure) => Err(unanswered(failure, copy)),
         }
@@ -190,19 +206,8 @@ impl Pool {
         }
     }
 
-    async fn dial(&self) -> io::Result<http1::SendRequest<RequestBody>> {
-        let stream = self.connect().await?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER_SIZE)
-            .handshake::<_, RequestBody>(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        self.dialer.supervisor.spawn("proxy upstream", async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to a container broke");
-            }
-        });
-        Ok(sender)
+    async fn dial(&self) -> io::Result<Line> {
+        Line::begin(self.connect().await?, BUFFER_SIZE).await
     }
 
     async fn dial_shared(&self) -> io::Result<http2::SendRequest<RequestBody>> {
@@ -247,15 +252,19 @@ impl Pool {
         lock(&self.shared).as_ref().filter(|sender| !sender.is_closed()).cloned()
     }
 
-    /// The most recently used connection that is ready for a request.
-    fn take(&self) -> Option<http1::SendRequest<RequestBody>> {
+    /// The most recently used connection that is ready for a request; those that the container closed go.
+    fn take(&self) -> Option<Line> {
         let mut idle = lock(&self.idle);
-        let ready = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        Some(idle.swap_remove(ready).sender)
+        while let Some(Idle { mut sender, since }) = idle.pop() {
+            if since.elapsed() < IDLE_LIMIT && sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
     }
 
-    fn put(&self, sender: http1::SendRequest<RequestBody>) {
-        if sender.is_closed() || !self.keeps_connections() {
+    fn put(&self, mut sender: Line) {
+        if !self.keeps_connections() || !sender.is_ready() {
             return;
         }
         let mut idle = lock(&self.idle);
@@ -295,7 +304,7 @@ impl Pool {
 
     /// Closes what was idle for too long, and forgets what the container closed.
     pub(super) fn sweep(&self) {
-        lock(&self.idle).retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_LIMIT);
+        lock(&self.idle).retain_mut(|idle| idle.since.elapsed() < IDLE_LIMIT && idle.sender.is_ready());
     }
 }
 

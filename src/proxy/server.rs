@@ -34,7 +34,7 @@ use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
 /// How often idle connections to containers are looked at.
-const SWEEP_EVERY: Duration = Duration::from_secs(15);
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
 
 /// Knocks that wait for whoever wakes; each visitor's page knocks again by itself.
 const KNOCK_BUFFER: usize = 64;

@@ -95,11 +95,8 @@ impl Drey {
             let route = Route {
                 environment: EnvironmentId(1),
                 generation: Generation(1),
-                name: format!(
-                    "shop/{host
+                name: format!("shop/{host}"),
                 access: Default::default(),
-            }"
-                ),
                 service: "web".into(),
                 answer: Answer::Page(page),
             };

@@ -26,11 +26,19 @@ use crate::supervisor::Supervisor;
 
 mod accounts;
 pub(super) mod certificate;
+mod changes;
+mod clients;
+mod frames;
 mod gate;
+mod hosts;
 mod http2;
 mod probe;
+mod smuggling;
+mod spoofing;
+mod streams;
 mod times;
 mod visitors;
+mod websocket;
 
 struct Today;
 impl Clock for Today {
