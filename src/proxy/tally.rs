@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn only_sleepers_wake() {
-        let page = |phase| Answer::Page(Page { phase, reason: None, outcome: None });
+        let page = |phase| Answer::Page(Page { phase, reason: None, outcome: None, is_tired: false });
         let tally = Tally::default();
         for phase in [Phase::Waking, Phase::Asleep, Phase::Asleep, Phase::Waking, Phase::Waking] {
             tally.shows(&page(phase));
