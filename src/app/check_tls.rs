@@ -21,6 +21,7 @@ pub(super) fn tls(settings: &Settings, findings: &mut Findings) {
     if settings.proxy.https.is_none() {
         return findings.add(Level::Warn, "tls", "off: proxy.https is not set");
     }
+    clients(settings, findings);
     match &settings.proxy.tls {
         TlsMode::LocalCa => {
             let message = "local authority; browsers trust it after its certificate was installed, from \
@@ -32,6 +33,17 @@ pub(super) fn tls(settings: &Settings, findings: &mut Findings) {
             let state = acme_state(&settings.data_dir.join("tls"), &acme.directory);
             authority(acme, &state, SystemClock.now(), findings);
             reachable(acme, &settings.proxy, findings);
+        }
+    }
+}
+
+/// Files that repositories name.
+fn clients(settings: &Settings, findings: &mut Findings) {
+    for repository in &settings.repositories {
+        let Some(path) = &repository.tls.client_ca else { continue };
+        if let Err(error) = std::fs::File::open(path) {
+            let message = format!("repository {}: client_ca: {}: {error}", repository.name, path.display());
+            findings.add(Level::Fail, "tls", message);
         }
     }
 }

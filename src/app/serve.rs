@@ -94,6 +94,7 @@ async fn start(
     let access_log = access_log(data_dir, &log, supervisor);
     let proxy =
         Proxy::bind(wiring::proxy(&settings, &access_log), &supervisor.faces(), clock.clone()).await?;
+    proxy.set_tls_rules(&wiring::tls_rules(&settings))?;
     let proxy = Arc::new(proxy);
     let (routes, visitors, prober) = (proxy.clone(), proxy.clone(), Arc::new(HttpProber::new()?));
     let proxy_ports = ProxyPorts { access_log, routes, visitors, prober };

@@ -36,7 +36,7 @@ use crate::ports::{
     AccessLog, Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits,
     Visitors, Volumes,
 };
-use crate::proxy::{HoldSettings, ProxySettings, Robots, TlsSettings};
+use crate::proxy::{HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -229,6 +229,12 @@ pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> Pro
         },
         robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
     }
+}
+
+/// What of TLS is taken up by a running proxy.
+pub(super) fn tls_rules(settings: &Settings) -> TlsRules {
+    let of = |repository: &Repository| (repository.name.clone(), repository.tls.clone());
+    TlsRules { repositories: settings.repositories.iter().map(of).collect(), hsts: settings.proxy.hsts }
 }
 
 fn hook(command: &[String]) -> Arc<dyn DnsRecords> {

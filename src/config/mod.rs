@@ -39,7 +39,7 @@ pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, RegistryCredential, Templates};
-pub use tls::{CertificateFiles, TlsMode};
+pub use tls::{CertificateFiles, RepositoryTls, TlsMode, TlsVersion};
 pub use visitors::{AccessMode, User, Visitors};
 
 use crate::domain::disk::Watermarks;
@@ -151,6 +151,9 @@ impl Settings {
     fn check(&self, faults: &Faults) {
         let mut seen = BTreeMap::new();
         for (number, repository) in self.repositories.iter().enumerate() {
+            if self.proxy.https.is_none() && repository.tls != RepositoryTls::default() {
+                faults.add(&format!("repo[{number}].tls"), "needs proxy.https: there is no TLS without it");
+            }
             let key = format!("repo[{number}].name");
             // One without a good name has its fault already.
             if faults.has(&key) {

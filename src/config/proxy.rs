@@ -1,6 +1,7 @@
 //! `[proxy]`: where branches live, and how they are reached.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::gate::Gate;
 use super::reader::Section;
@@ -13,6 +14,8 @@ pub struct Proxy {
     pub https: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
     pub tls: TlsMode,
+    /// How long browsers are to remember that a host speaks TLS only; none: they are not told.
+    pub hsts: Option<Duration>,
     pub gate: Gate,
     /// `/robots.txt` is the application's own; else every host keeps search engines out.
     pub robots_by_app: bool,
@@ -52,6 +55,9 @@ impl Proxy {
         if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {
             section.needed(key, false, why);
         }
+        let hsts = section.duration("hsts");
+        let told = hsts.is_none() || https.is_some();
+        section.needed("hsts", told, "needs `https`: there is no TLS without it");
         let gate = Gate::read(&mut section.section("gate"));
         let robots_by_app = section.read("robots", |value| match value.as_str() {
             Some("deny") => Ok(false),
@@ -61,7 +67,7 @@ impl Proxy {
         let robots_by_app = robots_by_app.unwrap_or_default();
         let access_log = section.flag("access_log").unwrap_or(true);
         let domain = domain.unwrap_or_default();
-        let read = Self { domain, https, http, tls, gate, robots_by_app, access_log };
+        let read = Self { domain, https, http, tls, hsts, gate, robots_by_app, access_log };
         section.finish();
         read
     }

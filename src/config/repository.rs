@@ -10,6 +10,7 @@ use figment::value::Value;
 use super::forge::ForgeAccount;
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
+use super::tls::RepositoryTls;
 use super::visitors::Visitors;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::forge::Forge;
@@ -113,6 +114,8 @@ pub struct Repository {
     pub subject: Subject,
     /// Where its pull requests are, and what drey may tell there.
     pub forge: Option<ForgeAccount>,
+    /// What its hosts ask of their visitors' TLS.
+    pub tls: RepositoryTls,
     pub defaults: Defaults,
 }
 
@@ -173,6 +176,7 @@ impl Repository {
             paths: paths(section),
             subject: section.read("subject", subject).unwrap_or_default(),
             forge: ForgeAccount::read(section),
+            tls: RepositoryTls::read(&mut section.section("tls")),
             defaults: Defaults::read_keys(section, Some(defaults)),
         };
         read.check_pulls(section);

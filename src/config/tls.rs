@@ -16,6 +16,36 @@ pub enum TlsMode {
     Acme(Acme),
 }
 
+/// `[repo.tls]`: what the hosts of a repository ask of their visitors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RepositoryTls {
+    pub min_version: TlsVersion,
+    /// PEM file of the authorities whose signature a visitor's certificate must have; none: nobody needs one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Versions that are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+impl RepositoryTls {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let min_version = section.read("min_version", |value| match value.as_str() {
+            Some("1.2") => Ok(TlsVersion::Tls12),
+            Some("1.3") => Ok(TlsVersion::Tls13),
+            Some(_) | None => Err("must be \"1.2\" or \"1.3\"".to_owned()),
+        });
+        let read =
+            Self { min_version: min_version.unwrap_or_default(), client_ca: section.path("client_ca") };
+        section.finish();
+        read
+    }
+}
+
 /// A certificate with its chain, leaf first, and its key, PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
@@ -139,6 +169,32 @@ mod tests {
         ] {
             let error = tls(text).unwrap_err();
             assert!(error.contains(fault), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_repository_asks_for_more_only_where_there_is_tls() {
+        let repository = |proxy: &str, tls: &str| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            let repo = "[[repo]]\nname = \"shop\"\nurl = \"/srv/shop.git\"";
+            let text = format!("[proxy]\ndomain = \"qa.example\"\n{proxy}\n{repo}\n{tls}");
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+            let read = Settings::from_parts(Some(file.path()), &[]);
+            read.map(|read| read.repositories[0].tls.clone()).map_err(|faults| faults.to_string())
+        };
+        let https = "https = \"127.0.0.1:8443\"";
+        assert_eq!(repository(https, "").unwrap(), RepositoryTls::default());
+        let read = repository(https, "tls = { min_version = \"1.3\", client_ca = \"/c.pem\" }").unwrap();
+        assert_eq!((read.min_version, read.client_ca), (TlsVersion::Tls13, Some(PathBuf::from("/c.pem"))));
+        for (proxy, tls, fault) in [
+            (https, "[repo.tls]\nmin_version = \"1.1\"", "repo[0].tls.min_version"),
+            (https, "[repo.tls]\nclient_key = \"x\"", "repo[0].tls.client_key"),
+            ("http = \"127.0.0.1:80\"", "[repo.tls]\nclient_ca = \"/c.pem\"", "repo[0].tls"),
+            ("http = \"127.0.0.1:80\"\nhsts = \"180d\"", "", "proxy.hsts"),
+            ("https = \"127.0.0.1:8443\"\nhsts = \"soon\"", "", "proxy.hsts"),
+        ] {
+            let error = repository(proxy, tls).unwrap_err();
+            assert!(error.contains(fault), "{proxy} {tls}: {error}");
         }
     }
 

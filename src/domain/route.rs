@@ -40,6 +40,13 @@ pub struct Route {
     pub answer: Answer,
 }
 
+impl Route {
+    /// The repository's name: it has no slash.
+    pub fn repo(&self) -> &str {
+        self.name.split_once('/').map_or(self.name.as_str(), |(repo, _)| repo)
+    }
+}
+
 /// How a request to the hostname is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -22,6 +22,8 @@ pub(super) struct ConnectionInfo {
     open: AtomicUsize,
     answered: AtomicU64,
     tunnel: AtomicBool,
+    /// Of its handshake; 0 is the common one.
+    policy: AtomicU64,
     /// Its place under the limit of connections; a tunnel keeps it.
     _permit: OwnedSemaphorePermit,
 }
@@ -40,6 +42,7 @@ impl ConnectionInfo {
             open: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
             tunnel: AtomicBool::new(false),
+            policy: AtomicU64::new(0),
             _permit: permit,
         }
     }
@@ -48,6 +51,15 @@ impl ConnectionInfo {
     pub(super) fn begin(self: &Arc<Self>) -> OpenRequest {
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenRequest(self.clone())
+    }
+
+    /// What its handshake asked of the client.
+    pub(super) fn set_policy(&self, id: u64) {
+        self.policy.store(id, Ordering::Relaxed);
+    }
+
+    pub(super) fn policy(&self) -> u64 {
+        self.policy.load(Ordering::Relaxed)
     }
 
     /// From now on the bytes are no longer HTTP.

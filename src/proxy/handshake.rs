@@ -14,14 +14,18 @@ use super::challenges::PROTOCOL;
 /// Receives clients over TLS.
 #[derive(Clone)]
 pub(super) struct Handshakes {
-    pub(super) visitors: Arc<ServerConfig>,
     /// For an authority that validates a host; none where nobody was asked to.
     pub(super) validations: Option<Arc<ServerConfig>>,
 }
 
 impl Handshakes {
     /// The connection of a visitor; none where an authority looked, which is all that it wants.
-    pub(super) async fn receive<S>(&self, stream: S) -> io::Result<Option<TlsStream<S>>>
+    /// `choose` says how a visitor is received who asks for this host.
+    pub(super) async fn receive<S>(
+        &self,
+        stream: S,
+        choose: impl FnOnce(Option<&str>) -> Arc<ServerConfig>,
+    ) -> io::Result<Option<TlsStream<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -32,7 +36,8 @@ impl Handshakes {
             begun.into_stream(config.clone()).await?.shutdown().await?;
             return Ok(None);
         }
-        begun.into_stream(self.visitors.clone()).await.map(Some)
+        let config = choose(begun.client_hello().server_name());
+        begun.into_stream(config).await.map(Some)
     }
 }
 

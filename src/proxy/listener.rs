@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::answer::AnswerBody;
 use super::connection::ConnectionInfo;
 use super::executor::{LocalTasks, drive};
+use super::front::Front;
 use super::gate::Gate;
 use super::guard::Guard;
-use super::handshake::Handshakes;
 use super::limits::Limits;
 use super::pool::{BUFFER_SIZE, CONNECTION_WINDOW, STREAM_WINDOW};
 use super::redirect::Redirect;
@@ -43,7 +43,7 @@ pub(super) enum Service {
 /// One listening socket.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
-    pub(super) tls: Option<Arc<Handshakes>>,
+    pub(super) tls: Option<Arc<Front>>,
     pub(super) service: Service,
     pub(super) places: Arc<Semaphore>,
     pub(super) limits: Limits,
@@ -80,12 +80,14 @@ impl Listener {
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, info: Arc<ConnectionInfo>) {
         let (tls, draining) = (self.tls.clone(), self.supervisor.draining());
-        let answering = Answering { service: self.service.clone(), info, limits: self.limits };
+        let front = tls.clone();
+        let answering =
+            Answering { service: self.service.clone(), front, info: info.clone(), limits: self.limits };
         self.supervisor.spawn("connection", async move {
             stream.set_nodelay(true).ok();
             let served = match tls {
                 None => serve(stream, answering, draining).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.receive(stream)).await {
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.receive(stream, &info)).await {
                     // In a box: it is large, and is handed on several times.
                     Ok(Ok(Some(stream))) => serve(Box::new(stream), answering, draining).await,
                     Ok(Ok(None)) => Ok(()),
@@ -105,6 +107,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// How one connection's requests are answered.
 struct Answering {
     service: Service,
+    /// Where the connection is one over TLS.
+    front: Option<Arc<Front>>,
     info: Arc<ConnectionInfo>,
     limits: Limits,
 }
@@ -113,7 +117,7 @@ async fn serve<S>(stream: S, answering: Answering, draining: CancellationToken) 
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Answering { service, info, limits } = answering;
+    let Answering { service, front, info, limits } = answering;
     let tasks = LocalTasks::default();
     let mut builder = Builder::new(tasks.clone());
     // Without a timer of hyper's for heads: the guard times them, and only those that do not come at once.
@@ -133,18 +137,27 @@ where
         }
     };
     let stream = TokioIo::new(Guard::new(stream, info.clone(), limits.head));
-    let answering = service_fn(move |request| Box::pin(answer(service.clone(), request, info.clone())));
+    let answering =
+        service_fn(move |request| Box::pin(answer(service.clone(), front.clone(), request, info.clone())));
     let connection = Box::pin(builder.serve_connection_with_upgrades(stream, answering));
     drive(connection, tasks, ending, |connection| connection.get_mut().as_mut().graceful_shutdown()).await
 }
 
 async fn answer(
     service: Service,
+    front: Option<Arc<Front>>,
     request: Request<Incoming>,
     info: Arc<ConnectionInfo>,
 ) -> Result<Response<AnswerBody>, std::convert::Infallible> {
-    match service {
-        Service::Gate(gate) => gate.answer(request, info).await,
-        Service::Redirect(redirect) => redirect.answer(request).await,
+    if let Some(refusal) = front.as_ref().and_then(|front| front.misdirected(&request, &info)) {
+        return Ok(refusal);
     }
+    let mut response = match service {
+        Service::Gate(gate) => gate.answer(request, info).await?,
+        Service::Redirect(redirect) => redirect.answer(request).await?,
+    };
+    if let Some(front) = front {
+        front.mark(&mut response);
+    }
+    Ok(response)
 }

@@ -18,6 +18,7 @@ mod examine;
 mod executor;
 mod forward;
 mod framing;
+mod front;
 mod gate;
 mod guard;
 mod handshake;
@@ -31,6 +32,7 @@ mod listener;
 mod local_ca;
 mod pages;
 mod pass;
+mod policy;
 mod pool;
 mod private_file;
 mod probe;
@@ -55,7 +57,7 @@ pub use acme::kept::{AcmeState, state as acme_state};
 pub use examine::CertificateFacts;
 pub use probe::HttpProber;
 pub use server::Proxy;
-pub use settings::{HoldSettings, ProxyError, ProxySettings, Robots, TlsSettings};
+pub use settings::{HoldSettings, ProxyError, ProxySettings, Robots, TlsRules, TlsSettings};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 use super::challenges::Challenges;
 use super::door::Door;
+use super::front::Front;
 use super::gate::Gate;
 use super::keepalive;
 use super::limits::Limits;
@@ -18,7 +19,7 @@ use super::pages::Pages;
 use super::pool::Dialer;
 use super::redirect::Redirect;
 use super::renewal::Renewal;
-use super::settings::{ProxyError, ProxySettings};
+use super::settings::{ProxyError, ProxySettings, TlsRules};
 use super::table::Table;
 use super::tls::{Acme, Tls};
 use super::upstream_tls;
@@ -46,6 +47,7 @@ pub struct Proxy {
     https: Option<SocketAddr>,
     http: Option<SocketAddr>,
     renewal: Option<Arc<Renewal>>,
+    front: Option<Arc<Front>>,
 }
 
 impl Proxy {
@@ -76,7 +78,8 @@ impl Proxy {
         let gate = Arc::new(gate(&settings, limits, supervisor, clock, &provider, knocks)?);
         let places = Arc::new(Semaphore::new(limits.connections));
         let heard = Mutex::new(Some(heard));
-        let mut proxy = Self { gate: gate.clone(), heard, https: None, http: None, renewal: None };
+        let mut proxy =
+            Self { gate: gate.clone(), heard, https: None, http: None, renewal: None, front: None };
         let (mut authority, mut challenges) = (None, None);
         if let Some(address) = settings.https {
             let tls = Tls::new(&settings, &provider, now)?;
@@ -87,16 +90,11 @@ impl Proxy {
             supervisor.spawn("certificate", async move { renewal.run(clock, draining).await });
             proxy.renewal = Some(tls.renewal);
             challenges = tls.acme.map(|acme| issue(acme, &gate, supervisor));
+            let front = Arc::new(Front::new(gate.clone(), tls.handshakes, tls.policies));
+            proxy.front = Some(front.clone());
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
-            run(Listener {
-                socket,
-                tls: Some(Arc::new(tls.handshakes)),
-                service,
-                places,
-                limits,
-                supervisor,
-            });
+            run(Listener { socket, tls: Some(front), service, places, limits, supervisor });
         }
         if let Some(address) = settings.http {
             let socket = listen("proxy.http", address).await?;
@@ -142,6 +140,14 @@ impl Proxy {
     /// What visitors asked for since the daemon began, by environment.
     pub fn traffic(&self) -> Vec<Traffic> {
         self.gate.table.traffic()
+    }
+
+    /// Handshakes and answers from now on go by these rules.
+    ///
+    /// # Errors
+    /// When a file that they name cannot be read; then nothing changes.
+    pub fn set_tls_rules(&self, rules: &TlsRules) -> Result<(), ProxyError> {
+        self.front.as_ref().map_or(Ok(()), |front| front.set_rules(rules))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the proxy is told at its start, and why it may refuse to.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::config::{Acme, CertificateFiles};
+use crate::config::{Acme, CertificateFiles, RepositoryTls};
+use crate::domain::names::RepoName;
 use crate::ports::{AccessLog, DnsRecords};
 
 /// Where the proxy listens and what it presents. At least one of `https` and `http` is set.
@@ -66,6 +68,15 @@ pub enum TlsSettings {
     /// Of an authority that is asked for them; until one is there, the one of the local authority. All is kept below this
     /// directory. `records` is for `dns-01`.
     Acme { directory: PathBuf, acme: Acme, records: Option<Arc<dyn DnsRecords>> },
+}
+
+/// What of TLS a running proxy takes up anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsRules {
+    /// What the hosts of repositories ask of their visitors.
+    pub repositories: BTreeMap<RepoName, RepositoryTls>,
+    /// `proxy.hsts`: how long browsers are to remember that a host speaks TLS only; none: they are not told.
+    pub hsts: Option<Duration>,
 }
 
 /// Why the proxy does not start. Says the key, the reason and the way out.

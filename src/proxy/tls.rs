@@ -4,21 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::CryptoProvider;
-use tokio_rustls::rustls::crypto::ring::Ticketer;
-use tokio_rustls::rustls::server::ResolvesServerCert;
-use tokio_rustls::rustls::{Error, ServerConfig};
 
 use super::acme::{Issuer, IssuerParts};
 use super::challenges::{Challenges, PROTOCOL};
 use super::handshake::Handshakes;
 use super::local_ca::LocalCa;
+use super::policy::{Policies, server_config};
 use super::renewal::Renewal;
 use super::settings::{ProxyError, ProxySettings, TlsSettings};
+use crate::config::TlsVersion;
 use crate::domain::time::Timestamp;
 
 /// What the listeners need of TLS.
 pub(super) struct Tls {
     pub(super) handshakes: Handshakes,
+    pub(super) policies: Policies,
     /// The local authority's certificate, for whoever wants to trust it.
     pub(super) authority: Option<PathBuf>,
     pub(super) renewal: Arc<Renewal>,
@@ -39,7 +39,7 @@ impl Tls {
     ) -> Result<Self, ProxyError> {
         let renewal = Arc::new(Renewal::begin(settings, provider, now)?);
         let certificates = renewal.certificates.clone();
-        let visitors = config(provider, certificates, &[b"h2", b"http/1.1"])?;
+        let policies = Policies::new(provider, certificates)?;
         let authority = match &settings.tls {
             TlsSettings::Files(_) => None,
             TlsSettings::LocalCa { directory } | TlsSettings::Acme { directory, .. } => {
@@ -48,29 +48,14 @@ impl Tls {
         };
         let acme = acme(settings, provider, &renewal)?;
         let validations = match &acme {
-            Some(acme) => Some(Arc::new(config(provider, acme.challenges.clone(), &[PROTOCOL])?)),
+            Some(acme) => {
+                let (challenges, any) = (acme.challenges.clone(), (TlsVersion::default(), None));
+                Some(Arc::new(server_config(provider, challenges, any, &[PROTOCOL])?))
+            }
             None => None,
         };
-        let handshakes = Handshakes { visitors: Arc::new(visitors), validations };
-        Ok(Self { handshakes, authority, renewal, acme })
+        Ok(Self { handshakes: Handshakes { validations }, policies, authority, renewal, acme })
     }
-}
-
-fn config(
-    provider: &Arc<CryptoProvider>,
-    certificates: Arc<dyn ResolvesServerCert>,
-    protocols: &[&[u8]],
-) -> Result<ServerConfig, ProxyError> {
-    let wrong = |error: Error| ProxyError::Tls(error.to_string());
-    let mut config = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(wrong)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    // Its keys are in memory alone and change by themselves: nothing is kept for each client.
-    config.ticketer = Ticketer::new().map_err(wrong)?;
-    Ok(config)
 }
 
 fn acme(

@@ -13,7 +13,7 @@ use drey::domain::names::{EnvironmentId, Generation};
 use drey::domain::route::{Answer, Page, Route, RouteTable};
 use drey::domain::time::Timestamp;
 use drey::ports::{Clock, DnsRecords, RoutePublisher};
-use drey::proxy::{AcmeState, Proxy, ProxySettings, TlsSettings, acme_state};
+use drey::proxy::{AcmeState, HoldSettings, Proxy, ProxySettings, TlsSettings, acme_state};
 use drey::supervisor::Supervisor;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -80,7 +80,7 @@ impl Drey {
                 acme: acme.clone(),
             },
             dashboard_url: None,
-            hold: drey::proxy::HoldSettings::default(),
+            hold: HoldSettings::default(),
             robots: Default::default(),
             access_log: None,
         };

@@ -1,5 +1,6 @@
 //! Certificates of a real authority: Pebble, which is what Let's Encrypt gives to those who write clients.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test may fail loudly")]
+#![expect(clippy::disallowed_methods, reason = "the test's own programs")]
 
 mod authority;
 mod house;

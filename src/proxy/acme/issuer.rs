@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authority::Client;
 use super::failed::Failed;
-use super::kept::{Kept, lives};
+use super::kept::{Kept, WILDCARD, lives};
 use super::order::obtain;
 use super::proofs::Stage;
 use crate::config::{Acme, AcmeChallenge};
@@ -30,8 +30,6 @@ use crate::proxy::table::Table;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Pause between two looks at the least.
 const BREATH: Duration = Duration::from_secs(1);
-/// File of the one certificate for the domain and its wildcard.
-const WILDCARD: &str = "wildcard";
 
 /// What an issuer is made from.
 pub(in crate::proxy) struct IssuerParts {
@@ -67,7 +65,7 @@ impl Issuer {
         let IssuerParts { acme, domain, records, challenges, provider, renewal } = parts;
         let kept = Kept::new(tls, &acme.directory);
         let client = Client::new(&provider, acme.directory_ca.as_deref())?;
-        let held = lives(&kept.certificates(&provider));
+        let held = lives(&kept.certificates(&provider), &domain);
         let state = Mutex::new(State { held, tries: kept.tries(), asked: Vec::new() });
         let stage = Stage { challenges, records, provider };
         Ok(Self { acme, domain, kept, stage, client, renewal, state })
@@ -84,7 +82,7 @@ impl Issuer {
         loop {
             changes.mark_unchanged();
             let now = clock.now();
-            let wanted = self.wanted(table);
+            let wanted = self.wanted(table, now);
             if table.is_published() {
                 self.tidy(&wanted, now);
             }
@@ -121,7 +119,7 @@ impl Issuer {
     }
 
     /// By one wildcard, or for each host of the table, those first that somebody asked for.
-    fn wanted(&self, table: &Table) -> Vec<Wanted> {
+    fn wanted(&self, table: &Table, now: Timestamp) -> Vec<Wanted> {
         if self.acme.challenge == AcmeChallenge::Dns01 {
             let names = vec![format!("*.{}", self.domain), self.domain.clone()];
             return vec![Wanted { key: WILDCARD.to_owned(), names }];
@@ -132,6 +130,10 @@ impl Issuer {
         let hosts = table.hosts();
         let mut state = self.lock();
         let state = &mut *state;
+        // Of a time with another challenge: as long as it is good, it is for every host.
+        if state.held.get(WILDCARD).is_some_and(|life| now < life.renew_at()) {
+            return Vec::new();
+        }
         for host in self.renewal.take_asked() {
             if !state.asked.contains(&host) {
                 state.asked.push(host);

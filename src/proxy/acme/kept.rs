@@ -13,6 +13,9 @@ use crate::proxy::examine::{CertificateFacts, Shown};
 use crate::proxy::private_file;
 use crate::proxy::settings::ProxyError;
 
+/// File of the one certificate for the domain and its wildcard.
+pub(super) const WILDCARD: &str = "wildcard";
+
 /// The folder of one authority: another one starts with nothing.
 #[derive(Clone, Debug)]
 pub(in crate::proxy) struct Kept {
@@ -112,8 +115,47 @@ impl Kept {
     }
 }
 
-/// The lives of certificates by their key.
-pub(super) fn lives(certificates: &[(String, Shown)]) -> BTreeMap<String, Life> {
+/// The lives of certificates by their key. The wildcard's counts only if it is for this domain: others go by their host.
+pub(super) fn lives(certificates: &[(String, Shown)], domain: &str) -> BTreeMap<String, Life> {
+    let wildcard = format!("*.{domain}");
+    let counts = |key: &str, shown: &Shown| key != WILDCARD || shown.facts.names.contains(&wildcard);
     let life = |shown: &Shown| Life { from: shown.facts.valid_from, until: shown.facts.valid_until };
-    certificates.iter().map(|(key, shown)| (key.clone(), life(shown))).collect()
+    let counted = certificates.iter().filter(|(key, shown)| counts(key, shown));
+    counted.map(|(key, shown)| (key.clone(), life(shown))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::CertificateFiles;
+
+    #[test]
+    fn what_is_kept_is_found_again_and_each_authority_has_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::new(folder.path(), "https://ca.example/dir");
+        assert_eq!((kept.account().unwrap(), kept.tries()), (None, Tries::default()));
+        let files =
+            CertificateFiles { certificate: folder.path().join("c.pem"), key: folder.path().join("k.pem") };
+        let now = Timestamp::from_millis(1_780_000_000_000);
+        let until = now.plus(Duration::from_secs(90 * 86_400));
+        crate::proxy::write_certificate(&files, &["*.qa.example", "qa.example"], (now, until));
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        kept.put(WILDCARD, &format!("{}{}", read(&files.key), read(&files.certificate))).unwrap();
+        kept.put("broken.qa.example", "nothing").unwrap();
+        let mut tries = Tries::default();
+        tries.failed("x.qa.example", "no".into(), now);
+        kept.put_tries(&tries).unwrap();
+
+        let certificates = kept.certificates(&ring::default_provider());
+        let held = lives(&certificates, "qa.example");
+        assert_eq!(held.into_iter().collect::<Vec<_>>(), [(WILDCARD.to_owned(), Life { from: now, until })]);
+        assert!(lives(&certificates, "other.example").is_empty());
+        let state = |directory: &str| state(folder.path(), directory);
+        assert_eq!(state("https://ca.example/dir").failures[0].0, "x.qa.example");
+        assert_eq!(state("https://ca.example/dir2"), AcmeState::default());
+        kept.remove(WILDCARD);
+        assert!(kept.certificates(&ring::default_provider()).is_empty());
+    }
 }

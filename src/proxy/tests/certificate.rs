@@ -26,9 +26,9 @@ async fn shown(tls: &Tls, folder: &tempfile::TempDir, name: &'static str) -> std
 async fn shown_to(client: Arc<ClientConfig>, tls: &Tls, name: &'static str) -> std::io::Result<Vec<u8>> {
     let connector = TlsConnector::from(client);
     let (client, server) = tokio::io::duplex(65_536);
-    let handshakes = tls.handshakes.clone();
+    let (handshakes, config) = (tls.handshakes.clone(), tls.policies.of(None).config.clone());
     Supervisor::new().spawn("server", async move {
-        handshakes.receive(server).await.ok();
+        handshakes.receive(server, |_| config).await.ok();
     });
     let stream = connector.connect(ServerName::try_from(name).unwrap(), client).await?;
     Ok(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec())

@@ -32,6 +32,7 @@ mod frames;
 mod gate;
 mod hosts;
 mod http2;
+mod policy;
 mod probe;
 mod smuggling;
 mod spoofing;
