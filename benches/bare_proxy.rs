@@ -53,6 +53,8 @@ fn main() -> Result<(), Failure> {
         hold: Default::default(),
         robots: Default::default(),
         bounds: Default::default(),
+        // As in the configuration that it is compared with.
+        access_log: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let supervisor = Supervisor::new();

@@ -19,10 +19,11 @@ use super::signals::Signals;
 use super::sockets::Sockets;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
+use crate::adapters::logs::FileAccessLog;
 use crate::adapters::process::life;
 use crate::config::Settings;
 use crate::orchestrator::{House, Orchestrator};
-use crate::ports::Clock;
+use crate::ports::{Clock, traffic};
 use crate::proxy::{HttpProber, Proxy};
 use crate::store::Store;
 use crate::supervisor::{DRAIN_LIMIT, Supervisor, descriptors};
@@ -93,12 +94,13 @@ async fn start(
     let listener = api_socket(&settings, sockets.api)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
-    let (faces, facing) = (supervisor.faces(), wiring::proxy(&settings));
+    let access_log = access_log(data_dir, &log, supervisor);
+    let (faces, facing) = (supervisor.faces(), wiring::proxy(&settings, &access_log));
     let proxy = Proxy::on(facing, sockets.proxy, &faces, clock.clone()).await?;
     proxy.set_tls_rules(&wiring::tls_rules(&settings))?;
     let proxy = Arc::new(proxy);
-    let (routes, visitors) = (proxy.clone(), proxy.clone());
-    let proxy_ports = ProxyPorts { routes, visitors, prober: Arc::new(HttpProber::new()?) };
+    let (routes, visitors, prober) = (proxy.clone(), proxy.clone(), Arc::new(HttpProber::new()?));
+    let proxy_ports = ProxyPorts { access_log, routes, visitors, prober };
     let git = Arc::new(wiring::git(&settings)?);
     let outside = (clock, log.redactor());
     let Wired { ports, volumes } =
@@ -112,8 +114,9 @@ async fn start(
     upkeep::spawn_sweep(orchestrator.house(), volumes);
     upkeep::spawn_orphans(&orchestrator, data_dir);
     upkeep::spawn_figures(orchestrator.house(), figures.clone());
-    let (served, shown) = (repositories::served(&settings), figures.clone());
-    let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(move || shown.render()));
+    let (served, shown, of_branches) = (repositories::served(&settings), figures.clone(), proxy.clone());
+    let render = move || shown.render() + &traffic::render(&of_branches.traffic());
+    let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(render));
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
     Ok(Running { settings, orchestrator, web, proxy, log })
@@ -127,6 +130,14 @@ async fn api_socket(
         None => TcpListener::bind(settings.http.listen).await,
         Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
     }
+}
+
+/// The log of what visitors ask for; written as long as there are any.
+fn access_log(data_dir: &Path, log: &LogControl, supervisor: &Supervisor) -> Arc<FileAccessLog> {
+    let (access_log, writer) = FileAccessLog::new(Folders::new(data_dir).environments, log.redactor());
+    let (faces, ending) = (supervisor.faces(), supervisor.faces().draining());
+    faces.spawn("access log", async move { writer.run(ending.cancelled()).await });
+    Arc::new(access_log)
 }
 
 async fn open_store(data_dir: &Path) -> anyhow::Result<Store> {

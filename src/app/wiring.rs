@@ -20,7 +20,7 @@ use crate::adapters::docker::{
 };
 use crate::adapters::firewall::{Nftables, NoFirewall};
 use crate::adapters::git::{GitAdapter, GitLimits, GitSettings};
-use crate::adapters::logs::FileLogs;
+use crate::adapters::logs::{FileAccessLog, FileLogs};
 use crate::adapters::process::Children;
 use crate::adapters::room::{EnvironmentFolders, LocalDisks};
 use crate::adapters::vault::AgeVault;
@@ -33,8 +33,8 @@ use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors,
-    Volumes,
+    AccessLog, Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits,
+    Visitors, Volumes,
 };
 use crate::proxy::{Bounds, HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
 
@@ -74,6 +74,7 @@ impl Folders {
 
 /// What the proxy provides.
 pub(super) struct ProxyPorts {
+    pub(super) access_log: Arc<dyn AccessLog>,
     pub(super) routes: Arc<dyn RoutePublisher>,
     pub(super) visitors: Arc<dyn Visitors>,
     pub(super) prober: Arc<dyn Prober>,
@@ -116,6 +117,7 @@ pub(super) fn ports(
         workspace: Arc::new(DiskWorkspace::new(folders.environments.clone())),
         archives: Arc::new(archives),
         routes: proxy.routes,
+        access_log: proxy.access_log,
         visitors: proxy.visitors,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
@@ -203,7 +205,7 @@ fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
 }
 
-pub(super) fn proxy(settings: &Settings) -> ProxySettings {
+pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> ProxySettings {
     let tls = match &settings.proxy.tls {
         TlsMode::LocalCa => TlsSettings::LocalCa { directory: Folders::new(&settings.data_dir).tls },
         TlsMode::Files(files) => TlsSettings::Files(files.clone()),
@@ -219,6 +221,7 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
+        access_log: settings.proxy.access_log.then(|| access_log.clone() as Arc<dyn AccessLog>),
         hold: HoldSettings {
             time: settings.proxy.gate.hold,
             requests: settings.proxy.gate.held,

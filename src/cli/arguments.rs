@@ -143,11 +143,14 @@ pub(super) enum EnvCommand {
         #[arg(long)]
         link: bool,
     },
-    /// The newest deployment's log
+    /// The newest deployment's log, or what visitors asked for
     Log {
         #[command(flatten)]
         one: One,
-        /// Go on until the work is done
+        /// What visitors asked for: a line of JSON for each request
+        #[arg(long)]
+        access: bool,
+        /// Go on until the work is done; with --access until you end it
         #[arg(short, long)]
         follow: bool,
     },

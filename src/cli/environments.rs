@@ -12,7 +12,7 @@ pub(super) fn run(client: &Client<'_>, command: EnvCommand, json: bool) -> Outco
         EnvCommand::List { all } => list(client, all, json),
         EnvCommand::Show(one) => show(client, &one, json),
         EnvCommand::Url { one, link } => url(client, &one, link, json),
-        EnvCommand::Log { one, follow } => log(client, &one, follow, json),
+        EnvCommand::Log { one, access, follow } => log(client, &one, (access, follow), json),
         EnvCommand::Deploy { one, wait, rebuild, pull } => {
             begin(client, &one, ("deploy", &json!({"rebuild": rebuild, "pull": pull})), wait, json)
         }
@@ -123,25 +123,32 @@ fn link(client: &Client<'_>, one: &One, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn log(client: &Client<'_>, one: &One, follow: bool, json: bool) -> Outcome {
+fn log(client: &Client<'_>, one: &One, (access, follow): (bool, bool), json: bool) -> Outcome {
     if json {
-        return log_as_json(client, one, follow);
+        return log_as_json(client, one, (access, follow));
     }
-    client.stream(&format!("{}/log?follow={follow}", path(one)?), print_log_line)?;
+    client.stream(&format!("{}/log?access={access}&follow={follow}", path(one)?), print_log_line)?;
     Ok(Exit::Done)
 }
 
 /// The whole log as one document.
-fn log_as_json(client: &Client<'_>, one: &One, follow: bool) -> Outcome {
+fn log_as_json(client: &Client<'_>, one: &One, (access, follow): (bool, bool)) -> Outcome {
     if follow {
         let message =
             "--follow has no end that one JSON document could wait for: leave out --json or --follow";
         return Err(Failure::Usage(message.to_owned()));
     }
     let mut items = Vec::new();
-    client.stream(&format!("{}/log", path(one)?), |line| items.push(log_line(line)))?;
+    client.stream(&format!("{}/log?access={access}", path(one)?), |line| {
+        items.push(if access { visit_line(line) } else { log_line(line) });
+    })?;
     print_json(&json!({"items": items, "next": null}));
     Ok(Exit::Done)
+}
+
+/// A line of JSON by itself.
+fn visit_line(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|_cut| json!(line))
 }
 
 /// `<time> <source> | <text>`; a line of another form is text alone.

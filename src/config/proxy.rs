@@ -26,6 +26,8 @@ pub struct Proxy {
     pub trusted_proxies: Vec<Network>,
     pub timeouts: ProxyTimeouts,
     pub limits: ProxyLimits,
+    /// What visitors ask for is written down.
+    pub access_log: bool,
 }
 
 impl Proxy {
@@ -70,12 +72,24 @@ impl Proxy {
             Some(_) | None => Err("must be \"deny\" or \"app\"".to_owned()),
         });
         let robots_by_app = robots_by_app.unwrap_or_default();
+        let access_log = section.flag("access_log").unwrap_or(true);
         let domain = domain.unwrap_or_default();
         let trusted_proxies = section.read("trusted_proxies", networks).unwrap_or_default();
         let timeouts = ProxyTimeouts::read(&mut section.section("timeouts"));
         let limits = ProxyLimits::read(&mut section.section("limits"));
-        let read =
-            Self { domain, https, http, tls, hsts, gate, robots_by_app, trusted_proxies, timeouts, limits };
+        let read = Self {
+            domain,
+            https,
+            http,
+            tls,
+            hsts,
+            gate,
+            robots_by_app,
+            trusted_proxies,
+            timeouts,
+            limits,
+            access_log,
+        };
         section.finish();
         read
     }

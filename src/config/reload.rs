@@ -39,6 +39,7 @@ impl Settings {
                 https: later.keep("proxy.https", &old.proxy.https, &proxy.https),
                 http: later.keep("proxy.http", &old.proxy.http, &proxy.http),
                 tls: later.keep("proxy.tls", &old.proxy.tls, &proxy.tls),
+                access_log: later.keep("proxy.access_log", &old.proxy.access_log, &proxy.access_log),
                 hsts: proxy.hsts,
                 gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
                 robots_by_app: later.keep("proxy.robots", &old.proxy.robots_by_app, &proxy.robots_by_app),

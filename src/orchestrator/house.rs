@@ -19,9 +19,10 @@ use crate::domain::verdict::Superseded;
 use crate::domain::visitors::Access;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall,
-    Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power, Prober, Programs,
-    Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors, Workspace, meters,
+    AccessLog, Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine,
+    EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power,
+    Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
+    Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError};
 use crate::supervisor::Supervisor;
@@ -52,6 +53,7 @@ pub struct Ports {
     pub ancestry: Arc<dyn Ancestry>,
     pub workspace: Arc<dyn Workspace>,
     pub logs: Arc<dyn Logs>,
+    pub access_log: Arc<dyn AccessLog>,
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub visitors: Arc<dyn Visitors>,

@@ -1,7 +1,7 @@
 //! What is counted and measured: one line wherever it happens, every name in one place.
 //!
 //! Without a recorder (commands, most tests) each of these does nothing. No label ever holds what a stranger can choose:
-//! branch names and paths make numbers of series without end.
+//! branch names and paths make numbers of series without end. What is told of single branches is in [`super::traffic`].
 
 use std::time::Duration;
 
@@ -76,6 +76,7 @@ const DESCRIBED: &[(&str, Kind, &str)] = &[
     ("drey_hook_refused_total", Kind::Counter, "Deliveries that were not taken, by reason."),
     (HOOK_DURATION, Kind::Histogram, "Time to answer a hook."),
     ("drey_proxy_requests_total", Kind::Counter, "Answers of the embedded proxy, by class of HTTP status."),
+    ("drey_access_log_lost_total", Kind::Counter, "Requests that are missing in the access logs."),
     ("drey_acme_orders_total", Kind::Counter, "Orders of certificates, by outcome: issued or failed."),
     (
         "drey_certificate_expires_timestamp_seconds",
@@ -153,6 +154,11 @@ pub fn hook_refused(reason: &'static str) {
 /// A forge was told something, or did not take it.
 pub fn report(kind: &'static str, outcome: &'static str) {
     counter!("drey_reports_total", "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// Lines of access logs were not written.
+pub fn access_lost(lines: u64) {
+    counter!("drey_access_log_lost_total").increment(lines);
 }
 
 /// The configuration was read anew.
@@ -265,7 +271,8 @@ mod tests {
             .filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next())
             .filter(|name| begins(name))
             .collect();
-        let mut described: Vec<&str> = DESCRIBED.iter().map(|(name, ..)| *name).collect();
+        let of_branches = crate::ports::traffic::DESCRIBED.iter().map(|(name, ..)| *name);
+        let mut described: Vec<&str> = DESCRIBED.iter().map(|(name, ..)| *name).chain(of_branches).collect();
         documented.sort_unstable();
         described.sort_unstable();
         assert_eq!(documented, described);

@@ -3,6 +3,7 @@
 //! An adapter implements one of them; a fake in `tests/house/` another. No method is called while a database
 //! transaction is open.
 
+mod access_log;
 mod challenge;
 mod changes;
 mod confinements;
@@ -19,10 +20,12 @@ pub mod meters;
 mod outside;
 mod power;
 mod stacks;
+pub mod traffic;
 mod vault;
 mod volumes;
 mod workspace;
 
+pub use access_log::{AccessLog, AccessRecord, LogMark};
 pub use challenge::DnsRecords;
 pub use changes::{CHANGED_PATHS_AT_MOST, ChangedPaths, Changes, MESSAGE_BYTES, Merged};
 pub use confinements::Confinements;

@@ -8,7 +8,10 @@ use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
 
+use super::account::Account;
+use super::body::Upload;
 use super::connection::OpenRequest;
 use super::pool::Lease;
 use super::standing::Busy;
@@ -21,6 +24,9 @@ pub(super) struct AnswerBody {
     lease: Option<Lease>,
     /// The request counts as open for as long.
     open: Option<OpenRequest>,
+    /// When the container was asked, and what it gets.
+    asked: Option<(Instant, Upload)>,
+    account: Option<Box<Account>>,
     /// And as a visit to the environment.
     visit: Option<Visit>,
     /// So does the container's share of the work.
@@ -36,21 +42,49 @@ enum Content {
 impl AnswerBody {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self { content: Content::Whole(bytes), lease: None, open: None, visit: None, _busy: None }
+        Self::new(Content::Whole(bytes), None)
     }
 
     pub(super) fn streamed(incoming: Incoming, lease: Option<Lease>) -> Self {
-        let mut body =
-            Self { content: Content::Streamed(incoming), lease, open: None, visit: None, _busy: None };
+        let mut body = Self::new(Content::Streamed(incoming), lease);
         if body.is_end_stream() {
             body.ended();
         }
         body
     }
 
+    fn new(content: Content, lease: Option<Lease>) -> Self {
+        Self { content, lease, open: None, visit: None, asked: None, account: None, _busy: None }
+    }
+
+    /// A container answered this, having been asked then.
+    #[must_use]
+    pub(super) fn asked(mut self, at: Instant, upload: Upload) -> Self {
+        self.asked = Some((at, upload));
+        self
+    }
+
+    /// What [`AnswerBody::asked`] was told.
+    pub(super) fn take_asked(&mut self) -> Option<(Instant, Upload)> {
+        self.asked.take()
+    }
+
+    /// Its bytes are counted there, and its end ends the account.
+    #[must_use]
+    pub(super) fn accounted(mut self, account: Box<Account>) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    fn sends(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(account), Some(data)) = (&mut self.account, frame.data_ref()) {
+            account.sends(data.len());
+        }
+    }
+
     /// What the proxy tells as it happens.
     pub(super) fn events(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
-        Self { content: Content::Events(events), lease: None, open: None, visit: None, _busy: None }
+        Self::new(Content::Events(events), None)
     }
 
     #[must_use]
@@ -88,18 +122,19 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let polled = match &mut this.content {
-            Content::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Events(events) => {
-                return events
-                    .as_mut()
-                    .poll_next(context)
-                    .map(|event| event.map(|event| Ok(Frame::data(event))));
+                let next = events.as_mut().poll_next(context);
+                next.map(|event| event.map(|event| Ok(Frame::data(event))))
             }
             Content::Streamed(incoming) => match &mut this.lease {
                 Some(lease) => lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context)),
                 None => Pin::new(incoming).poll_frame(context),
             },
         };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.sends(frame);
+        }
         if matches!(polled, Poll::Ready(None)) || (polled.is_ready() && this.is_end_stream()) {
             this.ended();
         }

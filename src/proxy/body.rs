@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,58 +12,63 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 #[derive(Debug)]
 pub(super) enum RequestBody {
     None,
-    Streamed(Incoming, Sending),
+    Streamed(Incoming, Upload),
 }
 
-/// How far what the client sends has come.
+/// How far the body has come, also when it has gone on its way; nothing where there is none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sending(Arc<Progress>);
+pub(super) struct Upload(Option<Arc<Progress>>);
 
 #[derive(Debug, Default)]
 struct Progress {
     failed: AtomicBool,
-    frames: AtomicUsize,
+    received: AtomicU64,
     waits: AtomicBool,
 }
 
-impl Sending {
-    /// Whether it is malformed, or ended too early.
-    pub(super) fn failed(&self) -> bool {
-        self.0.failed.load(Ordering::Acquire)
+impl Upload {
+    /// Whether what the client sent is malformed, or ended too early.
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.as_ref().is_some_and(|progress| progress.failed.load(Ordering::Acquire))
     }
 
-    /// Pieces that were passed on.
-    pub(super) fn frames(&self) -> usize {
-        self.0.frames.load(Ordering::Relaxed)
+    /// Bytes so far.
+    pub(super) fn received(&self) -> u64 {
+        self.0.as_ref().map_or(0, |progress| progress.received.load(Ordering::Relaxed))
     }
 
     /// Whether the container would take more than there is.
     pub(super) fn waits_for_client(&self) -> bool {
-        self.0.waits.load(Ordering::Relaxed)
+        self.0.as_ref().is_some_and(|progress| progress.waits.load(Ordering::Relaxed))
     }
 
-    fn polled<T, E>(&self, polled: &Poll<Option<Result<T, E>>>) {
-        self.0.waits.store(polled.is_pending(), Ordering::Relaxed);
-        match polled {
-            Poll::Ready(Some(Err(_))) => self.0.failed.store(true, Ordering::Release),
-            Poll::Ready(Some(Ok(_))) => {
-                self.0.frames.fetch_add(1, Ordering::Relaxed);
+    fn notes(&self, polled: &Poll<Option<Result<Frame<Bytes>, hyper::Error>>>) {
+        let Some(progress) = &self.0 else { return };
+        progress.waits.store(polled.is_pending(), Ordering::Relaxed);
+        let Poll::Ready(Some(frame)) = polled else { return };
+        match frame {
+            Ok(frame) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                progress.received.fetch_add(bytes, Ordering::Relaxed);
             }
-            Poll::Ready(None) | Poll::Pending => {}
+            Err(_) => progress.failed.store(true, Ordering::Release),
         }
     }
 }
 
 impl RequestBody {
     pub(super) fn from_client(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::None } else { Self::Streamed(incoming, Sending::default()) }
+        if incoming.is_end_stream() {
+            return Self::None;
+        }
+        Self::Streamed(incoming, Upload(Some(Arc::default())))
     }
 
-    /// Tells how far it has come, also when the body has gone on its way.
-    pub(super) fn sending(&self) -> Sending {
+    /// Tells of it, also when the body has gone on its way.
+    pub(super) fn upload(&self) -> Upload {
         match self {
-            Self::None => Sending::default(),
-            Self::Streamed(_, sending) => sending.clone(),
+            Self::None => Upload::default(),
+            Self::Streamed(_, upload) => upload.clone(),
         }
     }
 }
@@ -78,9 +83,9 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::None => Poll::Ready(None),
-            Self::Streamed(incoming, sending) => {
+            Self::Streamed(incoming, upload) => {
                 let polled = Pin::new(incoming).poll_frame(context);
-                sending.polled(&polled);
+                upload.notes(&polled);
                 polled
             }
         }

@@ -9,13 +9,14 @@ use data_encoding::BASE64;
 use http::header::{
     AUTHORIZATION, HeaderName, LOCATION, REFERRER_POLICY, SET_COOKIE, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 
 use super::answer::{self, AnswerBody};
 use super::link;
 use super::pages::Pages;
 use super::pass::Pass;
+use super::round::Round;
 use crate::domain::route::{Answer, Route};
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::{Access, KnownTokens, LinkError, Links, Login, Place, Use};
@@ -36,9 +37,15 @@ pub(super) struct Door {
 }
 
 /// Who stands there, and when.
-pub(super) struct Caller {
-    /// As a browser knows it: whether its cookies may be for TLS alone.
-    pub(super) is_secure: bool,
+pub(super) struct Caller<'a> {
+    /// `http` or `https`, as the browser knows it.
+    pub(super) proto: &'static str,
+    /// The host as the browser wrote it.
+    pub(super) authority: &'a str,
+    /// The same, canonical.
+    pub(super) host: &'a str,
+    /// All hosts of the branch; asked for only where a link leads in.
+    pub(super) hosts: &'a dyn Fn() -> Vec<String>,
     pub(super) now: Timestamp,
 }
 
@@ -63,7 +70,7 @@ impl Door {
         pages: &Pages,
         route: &Route,
         request: &mut Request<B>,
-        caller: &Caller,
+        caller: &Caller<'_>,
     ) -> Option<Response<AnswerBody>> {
         let shown = match &route.access {
             Access::Open => Shown::Enough,
@@ -91,7 +98,8 @@ impl Door {
         let without = link::without(request.uri())?;
         if is_navigation(request) {
             let cookie = pass.and_then(|until| cookie(route, until, caller));
-            return Some(elsewhere(&without, cookie));
+            let location = if pass.is_some() { caller.next(request.uri(), &without) } else { without };
+            return Some(elsewhere(location, cookie));
         }
         link::replace(request, &without);
         None
@@ -105,6 +113,15 @@ impl Door {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let tokens = self.tokens.load();
         tokens.get(&hash).is_some_and(|end| end.is_none_or(|end| end > now))
+    }
+}
+
+impl Caller<'_> {
+    /// Where a link leads from here.
+    fn next(&self, uri: &Uri, without: &HeaderValue) -> HeaderValue {
+        let Self { proto, authority, host, .. } = *self;
+        let round = Round { proto, authority, host, hosts: (self.hosts)() };
+        round.next(uri, link::given(uri).unwrap_or_default(), without)
     }
 }
 
@@ -138,10 +155,15 @@ fn has_login(logins: &[Login], headers: &HeaderMap) -> bool {
     decoded.is_some_and(|login| Login::is_among(logins, &login))
 }
 
+/// Whoever asks there looks at no branch.
+fn is_for_challenges(uri: &Uri) -> bool {
+    uri.path().starts_with(CHALLENGES)
+}
+
 /// A challenge is for whoever answers there; a page would tell how the branch stands.
 fn is_challenge<B>(request: &Request<B>, route: &Route) -> bool {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    looks && request.uri().path().starts_with(CHALLENGES) && matches!(route.answer, Answer::Proxy(_))
+    looks && is_for_challenges(request.uri()) && matches!(route.answer, Answer::Proxy(_))
 }
 
 /// Of these a browser follows a redirect and keeps its cookie.
@@ -149,17 +171,17 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD) && !request.headers().contains_key(UPGRADE)
 }
 
-fn cookie(route: &Route, until: Timestamp, caller: &Caller) -> Option<HeaderValue> {
+fn cookie(route: &Route, until: Timestamp, caller: &Caller<'_>) -> Option<HeaderValue> {
     let Access::Link(links) = &route.access else { return None };
     let signed = links.sign(Use::Cookie, place(route), until);
-    Pass::set(&signed.text, until.since(caller.now), caller.is_secure)
+    Pass::set(&signed.text, until.since(caller.now), caller.proto == "https")
 }
 
-/// The same address without what let in, so that nobody passes it on by mistake.
-fn elsewhere(location: &HeaderValue, cookie: Option<HeaderValue>) -> Response<AnswerBody> {
+/// On to an address without what let in, so that nobody passes it on by mistake.
+fn elsewhere(location: HeaderValue, cookie: Option<HeaderValue>) -> Response<AnswerBody> {
     let mut response = answer::text(StatusCode::SEE_OTHER, "This way.");
     let headers = response.headers_mut();
-    headers.insert(LOCATION, location.clone());
+    headers.insert(LOCATION, location);
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if let Some(cookie) = cookie {
         headers.insert(SET_COOKIE, cookie);

@@ -18,6 +18,7 @@ use super::fleet::Fleet;
 use super::pool::{Lease, Pool};
 use super::repeat::SendFailure;
 use super::standing::Busy;
+use super::tally::Tally;
 use super::upgrade::{self, Tunnel, Wanted};
 use super::visits::Visits;
 use super::{headers, patience, upstream_tls};
@@ -35,6 +36,7 @@ pub(super) struct Outgoing {
 pub(super) struct TunnelHouse<'a> {
     pub(super) client: &'a Arc<ConnectionInfo>,
     pub(super) visits: &'a Arc<Visits>,
+    pub(super) tally: &'a Arc<Tally>,
     pub(super) supervisor: &'a Supervisor,
     /// How long a tunnel may go on when the daemon drains.
     pub(super) grace: Duration,
@@ -161,7 +163,7 @@ impl Outgoing {
             Err(error) => return Err(self.unreached(error)),
         };
         self.address(http2, pool.scheme());
-        let progress = self.request.body().sending();
+        let (upload, asked_at) = (self.request.body().upload(), Instant::now());
         let (request, is_upgrade) = (self.request, self.wanted.is_some());
         let sent = async {
             match is_upgrade {
@@ -169,7 +171,7 @@ impl Outgoing {
                 false => pool.send(request, connect_by).await,
             }
         };
-        let sent = match patience::within(sending.timeout, &progress, sent).await {
+        let sent = match patience::within(sending.timeout, &upload, sent).await {
             Ok(sent) => sent,
             Err(limit) => {
                 let why = Unreachable::TooLate(limit);
@@ -177,7 +179,10 @@ impl Outgoing {
             }
         };
         match sent {
-            Ok((response, lease)) => received(response, lease, self.wanted, sending),
+            Ok((response, lease)) => {
+                let answered = received(response, lease, self.wanted, sending)?;
+                Ok(answered.map(|body| body.asked(asked_at, upload)))
+            }
             Err(SendFailure::Unreached(request, error)) => {
                 let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted });
                 Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
@@ -189,7 +194,7 @@ impl Outgoing {
                     Scheme::Https => Unreachable::BrokenTls(error),
                     Scheme::Http | Scheme::H2c | Scheme::Tcp => error.into(),
                 };
-                Err(NoAnswer { outgoing, why, is_clients_fault: progress.failed() })
+                Err(NoAnswer { outgoing, why, is_clients_fault: upload.has_failed() })
             }
         }
     }
@@ -264,6 +269,7 @@ fn received(
         container,
         client: house.client.clone(),
         visit: house.visits.begin().into_tunnel(),
+        tally: house.tally.clone(),
         grace: house.grace,
         busy,
     };

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::account::{Asked, Head};
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
 use super::door::{Caller, Door};
@@ -22,10 +23,11 @@ use super::pages::{self, Pages};
 use super::settings::Robots;
 use super::table::{Entry, Table, Target};
 use super::waiting::{Waiting, WaitingRoom};
-use super::{headers, robots, waker};
+use super::{headers, robots, tally, waker};
 use crate::domain::names::EnvironmentId;
-use crate::ports::Clock;
+use crate::domain::time::Timestamp;
 use crate::ports::meters::Answers;
+use crate::ports::{AccessLog, Clock};
 use crate::supervisor::Supervisor;
 
 /// Everything a request needs; shared by all connections.
@@ -43,6 +45,7 @@ pub(super) struct Gate {
     pub(super) answers: Answers,
     pub(super) door: Door,
     pub(super) robots: Robots,
+    pub(super) access_log: Option<Arc<dyn AccessLog>>,
 }
 
 /// A request that found its environment.
@@ -88,18 +91,39 @@ impl Gate {
     ) -> Result<Response<AnswerBody>, Infallible> {
         let open = client.begin();
         let is_head = request.method() == Method::HEAD;
-        let response = self.respond(request, &client).await;
+        let (asked, mut found) = (Asked::new(&request, self.access_log.is_some()), None);
+        let response = self.respond(request, &client, &mut found).await;
         let response =
             response.unwrap_or_else(|page| if is_head { answer::without_body(page) } else { page });
         self.answers.count(response.status().as_u16());
+        let response = match found {
+            Some(entry) => self.account(asked, entry, client, response),
+            None => response,
+        };
         Ok(response.map(|body| body.counted(open)))
     }
 
-    /// A container's answer, or (as the error) one of the proxy's own.
+    /// The same answer, with its environment's account.
+    fn account(
+        &self,
+        asked: Asked,
+        entry: Arc<Entry>,
+        client: Arc<ConnectionInfo>,
+        mut response: Response<AnswerBody>,
+    ) -> Response<AnswerBody> {
+        let (asked_at, upload) = response.body_mut().take_asked().unzip();
+        let head = Head { status: response.status().as_u16(), at: self.clock.now(), asked_at };
+        let log = self.access_log.clone().filter(|_| !tally::is_over(&entry.route.answer));
+        let account = asked.of(entry, head, upload.unwrap_or_default(), log.map(|log| (log, client)));
+        response.map(|body| body.accounted(account))
+    }
+
+    /// A container's answer, or (as the error) one of the proxy's own; and the environment that was asked for.
     async fn respond(
         self: &Arc<Self>,
         mut request: Request<Incoming>,
         client: &Arc<ConnectionInfo>,
+        asked_for: &mut Option<Arc<Entry>>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let version = request.version();
         if request.method() == Method::CONNECT {
@@ -121,9 +145,9 @@ impl Gate {
         let Some(entry) = self.table.find(&host) else {
             return Err(self.pages.unknown(&host, request.headers()));
         };
+        *asked_for = Some(entry.clone());
         let now = self.clock.now();
-        let caller = Caller { is_secure: headers::proto(client) == "https", now };
-        if let Some(stopped) = self.door.stop(&self.pages, &entry.route, &mut request, &caller) {
+        if let Some(stopped) = self.stop(&entry, &mut request, (&value, &host, client, now)) {
             return Err(stopped);
         }
         let is_visit = waker::is_visit(&request);
@@ -158,6 +182,19 @@ impl Gate {
         let place =
             self.waiting.enter(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, request))?;
         Ok(events::answer(self.clone(), host, place))
+    }
+
+    /// The answer to somebody who may not look, or who is sent on from a link.
+    fn stop(
+        &self,
+        entry: &Entry,
+        request: &mut Request<Incoming>,
+        (authority, host, client, now): (&HeaderValue, &str, &ConnectionInfo, Timestamp),
+    ) -> Option<Response<AnswerBody>> {
+        let (proto, authority) = (headers::proto(client), authority.to_str().unwrap_or_default());
+        let hosts = || self.table.hosts_of(entry.route.environment);
+        let caller = Caller { proto, authority, host, hosts: &hosts, now };
+        self.door.stop(&self.pages, &entry.route, request, &caller)
     }
 
     async fn pass(
@@ -264,6 +301,7 @@ impl Gate {
         let house = TunnelHouse {
             client: visitor.client,
             visits: &entry.visits,
+            tally: &entry.tally,
             supervisor: &self.supervisor,
             grace: limits.tunnel_grace,
             timeout: limits.upstream,

@@ -3,6 +3,7 @@
 //! It knows hosts, upstream addresses and phases, nothing of git, compose or the engine. What has no address to
 //! pass a request to has a page.
 
+mod account;
 mod acme;
 mod answer;
 mod backend_verifier;
@@ -48,11 +49,13 @@ mod redirect;
 mod renewal;
 mod repeat;
 mod robots;
+mod round;
 mod seats;
 mod server;
 mod settings;
 mod standing;
 mod table;
+mod tally;
 mod text;
 mod tls;
 mod upgrade;

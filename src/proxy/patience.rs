@@ -3,22 +3,22 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::body::Sending;
+use super::body::Upload;
 
 /// Waits for the head of the answer. The error: for so long the container took nothing of the request, and answered
 /// nothing. While the client itself sends nothing, it is not the container that is waited for.
 pub(super) async fn within<T>(
     limit: Option<Duration>,
-    sending: &Sending,
+    upload: &Upload,
     answer: impl Future<Output = T>,
 ) -> Result<T, Duration> {
     let Some(limit) = limit else { return Ok(answer.await) };
     let mut answer = std::pin::pin!(answer);
     loop {
-        let before = sending.frames();
+        let before = upload.received();
         match tokio::time::timeout(limit, &mut answer).await {
             Ok(answer) => return Ok(answer),
-            Err(_elapsed) if sending.waits_for_client() || sending.frames() != before => {}
+            Err(_elapsed) if upload.waits_for_client() || upload.received() != before => {}
             Err(_elapsed) => return Err(limit),
         }
     }

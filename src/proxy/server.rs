@@ -33,6 +33,7 @@ use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
+use crate::ports::traffic::Traffic;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
@@ -167,6 +168,11 @@ impl Proxy {
         renewal.renew(self.gate.clock.now())
     }
 
+    /// What visitors asked for since the daemon began, by environment.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.gate.table.traffic()
+    }
+
     /// Handshakes and answers from now on go by these rules.
     ///
     /// # Errors
@@ -231,6 +237,7 @@ fn gate(
         answers: Answers::new(),
         door: Door::default(),
         robots: settings.robots,
+        access_log: settings.access_log.clone(),
     })
 }
 

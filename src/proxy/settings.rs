@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::bounds::Bounds;
 use crate::config::{Acme, CertificateFiles, RepositoryTls};
 use crate::domain::names::RepoName;
-use crate::ports::DnsRecords;
+use crate::ports::{AccessLog, DnsRecords};
 
 /// Where the proxy listens and what it presents. At least one of `https` and `http` is set.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct ProxySettings {
     pub hold: HoldSettings,
     /// `proxy.robots`: what search engines are told.
     pub robots: Robots,
+    /// Where it is told what visitors ask for.
+    pub access_log: Option<Arc<dyn AccessLog>>,
     pub bounds: Bounds,
 }
 

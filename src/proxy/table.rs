@@ -9,18 +9,22 @@ use tokio::sync::watch;
 
 use super::fleet::Fleet;
 use super::pool::{Dialer, Pool, PoolKey};
+use super::tally::{self, Tally};
 use super::visits::Visits;
+use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
 use crate::domain::route::{Answer, Page, Replica, Route, RouteTable, Upstream, primary_of};
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
+use crate::ports::traffic::Traffic;
 
 /// Where a hostname leads.
 pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) target: Target,
     pub(super) visits: Arc<Visits>,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// [`Answer`] with its connections.
@@ -46,6 +50,8 @@ struct Compiled {
     hosts: HashMap<String, Arc<Entry>>,
     families: HashMap<String, Arc<Entry>>,
     visits: HashMap<EnvironmentId, Arc<Visits>>,
+    /// With the names; those that are over have none here.
+    tallies: HashMap<EnvironmentId, (String, Arc<Tally>)>,
     /// One pool for all hosts that lead to the same upstream.
     pools: HashMap<PoolKey, Arc<Pool>>,
 }
@@ -67,6 +73,17 @@ impl Table {
         let current = self.current.load();
         let family = || current.families.get(&primary_of(host)?);
         current.hosts.get(host).or_else(family).cloned()
+    }
+
+    /// The environment's hosts that a browser may visit. Looks through the whole table.
+    pub(super) fn hosts_of(&self, environment: EnvironmentId) -> Vec<String> {
+        let current = self.current.load();
+        let is_for_browsers = |entry: &Entry| {
+            entry.route.environment == environment
+                && !matches!(&entry.target, Target::Page(page) if page.phase == Phase::Ready)
+        };
+        let hosts = current.hosts.iter().filter(|(_, entry)| is_for_browsers(entry));
+        hosts.map(|(host, _)| host.clone()).collect()
     }
 
     /// Whether there was a first table: until then nothing is known of any host.
@@ -118,6 +135,15 @@ impl Table {
         self.current.load().visits.get(&environment).map(|visits| visits.presence()).unwrap_or_default()
     }
 
+    /// What visitors asked for, by environment; of those that nobody came to, nothing.
+    pub(super) fn traffic(&self) -> Vec<Traffic> {
+        let current = self.current.load();
+        let mut traffic: Vec<Traffic> =
+            current.tallies.values().filter_map(|(name, tally)| tally.read(name)).collect();
+        traffic.sort_by(|one, other| one.environment.cmp(&other.environment));
+        traffic
+    }
+
     /// Closes connections to containers that were idle for too long.
     pub(super) fn sweep(&self) {
         self.current.load().pools.values().for_each(|pool| pool.sweep());
@@ -146,6 +172,7 @@ impl Next<'_> {
                     self.compiled.pools.insert(pool.key.clone(), pool.clone());
                 }
                 self.compiled.visits.insert(route.environment, entry.visits.clone());
+                self.keep(&route, &entry.tally);
                 entry
             }
             None => Arc::new(self.entry(route)),
@@ -161,7 +188,8 @@ impl Next<'_> {
             Answer::Page(page) => Target::Page(page.clone()),
         };
         let visits = self.visits(route.environment);
-        Entry { route, target, visits }
+        let tally = self.tally(&route);
+        Entry { route, target, visits, tally }
     }
 
     fn fleet(&mut self, route: &Route, upstream: &Upstream) -> Arc<Fleet> {
@@ -184,6 +212,21 @@ impl Next<'_> {
         let pool = self.before.pools.get(&key).cloned().unwrap_or_else(made);
         self.compiled.pools.insert(key, pool.clone());
         pool
+    }
+
+    fn tally(&mut self, route: &Route) -> Arc<Tally> {
+        let of =
+            |compiled: &Compiled| compiled.tallies.get(&route.environment).map(|(_, tally)| tally.clone());
+        let tally = of(&self.compiled).or_else(|| of(self.before)).unwrap_or_default();
+        tally.shows(&route.answer);
+        self.keep(route, &tally);
+        tally
+    }
+
+    fn keep(&mut self, route: &Route, tally: &Arc<Tally>) {
+        if !tally::is_over(&route.answer) {
+            self.compiled.tallies.insert(route.environment, (route.name.clone(), tally.clone()));
+        }
     }
 
     fn visits(&mut self, environment: EnvironmentId) -> Arc<Visits> {

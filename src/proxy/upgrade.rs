@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -19,6 +20,7 @@ use super::frames::{Frames, GOING_AWAY, GOING_AWAY_MASKED};
 use super::headers::has_token;
 use super::pool::BUFFER_SIZE;
 use super::standing::Busy;
+use super::tally::Tally;
 use super::visits::Visit;
 use crate::supervisor::Supervisor;
 
@@ -75,6 +77,7 @@ pub(super) struct Tunnel {
     pub(super) container: OnUpgrade,
     pub(super) client: Arc<ConnectionInfo>,
     pub(super) visit: Visit,
+    pub(super) tally: Arc<Tally>,
     /// How long it may go on when the daemon drains.
     pub(super) grace: Duration,
     /// The container has it to carry for as long.
@@ -87,11 +90,29 @@ impl Tunnel {
         self.client.become_tunnel();
         let ending = ended(supervisor.draining(), self.grace);
         supervisor.spawn("proxy tunnel", async move {
+            let _open = OpenTunnel::new(self.tally.clone());
             let is_websocket = has_token(&self.wanted.protocols, "websocket");
-            pass(self.wanted.client, self.container, ending, is_websocket).await;
+            let (received, sent) = pass(self.wanted.client, self.container, ending, is_websocket).await;
+            self.tally.passed(received, sent);
             drop(self.visit);
             drop(self.busy);
         });
+    }
+}
+
+/// Counts a tunnel as open until it is dropped.
+struct OpenTunnel(Arc<Tally>);
+
+impl OpenTunnel {
+    fn new(tally: Arc<Tally>) -> Self {
+        tally.opened();
+        Self(tally)
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.closed();
     }
 }
 
@@ -100,29 +121,31 @@ async fn ended(draining: CancellationToken, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
+/// Returns the bytes from the client and to it.
 async fn pass(
     client: OnUpgrade,
     container: OnUpgrade,
     ending: impl Future<Output = ()> + Send,
     is_websocket: bool,
-) {
+) -> (u64, u64) {
     let ending = ending.shared();
     let both = tokio::select! {
         both = async { tokio::try_join!(client, container) } => both,
-        () = ending.clone() => return,
+        () = ending.clone() => return (0, 0),
     };
     let (client, container) = match both {
         Ok(both) => both,
         Err(error) => {
             tracing::debug!(%error, "an upgrade did not come about");
-            return;
+            return (0, 0);
         }
     };
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_container, to_container) = tokio::io::split(TokioIo::new(container));
     let farewell = |bytes: &'static [u8]| is_websocket.then(|| (Frames::default(), bytes));
-    let up = copy(from_client, to_container, farewell(&GOING_AWAY_MASKED), ending.clone());
-    let down = copy(from_container, to_client, farewell(&GOING_AWAY), ending.clone());
+    let (received, sent) = (AtomicU64::new(0), AtomicU64::new(0));
+    let up = copy(from_client, to_container, farewell(&GOING_AWAY_MASKED), ending.clone(), &received);
+    let down = copy(from_container, to_client, farewell(&GOING_AWAY), ending.clone(), &sent);
     let both = async { tokio::try_join!(up, down) };
     let cut = async {
         ending.await;
@@ -134,6 +157,7 @@ async fn pass(
         }
         () = cut => {}
     }
+    (received.into_inner(), sent.into_inner())
 }
 
 /// Passes bytes one way until their end, which is passed on. When the tunnel is to end, a WebSocket does so between two
@@ -143,6 +167,7 @@ async fn copy(
     mut to: impl AsyncWrite + Unpin,
     mut farewell: Option<(Frames, &'static [u8])>,
     ending: impl Future<Output = ()>,
+    passed: &AtomicU64,
 ) -> io::Result<()> {
     let mut ending = std::pin::pin!(ending);
     let mut is_ending = false;
@@ -169,6 +194,7 @@ async fn copy(
             None => {}
         }
         to.write_all(bytes).await?;
+        passed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         to.flush().await?;
     }
 }

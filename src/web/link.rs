@@ -22,7 +22,7 @@ pub struct LinkView {
     pub access: &'static str,
     /// With what lets in, where links do.
     pub url: String,
-    /// Service → the same; each host lets in by a link of its own.
+    /// Service → the same.
     pub urls: BTreeMap<String, String>,
     /// When the links end.
     pub expires_at: Option<Timestamp>,

@@ -1,13 +1,10 @@
 //! The log of an environment's deployments, at once or as it is written.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -22,7 +19,9 @@ use super::environments::{Named, find};
 use super::error::ApiError;
 use super::extract::Query;
 use super::follow::{Followed, Wanted, follow};
+use super::lines::body_of;
 use super::link::link_to;
+use super::visits;
 
 /// Lines that wait for a slow reader.
 const LINE_BUFFER: usize = 256;
@@ -31,7 +30,10 @@ const WAIT_LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Deserialize)]
 pub(super) struct LogQuery {
-    /// Go on with what comes, until the work is done.
+    /// What visitors asked for, instead.
+    #[serde(default)]
+    access: bool,
+    /// Go on with what comes, until the work is done; what visitors ask for has no end.
     #[serde(default)]
     follow: bool,
     /// With `follow`: from the deployment of this generation on, which may not have begun yet.
@@ -45,6 +47,9 @@ pub(super) async fn log(
     Query(query): Query<LogQuery>,
 ) -> Result<Response, ApiError> {
     let environment = find(&web, named).await?;
+    if query.access {
+        return visits::log(&web, environment.id, query.follow).await;
+    }
     let house = web.inner.orchestrator.house().clone();
     let (sender, receiver) = mpsc::channel(LINE_BUFFER);
     let from =
@@ -118,12 +123,4 @@ fn end(followed: Followed) -> Option<(&'static str, Value)> {
         Followed::Draining => Some(("unfinished", json!("drey ends; its next start goes on"))),
         Followed::ReaderGone => None,
     }
-}
-
-/// A body that flows as the lines come.
-pub(super) fn body_of(receiver: mpsc::Receiver<String>) -> Body {
-    Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
-        let line = receiver.recv().await?;
-        Some((Ok::<Bytes, Infallible>(Bytes::from(line)), receiver))
-    }))
 }

@@ -18,6 +18,7 @@ mod follow;
 mod health;
 mod hooks;
 mod keeping;
+mod lines;
 mod link;
 mod log;
 mod openapi;
@@ -28,6 +29,7 @@ mod server;
 mod signature;
 mod tokens;
 mod view;
+mod visits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -83,6 +83,7 @@ impl Drey {
             hold: HoldSettings::default(),
             robots: Default::default(),
             bounds: Default::default(),
+            access_log: None,
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind(settings, &supervisor, clock.clone()).await.unwrap();

@@ -37,6 +37,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         hold: HoldSettings::default(),
         robots: Default::default(),
         bounds: Default::default(),
+        access_log: None,
     };
     let supervisor = Supervisor::new();
     let proxy = Proxy::bind(settings, &supervisor, Arc::new(Today)).await.unwrap();

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drey::adapters::logs::FileLogs;
+use drey::adapters::logs::{FileAccessLog, FileLogs};
 use drey::adapters::room::EnvironmentFolders;
 use drey::adapters::vault::AgeVault;
 use drey::adapters::workspace::DiskWorkspace;
@@ -106,6 +106,7 @@ impl TestHouse {
             disks: shared.clone(),
             stock: shared.clone(),
             folders: Arc::new(EnvironmentFolders::new(environments.clone(), shared.clone())),
+            access_log: Arc::new(FileAccessLog::new(environments.clone(), redactor.clone()).0),
             logs: Arc::new(FileLogs::new(environments, shared.clone(), redactor.clone())),
             vault: Arc::new(AgeVault::new(folder.path(), &folder.path().join("run"), store.instance())),
             redactor,

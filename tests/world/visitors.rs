@@ -68,3 +68,42 @@ fn a_push_shows_the_link_that_lets_in() {
     let log = std::fs::read_to_string(world.path("daemon.log")).unwrap();
     assert!(!log.contains(mark), "no log has a link");
 }
+
+#[test]
+fn what_visitors_ask_for_is_seen_as_long_as_the_branch_lives() {
+    let files = [("compose.yaml", COMPOSE), ("www/index.html", "the shop\n")];
+    let world = World::new("visits", &files);
+    world.push("feature/x", &[]);
+    let url = world.reaches("feature/x", "ready")["url"].as_str().unwrap().to_owned();
+    world.serves("feature-x", "the shop");
+    assert_eq!(browse(&world, &format!("{url}/?password=secret"), &[]).0, 200);
+    assert_eq!(browse(&world, &format!("{url}/none"), &[]).0, 404);
+    let name = format!("{REPO}/feature/x");
+    let log = || world.drey(&["env", "log", "--access", &name]).unwrap();
+    world.eventually("the requests are in the log", 10, || log().contains("\"path\":\"/none\""));
+    let lines: Vec<Value> = log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let asked: Vec<_> = lines.iter().map(|line| (line["path"].as_str().unwrap(), &line["status"])).collect();
+    assert!(asked.ends_with(&[("/?password=*", &200.into()), ("/none", &404.into())]), "{asked:?}");
+    assert!(!log().contains("secret"), "{}", log());
+    let document = world.drey(&["env", "log", "--access", "--json", &name]).unwrap();
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["items"].as_array().unwrap().len(), lines.len());
+
+    let figures = || browse(&world, &format!("http://{}/metrics", world.address()), &[]).1;
+    let label = format!("environment=\"{name}\"");
+    let missing = format!("drey_environment_requests_total{{{label},status=\"4xx\"}} 1\n");
+    assert!(figures().contains(&missing), "{}", figures());
+    world.drey(&["env", "archive", &name]).unwrap();
+    assert_eq!(world.archived("feature/x"), "manual");
+    world.eventually("its series end with it", 10, || !figures().contains(&label));
+    let list: Value = serde_json::from_str(&world.drey(&["archive", "list", "--json"]).unwrap()).unwrap();
+    let id = list["items"][0]["id"].as_str().unwrap();
+    let file = world.path("access.jsonl");
+    world.drey(&["archive", "extract", id, "logs/access.jsonl", &file]).unwrap();
+    let kept = std::fs::read_to_string(file).unwrap();
+    assert!(kept.contains("\"path\":\"/none\""), "{kept}");
+    let left = std::fs::read_dir(world.path("data/environments")).unwrap().flatten();
+    let left: Vec<_> =
+        left.map(|entry| entry.path().join("logs/access.jsonl")).filter(|log| log.exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,5 +1,6 @@
 //! Logs as files: one a deployment, one for each container that is gone.
 
+mod access;
 mod containers;
 mod growing;
 mod redacted;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+pub use self::access::{AccessWriter, FileAccessLog};
 use self::containers::ContainerSink;
 use self::growing::GrowingSink;
 use self::redacted::{Beginning, Redacted};
@@ -101,7 +103,7 @@ fn finished(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())).filter_map(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        name.ends_with(".log").then(|| (name, entry.path()))
+        (name.ends_with(".log") || access::is_access_log(&name)).then(|| (name, entry.path()))
     })
 }
 

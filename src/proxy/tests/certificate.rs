@@ -16,6 +16,7 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         hold: HoldSettings::default(),
         robots: Default::default(),
         bounds: Default::default(),
+        access_log: None,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::domain::visitors::Access;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
+mod accounts;
 mod backend_tls;
 mod bounds;
 pub(super) mod certificate;
@@ -55,6 +56,7 @@ struct House {
     proxy: Proxy,
     supervisor: Supervisor,
     folder: tempfile::TempDir,
+    seen: Arc<accounts::Seen>,
 }
 
 impl House {
@@ -72,7 +74,7 @@ impl House {
     }
 
     async fn with(with_tls: bool, limits: Limits, hold: HoldSettings) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, seen) = (tempfile::tempdir().unwrap(), Arc::<accounts::Seen>::default());
         let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let settings = ProxySettings {
             https: any.filter(|_| with_tls),
@@ -83,10 +85,11 @@ impl House {
             hold,
             robots: Robots::Deny,
             bounds: Default::default(),
+            access_log: Some(seen.clone()),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind_within(settings, limits, &supervisor, Arc::new(Today)).await.unwrap();
-        Self { proxy, supervisor, folder }
+        Self { proxy, supervisor, folder, seen }
     }
 
     fn publish(&self, routes: &[(&str, i64, Answer)]) {

@@ -67,7 +67,13 @@ async fn a_link_lets_in_and_the_application_sees_nothing_of_it() {
     let link = signed(1, Use::Link, tomorrow());
     let answer = ask(&house, "x", &format!("/a/b?p=1&drey={link}&q=2"), "").await;
     assert_eq!(status(&answer), "303", "{answer}");
-    assert_eq!(header(&answer, "location"), Some("/a/b?p=1&q=2"));
+    // On the way each host of the branch gives its cookie.
+    let location = header(&answer, "location").unwrap();
+    let entrance = location.strip_prefix("http://x--api.qa.example").unwrap();
+    let entered = ask(&house, "x--api", entrance, "").await;
+    assert_eq!(header(&entered, "location"), Some("http://x.qa.example/a/b?p=1&q=2"), "{entered}");
+    assert!(header(&entered, "set-cookie").is_some_and(|cookie| cookie.starts_with("drey-visitor=")));
+    assert_eq!(status(&ask(&house, "y", entrance, "").await), "403", "another branch is not on the way");
     assert_eq!(header(&answer, "cache-control"), Some("no-store"));
     assert_eq!(header(&answer, "referrer-policy"), Some("no-referrer"));
     let cookie = header(&answer, "set-cookie").unwrap();
@@ -265,5 +271,6 @@ async fn search_engines_are_kept_out_and_challenges_are_not() {
     assert_eq!(count.load(Ordering::Relaxed), 0);
     let answer = ask(&house, "x", "/.well-known/acme-challenge/t", "").await;
     assert_eq!(status(&answer), "200", "{answer}");
+    assert!(house.proxy.take_visits().is_empty(), "whoever asks for one is no visitor");
     assert_eq!(status(&ask(&house, "x", "/.well-known/other", "").await), "403");
 }

@@ -20,6 +20,7 @@ use crate::store::NewDelivery;
 use super::super::border::{Refusal, Seat};
 use super::super::error::ApiError;
 use super::super::extract::{Path, Query};
+use super::super::lines::body_of;
 use super::super::link::link_to;
 use super::super::{Served, Web, body, log, signature};
 use super::{Failure, Request, verified};
@@ -132,7 +133,7 @@ async fn answer(
             log::tell_until_settled(&web, &waited, &sender).await;
         }
     });
-    Ok((StatusCode::ACCEPTED, headers, log::body_of(receiver)).into_response())
+    Ok((StatusCode::ACCEPTED, headers, body_of(receiver)).into_response())
 }
 
 /// The environments whose end is told: as they stand now, whoever it was that set them to work.
