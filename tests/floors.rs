@@ -36,7 +36,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["proxy", "app/remote.rs", "adapters/forge"]),
     ("ring", &["adapters/forge", "app/remote.rs", "proxy"]),
     ("age", &["adapters/vault"]),
-    ("rustls_native_certs", &["app/remote.rs", "adapters/forge", "proxy/acme"]),
+    ("rustls_native_certs", &["app/remote.rs", "adapters/forge", "proxy"]),
     ("instant_acme", &["proxy/acme"]),
     ("rcgen", &["proxy"]),
     ("axum", &["web"]),

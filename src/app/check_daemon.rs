@@ -82,7 +82,8 @@ fn address_finding(key: &str, address: SocketAddr) -> (Level, String) {
     match TcpListener::bind(address) {
         Ok(_) => (Level::Ok, format!("{key}: {address} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            let message = "another program listens there; end it or choose another port";
+            let message = "another program listens there; end it or choose another port (systemd with drey.socket \
+                           listens for drey: then this is as it should be)";
             (Level::Fail, format!("{key}: {address}: {message}"))
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {

@@ -26,9 +26,11 @@ mod runtime;
 mod scratch;
 mod serve;
 mod signals;
+mod sockets;
 pub mod stack_check;
 mod unpacking;
 mod upkeep;
+mod visitors;
 mod webhooks;
 mod wiring;
 
@@ -36,4 +38,5 @@ pub use crate::adapters::process::jail::run as jail;
 pub use log::{LogControl, start_logging};
 pub use runtime::{block_on, block_on_all_cores, drive, give_memory_back};
 pub use serve::serve;
+pub use sockets::{Sockets, take_sockets};
 pub use unpacking::Unpacking;

@@ -69,6 +69,7 @@ impl Running {
         repositories::hide_secrets(&self.settings, &self.log.redactor());
         self.log.set(self.settings.log.level);
         self.web.replace(repositories::served(&self.settings));
+        self.proxy.tune(&wiring::bounds(&self.settings));
         for key in later {
             tracing::warn!(key, "this key has changed and counts from the next start on: restart drey");
         }

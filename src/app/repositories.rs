@@ -48,6 +48,8 @@ pub(super) fn hide_secrets(settings: &Settings, redactor: &Redactor) {
             }
             None => {}
         }
+        let users = &repository.defaults.visitors.users;
+        secrets.extend(users.iter().map(|user| user.password.reveal().to_owned()));
         if let Some(secret) = &repository.secret {
             secrets.push(secret.reveal().to_owned());
             secrets.push(look_token(secret.reveal().as_bytes(), &repository.name));

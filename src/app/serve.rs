@@ -16,6 +16,7 @@ use super::mirrors;
 use super::reload::Running;
 use super::repositories;
 use super::signals::Signals;
+use super::sockets::Sockets;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
 use crate::adapters::process::life;
@@ -31,7 +32,7 @@ use crate::web::Web;
 ///
 /// # Errors
 /// When it cannot start: each says what to do.
-pub async fn serve(settings: Settings, log: LogControl) -> anyhow::Result<bool> {
+pub async fn serve(settings: Settings, sockets: Sockets, log: LogControl) -> anyhow::Result<bool> {
     // Before anything that could take long: a signal that nobody listens to ends the process on the spot.
     let mut signals = Signals::listen()?;
     let descriptors = descriptors::raise();
@@ -42,12 +43,14 @@ pub async fn serve(settings: Settings, log: LogControl) -> anyhow::Result<bool> 
     Folders::new(&data_dir).create()?;
     let figures = FiguresHandle::install(&data_dir)?;
     let supervisor = Supervisor::new();
-    let mut running = start(settings, log, &figures, &supervisor).await?;
+    let mut running = start((settings, sockets), log, &figures, &supervisor).await?;
     tell_start(&running.settings, descriptors);
     while signals.ask_to_go_on().await {
         running.reload().await;
     }
-    end(&supervisor, &mut signals).await;
+    // Visitors get their grace beside what running steps may take.
+    let limit = DRAIN_LIMIT + running.settings.proxy.timeouts.drain;
+    end(&supervisor, &mut signals, limit).await;
     running.close().await;
     std::fs::remove_file(data_dir.join("drey.sock")).ok();
     tracing::info!("drey has ended");
@@ -66,10 +69,10 @@ fn tell_start(settings: &Settings, descriptors: u64) {
 }
 
 /// Until nothing runs and nobody is answered any more; a second signal cuts what is left.
-async fn end(supervisor: &Supervisor, signals: &mut Signals) {
+async fn end(supervisor: &Supervisor, signals: &mut Signals, limit: Duration) {
     tracing::info!("drey ends: running steps may finish");
     tokio::select! {
-        _ = supervisor.finish(DRAIN_LIMIT) => {}
+        _ = supervisor.finish(limit) => {}
         () = signals.ask_to_end() => {
             tracing::warn!("a second signal: what still runs is cut");
             supervisor.finish(Duration::ZERO).await;
@@ -78,7 +81,7 @@ async fn end(supervisor: &Supervisor, signals: &mut Signals) {
 }
 
 async fn start(
-    settings: Settings,
+    (settings, sockets): (Settings, Sockets),
     log: LogControl,
     figures: &FiguresHandle,
     supervisor: &Supervisor,
@@ -87,10 +90,11 @@ async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     repositories::hide_secrets(&settings, &log.redactor());
     let store = open_store(data_dir).await?;
-    let listener = TcpListener::bind(settings.http.listen)
+    let listener = api_socket(&settings, sockets.api)
         .await
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
-    let proxy = Proxy::bind(wiring::proxy(&settings), &supervisor.faces(), clock.clone()).await?;
+    let (faces, facing) = (supervisor.faces(), wiring::proxy(&settings));
+    let proxy = Proxy::on(facing, sockets.proxy, &faces, clock.clone()).await?;
     proxy.set_tls_rules(&wiring::tls_rules(&settings))?;
     let proxy = Arc::new(proxy);
     let (routes, visitors) = (proxy.clone(), proxy.clone());
@@ -113,6 +117,16 @@ async fn start(
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
     Ok(Running { settings, orchestrator, web, proxy, log })
+}
+
+async fn api_socket(
+    settings: &Settings,
+    passed: Option<std::net::TcpListener>,
+) -> std::io::Result<TcpListener> {
+    match passed {
+        None => TcpListener::bind(settings.http.listen).await,
+        Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
+    }
 }
 
 async fn open_store(data_dir: &Path) -> anyhow::Result<Store> {

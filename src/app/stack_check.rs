@@ -13,6 +13,7 @@ use crate::domain::names::{BranchName, CommitSha, EnvironmentId, InstanceId, Pro
 use crate::domain::observed::ImageFacts;
 use crate::domain::policy::{self, Action, Finding, Permissions, Rule, Verdict};
 use crate::domain::rewrite::{self, AddressParts, CommitVariables, DiscoveredService, RewriteError};
+use crate::orchestrator;
 use crate::ports::{PortError, RenderRequest, Rendered, Stacks};
 
 /// The domain that is shown where no configuration names one.
@@ -167,7 +168,12 @@ fn judge(
     let profiles = repository.map(|it| it.profiles.clone()).unwrap_or_default();
     let no_images = BTreeMap::<String, ImageFacts>::new();
     let routed = rewrite::select(&policy::neutralised(&rendered.document, &verdict), &profiles)
-        .and_then(|document| rewrite::discover(&document, &no_images));
+        .and_then(|document| rewrite::discover(&document, &no_images))
+        .and_then(|discovered| {
+            let files = orchestrator::authorities(&rendered.facts.root, &discovered);
+            let services = discovered.services.iter().map(|found| (found.service.as_str(), &found.manner));
+            rewrite::check_authorities(services, &files).map(|()| discovered)
+        });
     match routed {
         Ok(discovered) => (verdict, discovered.services),
         // Only the images could tell which service is meant: that is for the deployment to find out.

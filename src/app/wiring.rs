@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
+use super::visitors;
 use crate::adapters::archive::{ArchiveAdapter, LocalVolumes};
 use crate::adapters::cgroups::EngineCgroups;
 use crate::adapters::compose::{ComposeCli, ComposeSettings};
@@ -28,13 +29,14 @@ use crate::config::{AcmeChallenge, Repository, Settings, TlsMode};
 use crate::domain::names::{InstanceId, RepoName};
 use crate::domain::policy::Permissions;
 use crate::domain::rewrite::EnvironmentLimits;
+use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
     Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits, Visitors,
     Volumes,
 };
-use crate::proxy::{HoldSettings, ProxySettings, TlsRules, TlsSettings};
+use crate::proxy::{Bounds, HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
 
 /// Folders below the data directory; all of them drey's own.
 pub(super) struct Folders {
@@ -222,6 +224,25 @@ pub(super) fn proxy(settings: &Settings) -> ProxySettings {
             requests: settings.proxy.gate.held,
             of_environment: settings.proxy.gate.held_per_environment,
         },
+        robots: if settings.proxy.robots_by_app { Robots::App } else { Robots::Deny },
+        bounds: bounds(settings),
+    }
+}
+
+/// What of the proxy may change while it runs.
+pub(super) fn bounds(settings: &Settings) -> Bounds {
+    let (timeouts, limits) = (&settings.proxy.timeouts, &settings.proxy.limits);
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Bounds {
+        header: timeouts.header,
+        idle: timeouts.idle,
+        connect: timeouts.connect,
+        upstream: timeouts.upstream,
+        drain: timeouts.drain,
+        connections: limits.connections.map(number),
+        connections_per_address: limits.connections_per_address.map(number),
+        streams: limits.streams,
+        trusted_proxies: settings.proxy.trusted_proxies.clone(),
     }
 }
 
@@ -241,10 +262,12 @@ fn hook(command: &[String]) -> Arc<dyn DnsRecords> {
 /// When a repository's `allow` or `engine.registries` has something that is not known, or a key of an App cannot be read.
 pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Result<orchestrator::Settings> {
     let limits = &settings.limits;
+    let key = visitors::key(&settings.data_dir)?;
     let repositories = settings.repositories.iter().map(|repository| {
         let permissions = permissions(settings, repository)?;
         let forge = forges::connect(repository, outside)?;
-        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge))))
+        let access = visitors::access(settings, repository, key);
+        Ok((repository.name.clone(), Arc::new(configured(repository, permissions, forge, access))))
     });
     Ok(orchestrator::Settings {
         address: address(settings),
@@ -339,6 +362,7 @@ fn configured(
     repository: &Repository,
     permissions: Permissions,
     forge: Option<Arc<dyn ForgeApi>>,
+    access: Access,
 ) -> orchestrator::Repository {
     orchestrator::Repository {
         remote: Remote { repo: repository.name.clone(), url: repository.url.clone() },
@@ -362,5 +386,6 @@ fn configured(
         paths: repository.paths.clone(),
         subject: repository.subject,
         forge,
+        access,
     }
 }

@@ -136,7 +136,13 @@ pub(super) enum EnvCommand {
     /// Everything about one: phase, reason, addresses, when it ends
     Show(One),
     /// Print the address
-    Url(One),
+    Url {
+        #[command(flatten)]
+        one: One,
+        /// With what lets in: whoever has the link may look until it expires
+        #[arg(long)]
+        link: bool,
+    },
     /// The newest deployment's log
     Log {
         #[command(flatten)]

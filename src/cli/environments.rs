@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::arguments::{EnvCommand, One};
 use super::client::{Client, encoded};
 use super::exit::{Exit, Failure, Outcome};
-use super::output::{fields, plain, print, print_json, print_log_line, table, text};
+use super::output::{fields, note, plain, print, print_json, print_log_line, table, text};
 
 pub(super) fn run(client: &Client<'_>, command: EnvCommand, json: bool) -> Outcome {
     match command {
         EnvCommand::List { all } => list(client, all, json),
         EnvCommand::Show(one) => show(client, &one, json),
-        EnvCommand::Url(one) => url(client, &one, json),
+        EnvCommand::Url { one, link } => url(client, &one, link, json),
         EnvCommand::Log { one, follow } => log(client, &one, follow, json),
         EnvCommand::Deploy { one, wait, rebuild, pull } => {
             begin(client, &one, ("deploy", &json!({"rebuild": rebuild, "pull": pull})), wait, json)
@@ -93,13 +93,33 @@ fn show(client: &Client<'_>, one: &One, json: bool) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn url(client: &Client<'_>, one: &One, json: bool) -> Outcome {
+fn url(client: &Client<'_>, one: &One, link: bool, json: bool) -> Outcome {
+    if link {
+        return self::link(client, one, json);
+    }
     let item = client.get(&path(one)?)?;
     if json {
         print_json(&json!({"url": item["url"], "urls": item["urls"]}));
     } else {
         print(&plain(&text(&item["url"])));
     }
+    Ok(Exit::Done)
+}
+
+/// The address alone on standard output; what has to be known of it beside it.
+fn link(client: &Client<'_>, one: &One, json: bool) -> Outcome {
+    let item = client.get(&format!("{}/link", path(one)?))?;
+    if json {
+        print_json(&item);
+        return Ok(Exit::Done);
+    }
+    match item["access"].as_str() {
+        Some("link") => note(&format!("whoever has this link may look until {}", text(&item["expires_at"]))),
+        Some("basic") => note("a name and a password are asked for: no link leads in"),
+        Some("token") => note("a token in the header Drey-Token is asked for: no link leads in"),
+        Some(_) | None => note("open to whoever reaches it: no link is needed"),
+    }
+    print(&plain(&text(&item["url"])));
     Ok(Exit::Done)
 }
 

@@ -14,10 +14,12 @@ use crate::app::check::Level;
 use crate::config::{Repository, Settings};
 use crate::domain::names::BranchName;
 
-pub(super) fn serve(settings: Settings) -> Outcome {
+pub(super) fn serve(mut settings: Settings) -> Outcome {
     app::give_memory_back();
+    // Before there is a second thread.
+    let sockets = app::take_sockets(&mut settings)?;
     let log = app::start_logging(&settings.log);
-    let clean = app::block_on_all_cores(app::serve(settings, log))?;
+    let clean = app::block_on_all_cores(app::serve(settings, sockets, log))?;
     Ok(if clean { Exit::Done } else { Exit::Failed })
 }
 

@@ -9,6 +9,7 @@ mod forge;
 mod gate;
 mod log;
 mod proxy;
+mod proxy_bounds;
 mod reader;
 mod reload;
 mod repository;
@@ -17,6 +18,7 @@ mod secrets;
 mod sections;
 mod size;
 mod tls;
+mod visitors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,7 @@ pub use secret::Secret;
 pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, RegistryCredential, Templates};
 pub use tls::{CertificateFiles, RepositoryTls, TlsMode, TlsVersion};
+pub use visitors::{AccessMode, User, Visitors};
 
 use crate::domain::disk::Watermarks;
 use reader::{Faults, Section};

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::gate::Gate;
+use super::proxy_bounds::{ProxyLimits, ProxyTimeouts};
 use super::reader::Section;
+use super::sections::networks;
 use super::tls::TlsMode;
+use crate::domain::network::Network;
 
 /// `[proxy]`.
 #[derive(Clone, Debug)]
@@ -17,6 +20,12 @@ pub struct Proxy {
     /// How long browsers are to remember that a host speaks TLS only; none: they are not told.
     pub hsts: Option<Duration>,
     pub gate: Gate,
+    /// `/robots.txt` is the application's own; else every host keeps search engines out.
+    pub robots_by_app: bool,
+    /// Proxies before this one, whose word on the client is passed on.
+    pub trusted_proxies: Vec<Network>,
+    pub timeouts: ProxyTimeouts,
+    pub limits: ProxyLimits,
 }
 
 impl Proxy {
@@ -55,8 +64,24 @@ impl Proxy {
         let told = hsts.is_none() || https.is_some();
         section.needed("hsts", told, "needs `https`: there is no TLS without it");
         let gate = Gate::read(&mut section.section("gate"));
-        let read = Self { domain: domain.unwrap_or_default(), https, http, tls, hsts, gate };
+        let robots_by_app = section.read("robots", |value| match value.as_str() {
+            Some("deny") => Ok(false),
+            Some("app") => Ok(true),
+            Some(_) | None => Err("must be \"deny\" or \"app\"".to_owned()),
+        });
+        let robots_by_app = robots_by_app.unwrap_or_default();
+        let domain = domain.unwrap_or_default();
+        let trusted_proxies = section.read("trusted_proxies", networks).unwrap_or_default();
+        let timeouts = ProxyTimeouts::read(&mut section.section("timeouts"));
+        let limits = ProxyLimits::read(&mut section.section("limits"));
+        let read =
+            Self { domain, https, http, tls, hsts, gate, robots_by_app, trusted_proxies, timeouts, limits };
         section.finish();
         read
+    }
+
+    /// Whether only this machine reaches it.
+    pub fn is_local(&self) -> bool {
+        [self.https, self.http].iter().flatten().all(|address| address.ip().is_loopback())
     }
 }

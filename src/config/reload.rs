@@ -1,5 +1,6 @@
 //! What of a changed configuration a running daemon takes up.
 
+use super::proxy_bounds::ProxyLimits;
 use super::{Archive, Engine, Http, Limits, Log, Proxy, Settings};
 
 impl Settings {
@@ -40,6 +41,17 @@ impl Settings {
                 tls: later.keep("proxy.tls", &old.proxy.tls, &proxy.tls),
                 hsts: proxy.hsts,
                 gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
+                robots_by_app: later.keep("proxy.robots", &old.proxy.robots_by_app, &proxy.robots_by_app),
+                trusted_proxies: proxy.trusted_proxies,
+                timeouts: proxy.timeouts,
+                limits: ProxyLimits {
+                    connections: later.keep(
+                        "proxy.limits.connections",
+                        &old.proxy.limits.connections,
+                        &proxy.limits.connections,
+                    ),
+                    ..proxy.limits
+                },
             },
             engine: Engine {
                 host: later.keep("engine.host", &old.engine.host, &engine.host),

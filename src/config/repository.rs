@@ -11,6 +11,7 @@ use super::forge::ForgeAccount;
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use super::tls::RepositoryTls;
+use super::visitors::Visitors;
 use crate::domain::branches::BranchGlobs;
 use crate::domain::forge::Forge;
 use crate::domain::names::{BranchName, RepoName};
@@ -35,6 +36,8 @@ pub struct Defaults {
     pub poll_every: Duration,
     pub superseded: Superseded,
     pub keep: BranchGlobs,
+    /// Who may look at its branches.
+    pub visitors: Visitors,
 }
 
 impl Defaults {
@@ -77,6 +80,7 @@ impl Defaults {
             keep: keep
                 .or_else(|| parent.map(|parent| parent.keep.clone()))
                 .unwrap_or_else(|| fixed(&["develop", "release/**"])),
+            visitors: Visitors::read(section, parent.map(|parent| &parent.visitors)),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Http {
     }
 }
 
-fn networks(value: &Value) -> Result<Vec<Network>, String> {
+pub(super) fn networks(value: &Value) -> Result<Vec<Network>, String> {
     let items = value.as_array().ok_or("must be a list of networks, for instance [\"10.0.0.0/8\"]")?;
     let network = |item: &Value| {
         let text = item.as_str().ok_or("must be a list of texts, for instance [\"10.0.0.0/8\"]")?;

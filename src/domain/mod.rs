@@ -5,6 +5,7 @@
 pub mod access;
 pub mod approval;
 pub mod audit;
+pub mod backend;
 pub mod branches;
 pub mod delivery;
 pub mod disk;
@@ -52,4 +53,5 @@ pub mod text;
 pub mod time;
 pub mod trouble;
 pub mod verdict;
+pub mod visitors;
 pub mod walls;

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::backend::{BackendTls, Balance};
 use super::environment::{Outcome, Phase};
 use super::names::{EnvironmentId, Generation};
+use super::visitors::Access;
 
 /// All that the proxy knows. Replaced as a whole; a reader sees the old table or the new one, never a mixture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct Route {
     /// `REPO/BRANCH`, as git spells it. Untrusted text: escape it wherever it is shown.
     pub name: String,
     pub service: String,
+    /// Who may look.
+    pub access: Access,
     pub answer: Answer,
 }
 
@@ -93,13 +99,56 @@ impl Page {
     }
 }
 
-/// Where a container of the environment listens.
+/// Where a service of the environment listens: in one container, or in several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub address: SocketAddr,
     pub scheme: Scheme,
     /// The container that listened there when the route was made.
     pub container: String,
+    /// The service's other containers.
+    pub others: Vec<Replica>,
+    pub balance: Balance,
+    /// A visitor stays with the container that answered first.
+    pub sticky: bool,
+    /// For `https`; none: any certificate will do.
+    pub tls: Option<Arc<BackendTls>>,
+    /// How long the head of an answer may take; none: as the proxy is configured.
+    pub timeout: Option<Duration>,
+}
+
+/// One more container of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    pub address: SocketAddr,
+    pub container: String,
+}
+
+impl Upstream {
+    /// One container, spoken to in the usual way.
+    pub fn new(address: SocketAddr, scheme: Scheme, container: impl Into<String>) -> Self {
+        Self {
+            address,
+            scheme,
+            container: container.into(),
+            others: Vec::new(),
+            balance: Balance::default(),
+            sticky: false,
+            tls: None,
+            timeout: None,
+        }
+    }
+
+    /// The same with those containers only that pass; nothing where none does.
+    #[must_use]
+    pub fn only(self, passes: impl Fn(&str) -> bool) -> Option<Self> {
+        let first = Replica { address: self.address, container: self.container.clone() };
+        let all = std::iter::once(first).chain(self.others.iter().cloned());
+        let mut left = all.filter(|replica| passes(&replica.container));
+        let first = left.next()?;
+        let others = left.collect();
+        Some(Self { address: first.address, container: first.container, others, ..self })
+    }
 }
 
 /// How the service is spoken to.
@@ -130,6 +179,17 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn containers_that_do_not_pass_are_left_out() {
+        let address = |number| SocketAddr::from(([10, 0, 0, number], 80));
+        let others = [2, 3].map(|number| Replica { address: address(number), container: number.to_string() });
+        let all = Upstream { others: others.to_vec(), ..Upstream::new(address(1), Scheme::Http, "1") };
+        assert_eq!(all.clone().only(|_| true), Some(all.clone()));
+        let left = all.clone().only(|container| container != "1").unwrap();
+        assert_eq!((left.address, left.others.as_slice()), (address(2), &others[1..]));
+        assert_eq!(all.only(|_| false), None);
+    }
 
     #[test]
     fn a_services_host_names_its_primary() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::backend::Manner;
 use super::route::Scheme;
 use super::settings::StackSettings;
 
@@ -102,6 +103,9 @@ pub struct RouteSpec {
     /// The service whose container has the address, where it is not this one: `network_mode: service:NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_service: Option<String>,
+    /// Absent in what older versions have stored.
+    #[serde(default, skip_serializing_if = "Manner::is_usual")]
+    pub manner: Manner,
 }
 
 /// How the start is judged.

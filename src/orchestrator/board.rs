@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::domain::environment::{Environment, Intent, Phase};
-use crate::domain::names::EnvironmentId;
+use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme};
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::Access;
 use crate::store::{StoreError, StoredRoute};
 
 use super::house::House;
@@ -37,6 +38,7 @@ pub struct Board {
 
 /// What the table says of one environment.
 struct Shown {
+    repo: RepoName,
     /// Of the row it was made from.
     version: i64,
     routes: Routes,
@@ -166,7 +168,8 @@ impl Board {
         let mut shown = lock(&self.shown);
         let is_news = shown.get(&environment.id).is_none_or(|shown| shown.version <= environment.version);
         if is_news {
-            shown.insert(environment.id, Shown { version: environment.version, routes });
+            let (repo, version) = (environment.repo.clone(), environment.version);
+            shown.insert(environment.id, Shown { repo, version, routes });
         }
     }
 
@@ -211,11 +214,19 @@ impl Board {
         }
     }
 
-    /// Under the lock, so that no older table comes after a newer one.
-    fn publish(&self) {
+    /// Under the lock, so that no older table comes after a newer one. Who may look is as it is configured now.
+    pub(super) fn publish(&self) {
         let shown = lock(&self.shown);
-        let hosts = shown.values().flat_map(|shown| shown.routes.hosts.iter().cloned()).collect();
-        let families = shown.values().filter_map(|shown| shown.routes.family.clone()).collect();
+        let settings = self.house.settings();
+        let (mut hosts, mut families) = (BTreeMap::new(), BTreeMap::new());
+        for Shown { repo, routes, .. } in shown.values() {
+            let access = settings.access(repo);
+            let guarded = |(host, route): &(String, Route)| {
+                (host.clone(), Route { access: access.clone(), ..route.clone() })
+            };
+            hosts.extend(routes.hosts.iter().map(guarded));
+            families.extend(routes.family.iter().map(guarded));
+        }
         self.house.ports.routes.publish(RouteTable { hosts, families });
     }
 
@@ -231,41 +242,48 @@ impl Board {
         let primary = self.house.settings().address.primary_host(&environment.slug);
         let waiting = || (primary.clone(), route_to(environment, String::new(), self.page(environment)));
         let family = stored.is_empty().then(waiting);
-        let mut hosts: Vec<(String, Route)> = stored
-            .iter()
-            .map(|stored| (stored.host.clone(), self.route(environment, stored, observed)))
-            .collect();
+        let mut hosts: Vec<(String, Route)> = Vec::new();
+        for stored in &stored {
+            hosts.push((stored.host.clone(), self.route(environment, stored, observed).await));
+        }
         if !stored.iter().any(|stored| stored.host == primary) {
             hosts.push(waiting());
         }
         Routes { hosts, family }
     }
 
-    fn route(&self, environment: &Environment, stored: &StoredRoute, observed: Option<&Observed>) -> Route {
-        let upstream = observed.and_then(|observed| readiness::upstream(&stored.route, observed));
+    async fn route(
+        &self,
+        environment: &Environment,
+        stored: &StoredRoute,
+        observed: Option<&Observed>,
+    ) -> Route {
+        let service = stored.route.service.clone();
+        let upstream = match observed {
+            Some(observed) if environment.serving => {
+                self.house.equipped(environment, &stored.route, observed).await
+            }
+            Some(_) | None => Ok(None),
+        };
+        let upstream = match upstream {
+            Ok(upstream) => upstream,
+            Err(why) => return route_to(environment, service, failed(why)),
+        };
         let down = observed.and_then(|observed| readiness::why_down(&stored.route, observed));
         let held = lock(&self.holding).get(&environment.id).cloned();
         let answer = match (held, upstream, down) {
             _ if !environment.serving => self.page(environment),
             // Probed, but nothing for a browser.
             _ if stored.route.scheme == Scheme::Tcp => self.page(environment),
-            (Some(before), upstream, _) => {
-                Answer::Replacing(upstream.filter(|upstream| before.contains(&upstream.container)))
-            }
+            (Some(before), upstream, _) => Answer::Replacing(
+                upstream.and_then(|found| found.only(|container| before.contains(container))),
+            ),
             (None, Some(upstream), _) => Answer::Proxy(upstream),
-            (None, None, Some(why)) => {
-                let reason = environment.reason.clone().unwrap_or(why);
-                Answer::Page(Page {
-                    phase: Phase::Failed,
-                    reason: Some(reason),
-                    outcome: None,
-                    is_tired: false,
-                })
-            }
+            (None, None, Some(why)) => failed(environment.reason.clone().unwrap_or(why)),
             // Its container restarts, or the engine does not say: it will be back.
             (None, None, None) => Answer::Replacing(None),
         };
-        route_to(environment, stored.route.service.clone(), answer)
+        route_to(environment, service, answer)
     }
 
     fn page(&self, environment: &Environment) -> Answer {
@@ -278,12 +296,18 @@ impl Board {
     }
 }
 
+fn failed(reason: String) -> Answer {
+    Answer::Page(Page { phase: Phase::Failed, reason: Some(reason), outcome: None, is_tired: false })
+}
+
 fn route_to(environment: &Environment, service: String, answer: Answer) -> Route {
     Route {
         environment: environment.id,
         generation: environment.generation,
         name: environment.name(),
         service,
+        // The narrowest, until it is published.
+        access: Access::Token,
         answer,
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::pull_request::{PullRequest, PullRules, Subject};
 use crate::domain::rewrite::EnvironmentLimits;
 use crate::domain::sift::PathFilter;
 use crate::domain::verdict::Superseded;
+use crate::domain::visitors::Access;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine, EngineWatch, Firewall,
@@ -221,6 +222,14 @@ pub struct Settings {
     pub repositories: BTreeMap<RepoName, Arc<Repository>>,
 }
 
+impl Settings {
+    /// Who may look at environments of the repository: at those of one that is not served any more, nobody but programs
+    /// with a token.
+    pub fn access(&self, repo: &RepoName) -> Access {
+        self.repositories.get(repo).map_or(Access::Token, |repository| repository.access.clone())
+    }
+}
+
 /// How the addresses of environments are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressSettings {
@@ -300,6 +309,8 @@ pub struct Repository {
     pub subject: Subject,
     /// Where it is told what becomes of its environments; none without a token.
     pub forge: Option<Arc<dyn ForgeApi>>,
+    /// Who may look at its environments.
+    pub access: Access,
 }
 
 impl Repository {

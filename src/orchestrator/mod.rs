@@ -8,6 +8,7 @@ mod accounts;
 mod approval;
 mod archive;
 mod audit;
+mod backend;
 mod board;
 mod build_slots;
 mod builds;
@@ -73,6 +74,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use approval::ApprovalRefused;
+pub use backend::authorities;
 pub use board::Board;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
@@ -144,6 +146,7 @@ impl Orchestrator {
         let now = self.house.ports.clock.now();
         self.house.store.supersede_running(patience::CUT, now).await?;
         self.bring_secrets().await?;
+        self.renew_tokens().await?;
         self.board.rebuild().await?;
         self.spawn_measuring().await;
         // What still runs from a former life has been without walls since the machine was started.
@@ -176,6 +179,15 @@ impl Orchestrator {
         self.house.store.replay(id).await?;
         self.take(id).await?;
         self.house.store.event(id).await
+    }
+
+    /// Whoever has one of the tokens that there are now may look, and nobody else by one.
+    ///
+    /// # Errors
+    /// When the database does not answer; then those of before let in.
+    pub async fn renew_tokens(&self) -> Result<(), StoreError> {
+        self.house.ports.routes.know(self.house.store.known_tokens().await?);
+        Ok(())
     }
 
     pub fn house(&self) -> &Arc<House> {

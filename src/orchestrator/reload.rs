@@ -16,6 +16,7 @@ impl Orchestrator {
     pub async fn reload(&self, settings: Settings, changed: &[RepoName]) -> Result<(), StoreError> {
         self.shop.resize(settings.limits.builds);
         self.house.replace_settings(settings);
+        self.board.publish();
         self.dispatch.places.look_again();
         self.house.renew_walls().await?;
         self.accounts.try_again();

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::domain::environment::{Environment, Intent};
 use crate::domain::names::RepoName;
+use crate::domain::rewrite;
 use crate::domain::secrets::{self, Chosen, SealedSecret, Secret, SecretName, Trust};
 use crate::domain::settings::StackSettings;
 use crate::domain::stack::Stack;
@@ -30,11 +31,13 @@ impl Run<'_> {
     pub(super) async fn check_secrets(&self, document: &Value) -> Result<(), Failure> {
         // What cannot be read the policy has refused.
         let wanted = StackSettings::read(document).unwrap_or_default().secrets;
-        if wanted.is_empty() {
+        let spoken = rewrite::needed_secrets(document);
+        if wanted.is_empty() && spoken.is_empty() {
             return Ok(());
         }
         let all = self.house.store.secrets(Some(&self.environment.repo)).await?;
-        complete(&all, &self.environment, &wanted).map(|_| ()).map_err(Failure::Blocked)
+        let names = wanted.values().flatten().chain(&spoken);
+        chosen(&all, &self.environment, names).map(|_| ()).map_err(Failure::Blocked)
     }
 
     /// Puts the secrets of the stack where its containers see them; nothing where it asks for none.
@@ -45,15 +48,23 @@ impl Run<'_> {
     }
 }
 
-/// What the branch gets, if that is all it asks for; else everything that is missing.
 fn complete<'a>(
     all: &'a [SealedSecret],
     environment: &Environment,
     wanted: &BTreeMap<String, BTreeSet<SecretName>>,
 ) -> Result<Chosen<'a>, String> {
+    chosen(all, environment, wanted.values().flatten())
+}
+
+/// What the branch gets, if that is all it asks for; else everything that is missing.
+pub(super) fn chosen<'a, 'n>(
+    all: &'a [SealedSecret],
+    environment: &Environment,
+    wanted: impl Iterator<Item = &'n SecretName>,
+) -> Result<Chosen<'a>, String> {
     let trust = trust(environment);
     let chosen = secrets::choose(all, &environment.branch, trust);
-    let names: BTreeSet<&SecretName> = wanted.values().flatten().collect();
+    let names: BTreeSet<&SecretName> = wanted.collect();
     let whose = (&environment.repo, &environment.branch);
     let missing = names.into_iter().filter(|name| !chosen.secrets.contains_key(name));
     let missing: Vec<String> = missing.map(|name| chosen.missing(name, whose, trust)).collect();

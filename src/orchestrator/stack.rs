@@ -11,6 +11,7 @@ use crate::domain::rewrite::{
 };
 use crate::domain::stack::Stack;
 
+use super::backend::authorities;
 use super::builds::Images;
 use super::failure::Failure;
 use super::prepare::Prepared;
@@ -83,6 +84,7 @@ impl Run<'_> {
             labels: &self.labels(),
             tags: &images.tags,
             facts: &images.facts,
+            authorities: &authorities(checkout, &discovered),
             subnets: &subnets,
             contents: &contents,
             checkout,

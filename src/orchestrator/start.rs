@@ -71,7 +71,7 @@ impl Run<'_> {
         limit: Duration,
     ) -> Result<(), String> {
         let Some(primary) = stack.routes.first() else { return Ok(()) };
-        let Some(upstream) = readiness::probe_target(primary, observed) else {
+        let Some(upstream) = self.house.equipped(&self.environment, primary, observed).await? else {
             return Err(format!("{} has no address in {}", primary.service, primary.network));
         };
         let answer = self.probe(&upstream, &stack.readiness.path, limit).await;

@@ -11,6 +11,7 @@ use crate::domain::names::{EnvironmentId, ProjectName};
 use crate::domain::presence::Presence;
 use crate::domain::route::{RouteTable, Upstream};
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::KnownTokens;
 
 /// The only reader of the clock.
 pub trait Clock: Send + Sync {
@@ -40,6 +41,8 @@ pub trait LogSink: Send + Sync {
 pub trait RoutePublisher: Send + Sync {
     /// Puts the table in force at once, as a whole. Connections of routes that did not change are not touched.
     fn publish(&self, table: RouteTable);
+    /// From now on these tokens let their bearers look. Whoever asks nobody for one needs none.
+    fn know(&self, _tokens: KnownTokens) {}
 }
 
 /// Who comes to environments.

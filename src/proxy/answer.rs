@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::connection::OpenRequest;
 use super::pool::Lease;
+use super::standing::Busy;
 use super::visits::Visit;
 
 /// The body of an answer: the proxy's own words, or what the container sends, passed on as it comes.
@@ -22,6 +23,8 @@ pub(super) struct AnswerBody {
     open: Option<OpenRequest>,
     /// And as a visit to the environment.
     visit: Option<Visit>,
+    /// So does the container's share of the work.
+    _busy: Option<Busy>,
 }
 
 enum Content {
@@ -33,11 +36,12 @@ enum Content {
 impl AnswerBody {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty());
-        Self { content: Content::Whole(bytes), lease: None, open: None, visit: None }
+        Self { content: Content::Whole(bytes), lease: None, open: None, visit: None, _busy: None }
     }
 
     pub(super) fn streamed(incoming: Incoming, lease: Option<Lease>) -> Self {
-        let mut body = Self { content: Content::Streamed(incoming), lease, open: None, visit: None };
+        let mut body =
+            Self { content: Content::Streamed(incoming), lease, open: None, visit: None, _busy: None };
         if body.is_end_stream() {
             body.ended();
         }
@@ -46,7 +50,7 @@ impl AnswerBody {
 
     /// What the proxy tells as it happens.
     pub(super) fn events(events: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
-        Self { content: Content::Events(events), lease: None, open: None, visit: None }
+        Self { content: Content::Events(events), lease: None, open: None, visit: None, _busy: None }
     }
 
     #[must_use]
@@ -58,6 +62,12 @@ impl AnswerBody {
     #[must_use]
     pub(super) fn counted(mut self, open: OpenRequest) -> Self {
         self.open = Some(open);
+        self
+    }
+
+    #[must_use]
+    pub(super) fn occupying(mut self, busy: Option<Busy>) -> Self {
+        self._busy = busy;
         self
     }
 
@@ -85,7 +95,10 @@ impl Body for AnswerBody {
                     .poll_next(context)
                     .map(|event| event.map(|event| Ok(Frame::data(event))));
             }
-            Content::Streamed(incoming) => Pin::new(incoming).poll_frame(context),
+            Content::Streamed(incoming) => match &mut this.lease {
+                Some(lease) => lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context)),
+                None => Pin::new(incoming).poll_frame(context),
+            },
         };
         if matches!(polled, Poll::Ready(None)) || (polled.is_ready() && this.is_end_stream()) {
             this.ended();

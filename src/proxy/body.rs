@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,29 +12,58 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 #[derive(Debug)]
 pub(super) enum RequestBody {
     None,
-    Streamed(Incoming, Failed),
+    Streamed(Incoming, Sending),
 }
 
-/// Whether what the client sends is malformed, or ended too early.
+/// How far what the client sends has come.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Failed(Arc<AtomicBool>);
+pub(super) struct Sending(Arc<Progress>);
 
-impl Failed {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+#[derive(Debug, Default)]
+struct Progress {
+    failed: AtomicBool,
+    frames: AtomicUsize,
+    waits: AtomicBool,
+}
+
+impl Sending {
+    /// Whether it is malformed, or ended too early.
+    pub(super) fn failed(&self) -> bool {
+        self.0.failed.load(Ordering::Acquire)
+    }
+
+    /// Pieces that were passed on.
+    pub(super) fn frames(&self) -> usize {
+        self.0.frames.load(Ordering::Relaxed)
+    }
+
+    /// Whether the container would take more than there is.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.0.waits.load(Ordering::Relaxed)
+    }
+
+    fn polled<T, E>(&self, polled: &Poll<Option<Result<T, E>>>) {
+        self.0.waits.store(polled.is_pending(), Ordering::Relaxed);
+        match polled {
+            Poll::Ready(Some(Err(_))) => self.0.failed.store(true, Ordering::Release),
+            Poll::Ready(Some(Ok(_))) => {
+                self.0.frames.fetch_add(1, Ordering::Relaxed);
+            }
+            Poll::Ready(None) | Poll::Pending => {}
+        }
     }
 }
 
 impl RequestBody {
     pub(super) fn from_client(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::None } else { Self::Streamed(incoming, Failed::default()) }
+        if incoming.is_end_stream() { Self::None } else { Self::Streamed(incoming, Sending::default()) }
     }
 
-    /// Tells whether the client's side failed, also when the body has gone on its way.
-    pub(super) fn failed(&self) -> Failed {
+    /// Tells how far it has come, also when the body has gone on its way.
+    pub(super) fn sending(&self) -> Sending {
         match self {
-            Self::None => Failed::default(),
-            Self::Streamed(_, failed) => failed.clone(),
+            Self::None => Sending::default(),
+            Self::Streamed(_, sending) => sending.clone(),
         }
     }
 }
@@ -49,11 +78,9 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::None => Poll::Ready(None),
-            Self::Streamed(incoming, failed) => {
+            Self::Streamed(incoming, sending) => {
                 let polled = Pin::new(incoming).poll_frame(context);
-                if matches!(polled, Poll::Ready(Some(Err(_)))) {
-                    failed.0.store(true, Ordering::Release);
-                }
+                sending.polled(&polled);
                 polled
             }
         }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,29 +10,36 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::upstream_tls::{Offer, TlsClient};
 use crate::domain::route::{Scheme, Upstream};
 
 /// A container is on a bridge of this host: what does not answer by then is not there.
-pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+pub(super) const PROBE_CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// Connects within [`CONNECT_LIMIT`], with the TLS handshake where the scheme has one.
-pub(super) async fn connect(upstream: &Upstream, tls: &Arc<ClientConfig>) -> io::Result<Dialed> {
-    match tokio::time::timeout(CONNECT_LIMIT, dial(upstream, tls)).await {
+/// Connects within the limit, with the TLS handshake where the scheme has one.
+pub(super) async fn connect(
+    upstream: &Upstream,
+    tls: &TlsClient,
+    offer: Offer,
+    limit: Duration,
+) -> io::Result<Dialed> {
+    match tokio::time::timeout(limit, dial(upstream, tls, offer)).await {
         Ok(result) => result,
-        Err(_elapsed) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 3 s")),
+        Err(_elapsed) => {
+            let told = format!("no answer within {} s", limit.as_secs_f64());
+            Err(io::Error::new(io::ErrorKind::TimedOut, told))
+        }
     }
 }
 
-async fn dial(upstream: &Upstream, tls: &Arc<ClientConfig>) -> io::Result<Dialed> {
+async fn dial(upstream: &Upstream, tls: &TlsClient, offer: Offer) -> io::Result<Dialed> {
     let stream = tcp(upstream.address).await?;
     match upstream.scheme {
         Scheme::Http | Scheme::H2c | Scheme::Tcp => Ok(Dialed::Plain(stream)),
         Scheme::Https => {
-            let name = ServerName::IpAddress(upstream.address.ip().into());
-            let stream = TlsConnector::from(tls.clone()).connect(name, stream).await?;
+            let name = tls.name(upstream.address.ip());
+            let stream = TlsConnector::from(tls.config(offer)).connect(name, stream).await?;
             Ok(Dialed::Tls(Box::new(stream)))
         }
     }
@@ -49,6 +55,16 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 pub(super) enum Dialed {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Dialed {
+    /// Whether HTTP/2 was chosen in the TLS handshake.
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
 }
 
 impl AsyncRead for Dialed {

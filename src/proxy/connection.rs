@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
-/// A connection without an open request is closed after one to two of these.
-pub(super) const IDLE_TICK: Duration = Duration::from_secs(30);
+use super::seats::Seat;
+use crate::domain::network::Network;
+
+/// How long a connection may take for its first request when the daemon ends.
+const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(1);
+const FIRST_REQUEST_TICK: Duration = Duration::from_millis(20);
 
 /// Shared by the requests of one connection.
 #[derive(Debug)]
@@ -19,6 +24,9 @@ pub(super) struct ConnectionInfo {
     /// The same as a node of `Forwarded` (RFC 7239, 6): IPv6 in brackets and quotes.
     pub(super) forwarded_node: String,
     pub(super) is_secure: bool,
+    pub(super) peer: IpAddr,
+    /// Those networks whose word is believed, where the peer is in one of them.
+    pub(super) trusted: Option<Arc<Vec<Network>>>,
     open: AtomicUsize,
     answered: AtomicU64,
     tunnel: AtomicBool,
@@ -26,6 +34,8 @@ pub(super) struct ConnectionInfo {
     policy: AtomicU64,
     /// Its place under the limit of connections; a tunnel keeps it.
     _permit: OwnedSemaphorePermit,
+    /// Its place among those of its address, where they are counted.
+    _seat: Option<Seat>,
 }
 
 impl ConnectionInfo {
@@ -39,12 +49,28 @@ impl ConnectionInfo {
             address: HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
             forwarded_node,
             is_secure,
+            peer: ip,
+            trusted: None,
             open: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
             tunnel: AtomicBool::new(false),
             policy: AtomicU64::new(0),
             _permit: permit,
+            _seat: None,
         }
+    }
+
+    /// The peer is a proxy in these networks.
+    #[must_use]
+    pub(super) fn trusted(mut self, networks: Option<Arc<Vec<Network>>>) -> Self {
+        self.trusted = networks;
+        self
+    }
+
+    #[must_use]
+    pub(super) fn seated(mut self, seat: Option<Seat>) -> Self {
+        self._seat = seat;
+        self
     }
 
     /// Counts a request as open until what is returned is dropped.
@@ -71,11 +97,20 @@ impl ConnectionInfo {
         self.tunnel.load(Ordering::Acquire)
     }
 
+    /// Returns when there was a request, or none came in time: whoever was accepted just before the end is answered.
+    pub(super) async fn first_request(&self) {
+        let had_one = || self.open.load(Ordering::Relaxed) > 0 || self.answered.load(Ordering::Relaxed) > 0;
+        let until = Instant::now() + FIRST_REQUEST_LIMIT;
+        while !had_one() && Instant::now() < until {
+            tokio::time::sleep(FIRST_REQUEST_TICK).await;
+        }
+    }
+
     /// Returns when nobody asked for anything during a whole tick.
-    pub(super) async fn idle(&self) {
+    pub(super) async fn idle(&self, tick: Duration) {
         let mut before = u64::MAX;
         loop {
-            tokio::time::sleep(IDLE_TICK).await;
+            tokio::time::sleep(tick).await;
             let answered = self.answered.load(Ordering::Relaxed);
             if answered == before && self.open.load(Ordering::Relaxed) == 0 {
                 return;

@@ -14,10 +14,14 @@ use tokio::time::Instant;
 use super::answer::AnswerBody;
 use super::body::RequestBody;
 use super::connection::ConnectionInfo;
-use super::headers;
-use super::pool::{Lease, Pool, SendFailure};
+use super::fleet::Fleet;
+use super::pool::{Lease, Pool};
+use super::repeat::SendFailure;
+use super::standing::Busy;
 use super::upgrade::{self, Tunnel, Wanted};
 use super::visits::Visits;
+use super::{headers, patience, upstream_tls};
+use crate::domain::route::Scheme;
 use crate::supervisor::Supervisor;
 
 /// A client's request made ready for a container; may be tried more than once, before anything of it was sent.
@@ -34,6 +38,8 @@ pub(super) struct TunnelHouse<'a> {
     pub(super) supervisor: &'a Supervisor,
     /// How long a tunnel may go on when the daemon drains.
     pub(super) grace: Duration,
+    /// How long the head of an answer may take, where the service says nothing of it.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Why a container's answer cannot be passed on.
@@ -43,8 +49,45 @@ pub(super) enum Unreachable {
     Connect(#[from] io::Error),
     #[error("the connection broke before an answer: {0}")]
     Broken(#[from] hyper::Error),
+    #[error("the connection broke after the TLS handshake and before an answer: {0}")]
+    BrokenTls(hyper::Error),
     #[error("it switches to a protocol nobody asked for")]
     WrongUpgrade,
+    #[error("it gave no answer within {} s", .0.as_secs_f64())]
+    TooLate(Duration),
+}
+
+impl Unreachable {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLate(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect(_) | Self::Broken(_) | Self::BrokenTls(_) | Self::WrongUpgrade => {
+                StatusCode::BAD_GATEWAY
+            }
+        }
+    }
+
+    /// What a visitor may be told of it.
+    pub(super) fn told(&self) -> Option<String> {
+        match self {
+            Self::TooLate(_) => Some(self.to_string()),
+            Self::Connect(error) => upstream_tls::fault(error).or_else(|| labels_fault(error)),
+            Self::BrokenTls(error) => {
+                upstream_tls::fault(error).or_else(|| Some(MAY_WANT_CERTIFICATE.to_owned()))
+            }
+            Self::Broken(_) | Self::WrongUpgrade => None,
+        }
+    }
+}
+
+/// The alert that would say so is lost where a server closes at once.
+const MAY_WANT_CERTIFICATE: &str = "The connection broke right after the TLS handshake. A service that wants a client \
+    certificate does this: drey.upstream.client-cert names the secret that holds one.";
+
+/// What is wrong with the labels themselves, or the secrets that they name.
+fn labels_fault(error: &io::Error) -> Option<String> {
+    let text = error.to_string();
+    text.starts_with("drey.upstream.").then_some(text)
 }
 
 /// Nothing came back. With the request, where it may be tried elsewhere or later.
@@ -75,22 +118,66 @@ impl Outgoing {
         Self { request, authority, wanted }
     }
 
-    /// Sends it and waits for the head of the answer. A new connection must be there by `connect_by`.
+    /// Sends it and waits for the head of the answer. A container that takes no connection is passed over, where there
+    /// are others. A new connection must be there by `connect_by`.
     pub(super) async fn send(
-        mut self,
-        pool: &Arc<Pool>,
+        self,
+        fleet: &Fleet,
         connect_by: Option<Instant>,
         house: &TunnelHouse<'_>,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
-        self.address(pool.speaks_http2());
-        let failed = self.request.body().failed();
-        let sent = if self.wanted.is_some() {
-            pool.send_fresh(self.request, connect_by).await
-        } else {
-            pool.send(self.request, connect_by).await
+        let mut outgoing = self;
+        let Some(mut tries) = fleet.tries(outgoing.request.headers()) else {
+            return Err(outgoing.unreached(io::ErrorKind::AddrNotAvailable.into()));
+        };
+        let timeout = fleet.timeout.or(house.timeout);
+        loop {
+            let sending = Sending { house, busy: tries.occupy(), timeout };
+            match outgoing.send_to(tries.pool(), connect_by, sending).await {
+                Ok(mut response) => {
+                    tries.mark(response.headers_mut(), house.client.is_secure);
+                    return Ok(response);
+                }
+                Err(NoAnswer { outgoing: Some(again), why: why @ Unreachable::Connect(_), .. }) => {
+                    tracing::debug!(error = %why, "a container takes no connection");
+                    if !tries.refused() {
+                        return Err(NoAnswer { outgoing: Some(again), why, is_clients_fault: false });
+                    }
+                    outgoing = again;
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+    }
+
+    async fn send_to(
+        mut self,
+        pool: &Arc<Pool>,
+        connect_by: Option<Instant>,
+        sending: Sending<'_>,
+    ) -> Result<Response<AnswerBody>, NoAnswer> {
+        let http2 = match pool.speaks_http2(self.wanted.is_some(), connect_by).await {
+            Ok(http2) => http2,
+            Err(error) => return Err(self.unreached(error)),
+        };
+        self.address(http2, pool.scheme());
+        let progress = self.request.body().sending();
+        let (request, is_upgrade) = (self.request, self.wanted.is_some());
+        let sent = async {
+            match is_upgrade {
+                true => pool.send_fresh(request, connect_by).await,
+                false => pool.send(request, connect_by).await,
+            }
+        };
+        let sent = match patience::within(sending.timeout, &progress, sent).await {
+            Ok(sent) => sent,
+            Err(limit) => {
+                let why = Unreachable::TooLate(limit);
+                return Err(NoAnswer { outgoing: None, why, is_clients_fault: false });
+            }
         };
         match sent {
-            Ok((response, lease)) => received(response, lease, self.wanted, house),
+            Ok((response, lease)) => received(response, lease, self.wanted, sending),
             Err(SendFailure::Unreached(request, error)) => {
                 let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted });
                 Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
@@ -98,13 +185,21 @@ impl Outgoing {
             Err(SendFailure::Unanswered(request, error)) => {
                 let outgoing =
                     request.map(|request| Self { request, authority: self.authority, wanted: self.wanted });
-                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: failed.is_set() })
+                let why = match pool.scheme() {
+                    Scheme::Https => Unreachable::BrokenTls(error),
+                    Scheme::Http | Scheme::H2c | Scheme::Tcp => error.into(),
+                };
+                Err(NoAnswer { outgoing, why, is_clients_fault: progress.failed() })
             }
         }
     }
 
+    fn unreached(self, error: io::Error) -> NoAnswer {
+        NoAnswer { outgoing: Some(self), why: error.into(), is_clients_fault: false }
+    }
+
     /// HTTP/1 takes the path alone, HTTP/2 the whole address.
-    fn address(&mut self, http2: bool) {
+    fn address(&mut self, http2: bool, scheme: Scheme) {
         let request = &mut self.request;
         *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         if !http2 && request.uri().authority().is_none() {
@@ -115,7 +210,7 @@ impl Outgoing {
         let mut parts = http::uri::Parts::default();
         parts.path_and_query = Some(path);
         if http2 {
-            parts.scheme = Some(UriScheme::HTTP);
+            parts.scheme = Some(if scheme == Scheme::Https { UriScheme::HTTPS } else { UriScheme::HTTP });
             parts.authority = self.authority.to_str().ok().and_then(|authority| authority.parse().ok());
             request.headers_mut().remove(http::header::HOST);
             if let Some(wanted) = self.wanted.take() {
@@ -131,18 +226,25 @@ impl Outgoing {
     }
 }
 
+/// What goes with a request while it is under way.
+struct Sending<'a> {
+    house: &'a TunnelHouse<'a>,
+    busy: Option<Busy>,
+    timeout: Option<Duration>,
+}
+
 fn received(
     mut response: Response<Incoming>,
     lease: Option<Lease>,
     wanted: Option<Wanted>,
-    house: &TunnelHouse<'_>,
+    Sending { house, busy, .. }: Sending<'_>,
 ) -> Result<Response<AnswerBody>, NoAnswer> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         headers::from_upstream(response.headers_mut());
         let (mut parts, body) = response.into_parts();
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
-        return Ok(Response::from_parts(parts, AnswerBody::streamed(body, lease)));
+        return Ok(Response::from_parts(parts, AnswerBody::streamed(body, lease).occupying(busy)));
     }
     let Some(wanted) = wanted.filter(|wanted| wanted.is_granted(&response)) else {
         return Err(NoAnswer { outgoing: None, why: Unreachable::WrongUpgrade, is_clients_fault: false });
@@ -163,6 +265,7 @@ fn received(
         client: house.client.clone(),
         visit: house.visits.begin().into_tunnel(),
         grace: house.grace,
+        busy,
     };
     tunnel.run(house.supervisor);
     Ok(answer)

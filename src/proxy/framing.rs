@@ -19,6 +19,8 @@ pub(super) struct Framing {
     place: Place,
     /// The beginning of a line whose end was not yet read.
     line: Vec<u8>,
+    /// The last byte of that line so far, also where the line is longer than what is kept.
+    last: u8,
     head: Head,
 }
 
@@ -87,15 +89,23 @@ impl Framing {
     }
 
     fn keep(&mut self, piece: &[u8]) {
+        self.last = piece.last().copied().unwrap_or(self.last);
         let room = LINE_LIMIT.saturating_sub(self.line.len());
         self.line.extend_from_slice(piece.get(..room).unwrap_or(piece));
     }
 
     fn line_ended(&mut self, piece: &[u8]) -> Result<(), Ambiguous> {
+        let last = piece.last().copied().unwrap_or(self.last);
+        self.last = 0;
+        // Where one server ends a line at a bare line feed, another reads on.
+        if last != b'\r' {
+            return Err(Ambiguous);
+        }
         if self.line.is_empty() {
             return self.line(piece);
         }
         self.keep(piece);
+        self.last = 0;
         let line = std::mem::take(&mut self.line);
         let result = self.line(&line);
         self.line = line;
@@ -113,6 +123,10 @@ impl Framing {
                 self.place = Place::Header;
             }
             Place::Header if line.is_empty() => self.place = self.head.body(),
+            // A folded line: part of the one before it for some, a header of its own for others (RFC 9112, 5.2).
+            Place::Header if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) => {
+                return Err(Ambiguous);
+            }
             Place::Header => self.head.header(line)?,
             // The line break behind a chunk's bytes, or a size with extensions.
             Place::ChunkSize if line.is_empty() => {}
@@ -212,6 +226,9 @@ mod tests {
             "Content-Length: 1, 1",
             "Content-Length:",
             "Content-Length: 99999999999999999999",
+            "X: a\n y",
+            "X: a\nY: b",
+            "X: a\r\n folded",
         ] {
             assert!(refused(&format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\nx")), "{headers}");
         }
@@ -226,7 +243,7 @@ mod tests {
             format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{evil}"),
             format!("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n{chunk}"),
             "\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_owned(),
-            "GET / HTTP/1.1\nContent-Length: 0\n\n".to_owned(),
+            format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "long".repeat(LINE_LIMIT)),
         ];
         for good in framed {
             assert!(!refused(&good), "{good}");

@@ -12,15 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
+use super::door::{Caller, Door};
 use super::events;
+use super::fleet::Fleet;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse};
 use super::host;
-use super::limits::Limits;
+use super::in_force::InForce;
 use super::pages::{self, Pages};
-use super::pool::Pool;
+use super::settings::Robots;
 use super::table::{Entry, Table, Target};
 use super::waiting::{Waiting, WaitingRoom};
-use super::waker;
+use super::{headers, robots, waker};
 use crate::domain::names::EnvironmentId;
 use crate::ports::Clock;
 use crate::ports::meters::Answers;
@@ -34,10 +36,13 @@ pub(super) struct Gate {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) supervisor: Supervisor,
     pub(super) draining: CancellationToken,
-    pub(super) limits: Limits,
+    /// The same, as far as they may change.
+    pub(super) bounds: Arc<InForce>,
     /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
     pub(super) knocks: mpsc::Sender<EnvironmentId>,
     pub(super) answers: Answers,
+    pub(super) door: Door,
+    pub(super) robots: Robots,
 }
 
 /// A request that found its environment.
@@ -93,7 +98,7 @@ impl Gate {
     /// A container's answer, or (as the error) one of the proxy's own.
     async fn respond(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         client: &Arc<ConnectionInfo>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let version = request.version();
@@ -101,7 +106,13 @@ impl Gate {
             return Err(answer::refusal(version, "this is not a proxy for other hosts"));
         }
         let authority = host::authority(&request).map_err(|error| answer::refusal(version, error))?;
-        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?;
+        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?.into_owned();
+        let Ok(value) = HeaderValue::from_str(authority) else {
+            return Err(answer::refusal(version, host::HostError::Invalid));
+        };
+        if let Some(rules) = robots::answer(&request).filter(|_| self.robots == Robots::Deny) {
+            return Err(rules);
+        }
         let navigates = pages::navigates(&request);
         let deadline = self.waiting.deadline(navigates);
         if !self.table.is_published() && !self.first_table(deadline).await {
@@ -110,6 +121,11 @@ impl Gate {
         let Some(entry) = self.table.find(&host) else {
             return Err(self.pages.unknown(&host, request.headers()));
         };
+        let now = self.clock.now();
+        let caller = Caller { is_secure: headers::proto(client) == "https", now };
+        if let Some(stopped) = self.door.stop(&self.pages, &entry.route, &mut request, &caller) {
+            return Err(stopped);
+        }
         let is_visit = waker::is_visit(&request);
         let visit = is_visit.then(|| entry.visits.begin());
         if let Target::Page(page) = &entry.target {
@@ -117,18 +133,14 @@ impl Gate {
                 tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
             }
             if events::is_asked(&request) {
-                return self.events(&entry, host.into_owned(), request.headers());
+                return self.events(&entry, host, request.headers());
             }
             if navigates || !is_visit || !page.is_coming() {
                 return Err(self.pages.phase(&entry.route, page, request.headers()));
             }
         } else if events::is_asked(&request) {
-            return self.events(&entry, host.into_owned(), request.headers());
+            return self.events(&entry, host, request.headers());
         }
-        let Ok(value) = HeaderValue::from_str(authority) else {
-            return Err(answer::refusal(version, host::HostError::Invalid));
-        };
-        let host = host.into_owned();
         let accept = accept_of(request.headers());
         let outgoing = Outgoing::new(request, value, client);
         let visitor = Visitor { host: &host, accept, version, client, deadline };
@@ -204,16 +216,16 @@ impl Gate {
         outgoing: Outgoing,
         tries: &Tries,
     ) -> Result<Next, Response<AnswerBody>> {
-        let pool = match &entry.target {
+        let fleet = match &entry.target {
             Target::Page(page) if page.is_coming() => return Ok(Next::Hold(entry, outgoing)),
             Target::Page(page) => return Err(self.pages.phase(&entry.route, page, &visitor.accept)),
             Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
-            Target::Proxy(pool) | Target::Replacing(Some(pool)) => pool.clone(),
+            Target::Proxy(fleet) | Target::Replacing(Some(fleet)) => fleet.clone(),
         };
         let sent = if tries.was_held {
-            Box::pin(entry.visits.in_turn(self.send(visitor, &entry, &pool, outgoing))).await
+            Box::pin(entry.visits.in_turn(self.send(visitor, &entry, &fleet, outgoing))).await
         } else {
-            self.send(visitor, &entry, &pool, outgoing).await
+            self.send(visitor, &entry, &fleet, outgoing).await
         };
         let failed = match sent {
             Ok(response) => return Ok(Next::Answer(response)),
@@ -224,7 +236,7 @@ impl Gate {
             return Err(answer::refusal(visitor.version, "its body is malformed or was cut"));
         }
         let Some(outgoing) = failed.outgoing else {
-            return Err(self.pages.unreachable(&entry.route, &visitor.accept));
+            return Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept));
         };
         if matches!(entry.target, Target::Replacing(_)) {
             return Ok(Next::Hold(entry, outgoing));
@@ -237,7 +249,7 @@ impl Gate {
             Some(found) if tries.was_held && tries.failures < MOST_FAILURES => {
                 Ok(Next::TryAgain(found, outgoing))
             }
-            Some(_) | None => Err(self.pages.unreachable(&entry.route, &visitor.accept)),
+            Some(_) | None => Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept)),
         }
     }
 
@@ -245,18 +257,20 @@ impl Gate {
         &self,
         visitor: &Visitor<'_>,
         entry: &Entry,
-        pool: &Arc<Pool>,
+        fleet: &Fleet,
         outgoing: Outgoing,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
+        let limits = self.bounds.limits();
         let house = TunnelHouse {
             client: visitor.client,
             visits: &entry.visits,
             supervisor: &self.supervisor,
-            grace: self.limits.tunnel_grace,
+            grace: limits.tunnel_grace,
+            timeout: limits.upstream,
         };
         // Only where the request is held after a failure: else the connection's own limit is enough.
         let connect_by = matches!(entry.target, Target::Replacing(_)).then_some(visitor.deadline);
-        outgoing.send(pool, connect_by, &house).await
+        outgoing.send(fleet, connect_by, &house).await
     }
 
     fn too_late(&self, entry: &Entry, accept: &HeaderMap) -> Response<AnswerBody> {

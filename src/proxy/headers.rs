@@ -1,12 +1,11 @@
 //! Which headers pass, and which are made anew.
 
-use http::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::ConnectionInfo;
+use super::forwarded::Told;
+use super::pass::Pass;
 use super::{cookies, host};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -14,18 +13,23 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// What the proxy adds to a request.
+const OWN_HEADERS: usize = 7;
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// Prepares a client's headers for the container: hop-by-hop headers and everything that only a proxy may say go,
-/// the proxy's own word comes. `authority` is the host as the client wrote it.
+/// the proxy's own word comes, beside that of a trusted proxy before it. `authority` is the host as the client wrote it.
 pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, client: &ConnectionInfo) {
+    let told = Told::take(headers, client);
     let wants_trailers = headers.get_all(TE).iter().any(|value| has_token(value, "trailers"));
-    strip_hop_by_hop(headers);
-    remove_where(headers, is_for_proxies);
+    remove_listed(headers);
+    remove_where(headers, |name| is_hop_by_hop(name) || is_for_proxies(name));
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    Pass::take_off(headers);
     join_cookies(headers);
+    headers.reserve(OWN_HEADERS);
     headers.insert(X_FORWARDED_FOR, client.address.clone());
     headers.insert(X_REAL_IP, client.address.clone());
     headers.insert(X_FORWARDED_HOST, authority.clone());
@@ -35,6 +39,9 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, authority: &HeaderValue, clie
         headers.insert(FORWARDED, forwarded);
     }
     headers.insert(HOST, authority.clone());
+    if let Some(told) = told {
+        told.put_back(headers, client);
+    }
 }
 
 /// Prepares a container's headers for the client: hop-by-hop headers go, cookies stay with their host, and no search engine
@@ -47,12 +54,16 @@ pub(super) fn from_upstream(headers: &mut HeaderMap) {
 
 /// Takes off what belongs to one connection only (RFC 9110, 7.6.1), the names listed in `Connection` among it.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    remove_listed(headers);
+    remove_where(headers, is_hop_by_hop);
+}
+
+fn remove_listed(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         for name in listed_in_connection(headers) {
             headers.remove(name);
         }
     }
-    remove_where(headers, is_hop_by_hop);
 }
 
 /// Whether a header that is a list has this token.
@@ -78,21 +89,32 @@ fn listed_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    const OTHERS: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
-    [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION].contains(name)
-        || OTHERS.contains(&name.as_str())
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "http2-settings"
+    )
 }
 
 /// `Proxy` becomes a variable that CGI programs take for their own proxy. `Expect` was answered here already. Such
 /// programs also take `_` for `-`: a name that is one of these then is one.
 fn is_for_proxies(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    *name == FORWARDED
-        || *name == EXPECT
-        || begins(text, "x-forwarded-")
-        || begins(text, "x-drey-")
-        || (text.len() == "x-real-ip".len() && begins(text, "x-real-ip"))
-        || text == "proxy"
+    match name.as_str() {
+        "forwarded" | "expect" | "proxy" => true,
+        text if text.starts_with('x') => {
+            begins(text, "x-forwarded-")
+                || begins(text, "x-drey-")
+                || (text.len() == "x-real-ip".len() && begins(text, "x-real-ip"))
+        }
+        text => text.len() == "drey-token".len() && begins(text, "drey-token"),
+    }
 }
 
 /// Whether `text` begins with `start`, with `_` in it read as `-`.
@@ -127,7 +149,8 @@ fn forwarded_port(authority: &HeaderValue, client: &ConnectionInfo) -> HeaderVal
 
 fn forwarded(authority: &HeaderValue, client: &ConnectionInfo) -> Option<HeaderValue> {
     let host = authority.to_str().ok()?;
-    let text = format!("for={};host=\"{host}\";proto={}", client.forwarded_node, proto(client));
+    // Put together by hand: this is done for each request.
+    let text = ["for=", &client.forwarded_node, ";host=\"", host, "\";proto=", proto(client)].concat();
     HeaderValue::try_from(text).ok()
 }
 
@@ -171,6 +194,8 @@ mod tests {
             ("forwarded", "for=1.1.1.1"),
             ("proxy", "http://evil"),
             ("x-drey-environment", "1"),
+            ("drey-token", "drey_x"),
+            ("drey_token", "drey_x"),
             ("accept", "*/*"),
         ];
         let mut headers = headers(&spoofed);

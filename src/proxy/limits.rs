@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::connection::IDLE_TICK;
+use super::bounds::Bounds;
 use crate::supervisor::descriptors;
 
 /// Connections at once over both listeners, where file descriptors allow them.
@@ -13,27 +13,44 @@ const DESCRIPTORS_EACH: u64 = 2;
 /// Descriptors kept free for git, `SQLite`, the engine and idle connections to containers; of a low limit, half.
 const DESCRIPTORS_KEPT: u64 = 1024;
 
-/// How long hyper waits for a request of HTTP/1, the pause before it included. Longer than what closes an idle
-/// connection anyhow ([`IDLE_TICK`] twice); the guard times the head itself.
-pub(super) const REQUEST_WAIT: Duration = Duration::from_secs(75);
-
 /// A proxy's bounds. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// How long a client may take for the head of a request, from its first byte.
     pub(super) head: Duration,
+    /// A connection without an open request is closed after one to two of these.
+    pub(super) idle_tick: Duration,
+    /// How long a container may take to take a connection.
+    pub(super) connect: Duration,
+    /// How long a container may take for the head of an answer; none: as long as it likes.
+    pub(super) upstream: Option<Duration>,
     /// How long tunnels may go on when the daemon drains.
     pub(super) tunnel_grace: Duration,
     /// Connections at once, over both listeners.
     pub(super) connections: usize,
+    /// The same from one address.
+    pub(super) per_address: Option<usize>,
+    /// Streams at once over one HTTP/2 connection.
+    pub(super) streams: u32,
 }
 
 impl Limits {
+    #[cfg(test)]
     pub(super) fn new() -> Self {
+        Self::of(&Bounds::default())
+    }
+
+    pub(super) fn of(bounds: &Bounds) -> Self {
+        let most = connections(descriptors::limit());
         Self {
-            head: Duration::from_secs(10),
-            tunnel_grace: Duration::from_secs(2),
-            connections: connections(descriptors::limit()),
+            head: bounds.header,
+            idle_tick: bounds.idle / 2,
+            connect: bounds.connect,
+            upstream: bounds.upstream,
+            tunnel_grace: bounds.drain,
+            connections: bounds.connections.map_or(most, |wanted| wanted.clamp(1, most)),
+            per_address: bounds.connections_per_address,
+            streams: bounds.streams,
         }
     }
 }
@@ -44,8 +61,6 @@ fn connections(descriptors: u64) -> usize {
     let allowed = (descriptors - kept) / DESCRIPTORS_EACH;
     usize::try_from(allowed).map_or(MOST_CONNECTIONS, |allowed| allowed.clamp(1, MOST_CONNECTIONS))
 }
-
-const _: () = assert!(REQUEST_WAIT.as_secs() > 2 * IDLE_TICK.as_secs());
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::AnswerBody;
@@ -21,17 +21,17 @@ use super::executor::{LocalTasks, drive};
 use super::front::Front;
 use super::gate::Gate;
 use super::guard::Guard;
-use super::limits::{Limits, REQUEST_WAIT};
+use super::in_force::InForce;
+use super::limits::Limits;
 use super::pool::{BUFFER_SIZE, CONNECTION_WINDOW, STREAM_WINDOW};
 use super::redirect::Redirect;
+use super::seats::Seats;
 use crate::supervisor::Supervisor;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Streams at once over one HTTP/2 connection.
-const STREAM_LIMIT: u32 = 256;
 
 /// What a listener's connections are answered by.
 #[derive(Clone)]
@@ -46,7 +46,8 @@ pub(super) struct Listener {
     pub(super) tls: Option<Arc<Front>>,
     pub(super) service: Service,
     pub(super) places: Arc<Semaphore>,
-    pub(super) limits: Limits,
+    pub(super) seats: Seats,
+    pub(super) bounds: Arc<InForce>,
     pub(super) supervisor: Supervisor,
 }
 
@@ -66,10 +67,7 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let info = ConnectionInfo::new(peer, self.tls.is_some(), place);
-                    self.spawn(stream, peer, Arc::new(info));
-                }
+                Ok((stream, peer)) => self.receive(stream, peer, place),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -78,17 +76,32 @@ impl Listener {
         }
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, info: Arc<ConnectionInfo>) {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        let trusted = self.bounds.trusting(peer.ip());
+        let limits = self.bounds.limits();
+        // Behind a proxy are many: they are not counted as one.
+        let most = limits.per_address.filter(|_| trusted.is_none());
+        let seat = most.map(|most| self.seats.take(peer.ip(), most));
+        if matches!(seat, Some(None)) {
+            tracing::debug!(%peer, "the address has too many connections");
+            return;
+        }
+        let info =
+            ConnectionInfo::new(peer, self.tls.is_some(), place).trusted(trusted).seated(seat.flatten());
+        self.spawn(stream, peer, Arc::new(info), limits);
+    }
+
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, info: Arc<ConnectionInfo>, limits: Limits) {
         let (tls, draining) = (self.tls.clone(), self.supervisor.draining());
         let front = tls.clone();
-        let answering =
-            Answering { service: self.service.clone(), front, info: info.clone(), limits: self.limits };
+        let answering = Answering { service: self.service.clone(), front, info: info.clone(), limits };
         self.supervisor.spawn("connection", async move {
             stream.set_nodelay(true).ok();
             let served = match tls {
                 None => serve(stream, answering, draining).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_LIMIT, tls.receive(stream, &info)).await {
-                    Ok(Ok(Some(stream))) => serve(stream, answering, draining).await,
+                    // In a box: it is large, and is handed on several times.
+                    Ok(Ok(Some(stream))) => serve(Box::new(stream), answering, draining).await,
                     Ok(Ok(None)) => Ok(()),
                     Ok(Err(error)) => Err(error.into()),
                     Err(_slow) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
@@ -119,25 +132,27 @@ where
     let Answering { service, front, info, limits } = answering;
     let tasks = LocalTasks::default();
     let mut builder = Builder::new(tasks.clone());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_WAIT).max_buf_size(BUFFER_SIZE);
+    // Without a timer of hyper's for heads: the guard times them, and only those that do not come at once.
+    builder.http1().max_buf_size(BUFFER_SIZE);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAM_LIMIT)
+        .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(BUFFER_SIZE);
     let idle = info.clone();
     let ending = async move {
         tokio::select! {
-            () = draining.cancelled() => {}
-            () = idle.idle() => {}
+            () = draining.cancelled() => idle.first_request().await,
+            () = idle.idle(limits.idle_tick) => {}
         }
     };
     let stream = TokioIo::new(Guard::new(stream, info.clone(), limits.head));
-    let answering = service_fn(move |request| answer(service.clone(), front.clone(), request, info.clone()));
-    let connection = builder.serve_connection_with_upgrades(stream, answering);
-    drive(connection, tasks, ending, |connection| connection.graceful_shutdown()).await
+    let answering =
+        service_fn(move |request| Box::pin(answer(service.clone(), front.clone(), request, info.clone())));
+    let connection = Box::pin(builder.serve_connection_with_upgrades(stream, answering));
+    drive(connection, tasks, ending, |connection| connection.get_mut().as_mut().graceful_shutdown()).await
 }
 
 async fn answer(

@@ -12,8 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{AnswerBody, with_content};
 use super::events;
+use super::forward::Unreachable;
 use super::text::escape;
-use crate::domain::environment::{Outcome, Phase};
+use super::words::{LOG, command, words};
+use crate::domain::environment::Phase;
 use crate::domain::route::{Page, Route};
 use crate::domain::text::{clean_end, clean_line, shell_word};
 
@@ -113,20 +115,41 @@ impl Pages {
         self.answer(&note, request)
     }
 
+    /// The branch is not for whoever asks: how to get in, and nothing of how it stands.
+    pub(super) fn not_for_everybody(
+        &self,
+        status: StatusCode,
+        explanation: &str,
+        request: &HeaderMap,
+    ) -> Response<AnswerBody> {
+        let headline = "Not for everybody";
+        let (name, reason, command, mark) = (None, None, None, None);
+        self.answer(
+            &Note { status, passes: false, headline, explanation, name, reason, command, mark },
+            request,
+        )
+    }
+
     /// The container runs, as far as is known, but gives no answer.
-    pub(super) fn unreachable(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
+    pub(super) fn unreachable(
+        &self,
+        route: &Route,
+        why: &Unreachable,
+        request: &HeaderMap,
+    ) -> Response<AnswerBody> {
+        let reason = why.told();
         let service = on_one_line(&route.service, NAME_LIMIT);
         let explanation = format!(
             "The service {service} of this branch does not answer. It may have crashed or still be starting: try \
              again in a moment, or look at its log."
         );
         let note = Note {
-            status: StatusCode::BAD_GATEWAY,
+            status: why.status(),
             passes: false,
             headline: "No answer from the branch",
             explanation: &explanation,
             name: Some(&route.name),
-            reason: None,
+            reason: reason.as_deref(),
             command: Some((LOG, format!("drey env log {}", shell_word(&route.name)))),
             mark: None,
         };
@@ -220,116 +243,6 @@ impl Pages {
         }
         html.push_str("</body>\n</html>\n");
         html
-    }
-}
-
-/// Status, whether it passes, headline, explanation.
-fn words(page: &Page) -> (StatusCode, bool, &'static str, &'static str) {
-    const SOON: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
-    match page.phase {
-        Phase::Queued => (
-            SOON,
-            true,
-            "Waiting for its turn",
-            "The push has arrived. Other branches are being worked on first; this one is next in line.",
-        ),
-        Phase::Preparing => {
-            (SOON, true, "Getting ready", "The branch's files are being fetched and checked.")
-        }
-        Phase::Building => (
-            SOON,
-            true,
-            "Building",
-            "The branch's images are being built. The first time this takes a few minutes, afterwards only what changed is built.",
-        ),
-        Phase::Starting => (
-            SOON,
-            true,
-            "Starting",
-            "The branch's containers are starting. The page appears as soon as they answer.",
-        ),
-        // Whatever else is ready is passed on.
-        Phase::Ready => (
-            StatusCode::NOT_FOUND,
-            false,
-            "Running, but not a website",
-            "This service of the branch speaks TCP, not HTTP, so there is nothing to show in a browser.",
-        ),
-        Phase::Updating => {
-            (SOON, true, "Updating", "A new version of this branch is taking over. Its data is kept.")
-        }
-        Phase::Waking => {
-            (SOON, true, "Waking up", "The branch was asleep. It will be here in a moment, with its data.")
-        }
-        Phase::Asleep if page.is_tired => (
-            SOON,
-            false,
-            "Asleep",
-            "The branch was stopped and its data kept. A visit does not wake it at the moment. This is why:",
-        ),
-        Phase::Asleep => (
-            SOON,
-            true,
-            "Asleep, and waking",
-            "The branch was stopped and its data kept. Your visit wakes it: it will be here in a moment.",
-        ),
-        Phase::Failed => (
-            SOON,
-            false,
-            "This branch did not start",
-            "Push a commit that mends it, and it is tried again. This is what went wrong:",
-        ),
-        Phase::Blocked => (
-            SOON,
-            false,
-            "This branch is not allowed to start",
-            "Something in it has to be changed first. This is what stands in the way:",
-        ),
-        Phase::Archiving => (StatusCode::GONE, false, "Being archived", ending(page.outcome)),
-        Phase::Archived => (StatusCode::GONE, false, "Archived", ending(page.outcome)),
-        Phase::Destroying => (StatusCode::GONE, false, "Being taken down", ending(page.outcome)),
-        Phase::Destroyed => (StatusCode::GONE, false, "Gone", ending(page.outcome)),
-    }
-}
-
-/// What the whole log is shown by.
-const LOG: &str = "The whole log";
-
-fn command(page: &Page, name: &str) -> Option<(&'static str, String)> {
-    match page.phase {
-        Phase::Failed | Phase::Blocked => Some((LOG, format!("drey env log {}", shell_word(name)))),
-        Phase::Asleep if page.is_tired => {
-            Some(("To wake it now", format!("drey env wake {}", shell_word(name))))
-        }
-        Phase::Archived => Some(("Its archive, with what brings it back", "drey archive list".to_owned())),
-        Phase::Queued
-        | Phase::Preparing
-        | Phase::Building
-        | Phase::Starting
-        | Phase::Ready
-        | Phase::Updating
-        | Phase::Asleep
-        | Phase::Waking
-        | Phase::Archiving
-        | Phase::Destroying
-        | Phase::Destroyed => None,
-    }
-}
-
-fn ending(outcome: Option<Outcome>) -> &'static str {
-    match outcome {
-        Some(Outcome::Merged) => {
-            "The branch was merged, so its environment is no longer needed. Pushing to the branch brings it back, fresh, at the same address."
-        }
-        Some(Outcome::Deleted) => {
-            "The branch was deleted, and its environment with it. Pushing the branch again brings it back, fresh, at the same address."
-        }
-        Some(Outcome::Expired) => {
-            "Nobody used the branch for a long time, or its pull request was closed, so its environment was taken down. Pushing to it brings it back, fresh, at the same address."
-        }
-        Some(Outcome::Manual) | None => {
-            "Somebody took this environment down. Pushing to the branch brings it back, fresh, at the same address."
-        }
     }
 }
 

@@ -7,19 +7,27 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
-use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 
 use super::body::RequestBody;
+use super::chosen::Chosen;
 use super::connect::{self, Dialed};
 use super::executor::{LocalTasks, drive};
+use super::in_force::InForce;
+use super::line::Line;
+use super::repeat::{SendFailure, again, is_unsent, repeatable, unanswered};
+use super::standing::Standing;
+use super::upstream_tls::{Offer, TlsClient};
+use crate::domain::backend::BackendTls;
 use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::route::{Route, Scheme, Upstream};
 use crate::supervisor::Supervisor;
@@ -33,13 +41,17 @@ pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Idle connections kept for one container.
 const IDLE_CONNECTIONS: usize = 64;
-/// Servers commonly close after 60 s or more; the ones that do so earlier cost a retry.
-const IDLE_LIMIT: Duration = Duration::from_secs(55);
+/// Some servers close after 5 s: a request that meets the end of a connection may be lost. A new connection to a
+/// container costs next to nothing, and one that is kept costs memory.
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// What all pools share.
 pub(super) struct Dialer {
     pub(super) supervisor: Supervisor,
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) bounds: Arc<InForce>,
+    pub(super) provider: Arc<CryptoProvider>,
+    /// For containers whose labels say nothing of TLS.
+    pub(super) tls: Arc<TlsClient>,
 }
 
 /// Which connections may be shared: all of it must be the same.
@@ -50,9 +62,11 @@ pub(super) struct PoolKey {
     address: SocketAddr,
     scheme: Scheme,
     container: String,
+    tls: Option<Arc<BackendTls>>,
 }
 
 impl PoolKey {
+    /// Of the upstream's first container.
     pub(super) fn new(route: &Route, upstream: &Upstream) -> Self {
         Self {
             environment: route.environment,
@@ -60,13 +74,18 @@ impl PoolKey {
             address: upstream.address,
             scheme: upstream.scheme,
             container: upstream.container.clone(),
+            tls: upstream.tls.clone(),
         }
     }
 }
 
 pub(super) struct Pool {
+    pub(super) key: PoolKey,
     upstream: Upstream,
     dialer: Arc<Dialer>,
+    tls: OnceLock<Result<Arc<TlsClient>, String>>,
+    pub(super) chosen: Chosen,
+    pub(super) standing: Arc<Standing>,
     /// No route leads here any more.
     retired: AtomicBool,
     /// Connections are not kept.
@@ -75,29 +94,30 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Idle>>,
     /// The one HTTP/2 connection.
     shared: Mutex<Option<http2::SendRequest<RequestBody>>>,
-    dialing: tokio::sync::Mutex<()>,
+    pub(super) dialing: tokio::sync::Mutex<()>,
 }
 
 struct Idle {
-    sender: http1::SendRequest<RequestBody>,
+    sender: Line,
     since: Instant,
-}
-
-/// Why there is no answer.
-pub(super) enum SendFailure {
-    /// The container took no connection; nothing of the request was sent or read.
-    Unreached(Request<RequestBody>, io::Error),
-    /// The connection broke before an answer. The request, where it may be sent once more.
-    Unanswered(Option<Request<RequestBody>>, hyper::Error),
 }
 
 /// An HTTP/1 connection in use; goes back to its pool when the answer has come to its end.
 pub(super) struct Lease {
     pool: Arc<Pool>,
-    sender: http1::SendRequest<RequestBody>,
+    sender: Line,
 }
 
 impl Lease {
+    /// Moves the connection on until it brings what `heard` waits for.
+    pub(super) fn drive<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        heard: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.sender.drive(context, heard)
+    }
+
     /// The answer was read to its end: the next request may use the connection.
     pub(super) fn give_back(self) {
         self.pool.put(self.sender);
@@ -107,10 +127,15 @@ impl Lease {
 type Sent = (Response<Incoming>, Option<Lease>);
 
 impl Pool {
-    pub(super) fn new(upstream: Upstream, dialer: Arc<Dialer>) -> Self {
+    /// To the upstream's first container.
+    pub(super) fn new(key: PoolKey, upstream: Upstream, dialer: Arc<Dialer>) -> Self {
         Self {
+            key,
             upstream,
             dialer,
+            tls: OnceLock::new(),
+            chosen: Chosen::default(),
+            standing: Arc::default(),
             retired: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             idle: Mutex::default(),
@@ -119,8 +144,12 @@ impl Pool {
         }
     }
 
-    pub(super) fn speaks_http2(&self) -> bool {
-        self.upstream.scheme == Scheme::H2c
+    pub(super) fn scheme(&self) -> Scheme {
+        self.upstream.scheme
+    }
+
+    pub(super) fn container(&self) -> &str {
+        &self.upstream.container
     }
 
     /// Sends the request and waits for the head of the answer. A connection that the container closed while it was
@@ -131,7 +160,7 @@ impl Pool {
         request: Request<RequestBody>,
         connect_by: Option<Instant>,
     ) -> Result<Sent, SendFailure> {
-        if self.speaks_http2() {
+        if request.version() == Version::HTTP_2 {
             return self.send_shared(request, connect_by).await;
         }
         let mut request = request;
@@ -161,6 +190,10 @@ impl Pool {
         };
         let copy = repeatable(&request);
         match sender.try_send_request(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                self.dialer.supervisor.spawn("proxy upstream", sender.finish());
+                Ok((response, None))
+            }
             Ok(response) => Ok((response, Some(Lease { pool: self.clone(), sender }))),
             Err(failure) => Err(unanswered(failure, copy)),
         }
@@ -190,19 +223,8 @@ impl Pool {
         }
     }
 
-    async fn dial(&self) -> io::Result<http1::SendRequest<RequestBody>> {
-        let stream = self.connect().await?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER_SIZE)
-            .handshake::<_, RequestBody>(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        self.dialer.supervisor.spawn("proxy upstream", async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to a container broke");
-            }
-        });
-        Ok(sender)
+    async fn dial(&self) -> io::Result<Line> {
+        Line::begin(self.connect(Offer::Http1).await?, BUFFER_SIZE).await
     }
 
     async fn dial_shared(&self) -> io::Result<http2::SendRequest<RequestBody>> {
@@ -213,7 +235,16 @@ impl Pool {
         if let Some(sender) = self.open_shared() {
             return Ok(sender);
         }
-        let stream = self.connect().await?;
+        let stream = self.connect(Offer::Either).await?;
+        if self.scheme() == Scheme::Https && !stream.is_http2() {
+            self.chosen.forget();
+            return Err(io::Error::other("it spoke HTTP/2 before and does not any more"));
+        }
+        self.share(stream).await
+    }
+
+    /// Speaks HTTP/2 over a new connection, from now on for all requests.
+    pub(super) async fn share(&self, stream: Dialed) -> io::Result<http2::SendRequest<RequestBody>> {
         let tasks = LocalTasks::default();
         let (sender, connection) = http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
@@ -223,7 +254,7 @@ impl Pool {
             .handshake::<_, RequestBody>(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        self.dialer.supervisor.spawn("proxy upstream h2c", async move {
+        self.dialer.supervisor.spawn("proxy upstream h2", async move {
             if let Err(error) = drive(connection, tasks, std::future::pending(), |_| {}).await {
                 tracing::debug!(%error, "a connection to a container broke");
             }
@@ -236,26 +267,37 @@ impl Pool {
         Ok(sender)
     }
 
-    async fn connect(&self) -> io::Result<Dialed> {
+    pub(super) async fn connect(&self, offer: Offer) -> io::Result<Dialed> {
         if self.is_retired() {
             return Err(io::Error::other("its route has changed"));
         }
-        connect::connect(&self.upstream, &self.dialer.tls).await
+        let tls = match &self.upstream.tls {
+            None => &self.dialer.tls,
+            Some(labels) => {
+                let made = || TlsClient::new(Some(labels), &self.dialer.provider).map(Arc::new);
+                self.tls.get_or_init(made).as_ref().map_err(|why| io::Error::other(why.clone()))?
+            }
+        };
+        connect::connect(&self.upstream, tls, offer, self.dialer.bounds.limits().connect).await
     }
 
     fn open_shared(&self) -> Option<http2::SendRequest<RequestBody>> {
         lock(&self.shared).as_ref().filter(|sender| !sender.is_closed()).cloned()
     }
 
-    /// The most recently used connection that is ready for a request.
-    fn take(&self) -> Option<http1::SendRequest<RequestBody>> {
+    /// The most recently used connection that is ready for a request; those that the container closed go.
+    fn take(&self) -> Option<Line> {
         let mut idle = lock(&self.idle);
-        let ready = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        Some(idle.swap_remove(ready).sender)
+        while let Some(Idle { mut sender, since }) = idle.pop() {
+            if since.elapsed() < IDLE_LIMIT && sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
     }
 
-    fn put(&self, sender: http1::SendRequest<RequestBody>) {
-        if sender.is_closed() || !self.keeps_connections() {
+    pub(super) fn put(&self, mut sender: Line) {
+        if !self.keeps_connections() || !sender.is_ready() {
             return;
         }
         let mut idle = lock(&self.idle);
@@ -295,50 +337,19 @@ impl Pool {
 
     /// Closes what was idle for too long, and forgets what the container closed.
     pub(super) fn sweep(&self) {
-        lock(&self.idle).retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_LIMIT);
+        lock(&self.idle).retain_mut(|idle| idle.since.elapsed() < IDLE_LIMIT && idle.sender.is_ready());
     }
 }
 
-async fn within<T>(limit: Option<Instant>, dialed: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) async fn within<T>(
+    limit: Option<Instant>,
+    dialed: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
     let Some(limit) = limit else { return dialed.await };
     match tokio::time::timeout_at(limit, dialed).await {
         Ok(result) => result,
         Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
     }
-}
-
-/// The same request once more, where sending it twice does no harm (RFC 9110, 9.2.1) and it has no body.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.method().is_safe() || !matches!(request.body(), RequestBody::None) {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::None);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
-}
-
-fn is_unsent(failure: &TrySendError<Request<RequestBody>>) -> bool {
-    failure.message().is_some()
-}
-
-fn again(
-    mut failure: TrySendError<Request<RequestBody>>,
-    copy: Option<Request<RequestBody>>,
-) -> Result<Request<RequestBody>, SendFailure> {
-    match failure.take_message().or(copy) {
-        Some(request) => Ok(request),
-        None => Err(SendFailure::Unanswered(None, failure.into_error())),
-    }
-}
-
-fn unanswered(
-    mut failure: TrySendError<Request<RequestBody>>,
-    copy: Option<Request<RequestBody>>,
-) -> SendFailure {
-    SendFailure::Unanswered(failure.take_message().or(copy), failure.into_error())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -12,19 +12,20 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
-use super::connect::{self, Dialed};
+use super::connect::{self, Dialed, PROBE_CONNECT_LIMIT};
 use super::executor::{LocalTasks, drive};
 use super::settings::ProxyError;
-use super::upstream_tls;
+use super::upstream_tls::{self, Offer, TlsClient};
 use crate::domain::route::{Scheme, Upstream};
 use crate::ports::{PortError, PortResult, ProbeUrl, Prober};
 
-/// Probes over HTTP/1.1, HTTP/2 without TLS, TLS without verification, or TCP.
+/// Probes over HTTP/1.1 and HTTP/2, each with and without TLS, or TCP.
 pub struct HttpProber {
-    tls: Arc<ClientConfig>,
+    provider: Arc<CryptoProvider>,
+    /// For containers whose labels say nothing of TLS.
+    tls: Arc<TlsClient>,
 }
 
 impl HttpProber {
@@ -32,8 +33,13 @@ impl HttpProber {
     /// When TLS cannot be set up at all.
     pub fn new() -> Result<Self, ProxyError> {
         let provider = Arc::new(ring::default_provider());
-        let tls = upstream_tls::unverified(&provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
-        Ok(Self { tls })
+        let tls = Arc::new(TlsClient::new(None, &provider).map_err(ProxyError::Tls)?);
+        Ok(Self { provider, tls })
+    }
+
+    fn client(&self, upstream: &Upstream) -> PortResult<Arc<TlsClient>> {
+        let Some(labels) = &upstream.tls else { return Ok(self.tls.clone()) };
+        TlsClient::new(Some(labels), &self.provider).map(Arc::new).map_err(PortError::Permanent)
     }
 }
 
@@ -41,11 +47,15 @@ impl HttpProber {
 impl Prober for HttpProber {
     async fn probe(&self, upstream: &Upstream, url: &ProbeUrl, limit: Duration) -> PortResult<Option<u16>> {
         let asked = async {
-            let stream = connect::connect(upstream, &self.tls).await.map_err(|error| told(&error))?;
+            let client = self.client(upstream)?;
+            let dialed = connect::connect(upstream, &client, Offer::Either, PROBE_CONNECT_LIMIT).await;
+            let stream = dialed.map_err(|error| told(&error))?;
             match upstream.scheme {
                 Scheme::Tcp => Ok(None),
-                Scheme::Http | Scheme::Https => ask_http1(stream, url).await.map(Some),
-                Scheme::H2c => ask_http2(stream, url).await.map(Some),
+                Scheme::Http => ask_http1(stream, url).await.map(Some),
+                Scheme::Https if stream.is_http2() => ask_http2(stream, "https", url).await.map(Some),
+                Scheme::Https => ask_http1(stream, url).await.map(Some),
+                Scheme::H2c => ask_http2(stream, "http", url).await.map(Some),
             }
         };
         match tokio::time::timeout(limit, asked).await {
@@ -62,11 +72,11 @@ async fn ask_http1(stream: Dialed, url: &ProbeUrl) -> PortResult<u16> {
     first_answer(sender.send_request(request), connection).await
 }
 
-async fn ask_http2(stream: Dialed, url: &ProbeUrl) -> PortResult<u16> {
+async fn ask_http2(stream: Dialed, scheme: &str, url: &ProbeUrl) -> PortResult<u16> {
     let tasks = LocalTasks::default();
     let (mut sender, connection) =
         http2::handshake(tasks.clone(), TokioIo::new(stream)).await.map_err(|error| told(&error))?;
-    let target = format!("http://{}{}", url.host, url.path);
+    let target = format!("{scheme}://{}{}", url.host, url.path);
     let request = request(url, &target, Version::HTTP_2)?;
     let driven = drive(connection, tasks, std::future::pending(), |_| {});
     first_answer(sender.send_request(request), driven).await
@@ -109,6 +119,9 @@ fn closed() -> PortError {
 
 /// An error with its causes.
 fn told(error: &(dyn std::error::Error + 'static)) -> PortError {
+    if let Some(fault) = upstream_tls::fault(error) {
+        return PortError::Transient(fault);
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

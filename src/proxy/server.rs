@@ -8,9 +8,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
+use super::bounds::Bounds;
 use super::challenges::Challenges;
+use super::door::Door;
 use super::front::Front;
 use super::gate::Gate;
+use super::in_force::InForce;
 use super::keepalive;
 use super::limits::Limits;
 use super::listener::{Listener, Service};
@@ -18,21 +21,23 @@ use super::pages::Pages;
 use super::pool::Dialer;
 use super::redirect::Redirect;
 use super::renewal::Renewal;
-use super::settings::{ProxyError, ProxySettings, TlsRules};
+use super::seats::Seats;
+use super::settings::{ProxyError, ProxySettings, Sockets, TlsRules};
 use super::table::Table;
 use super::tls::{Acme, Tls};
-use super::upstream_tls;
+use super::upstream_tls::TlsClient;
 use super::waiting::WaitingRoom;
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::KnownTokens;
 use crate::ports::meters::Answers;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
 /// How often idle connections to containers are looked at.
-const SWEEP_EVERY: Duration = Duration::from_secs(15);
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
 
 /// Knocks that wait for whoever wakes; each visitor's page knocks again by itself.
 const KNOCK_BUFFER: usize = 64;
@@ -57,12 +62,37 @@ impl Proxy {
         supervisor: &Supervisor,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProxyError> {
-        Self::bind_within(settings, Limits::new(), supervisor, clock).await
+        Self::on(settings, Sockets::default(), supervisor, clock).await
     }
 
+    /// The same on sockets that listen already.
+    ///
+    /// # Errors
+    /// Names the key, the reason and the way out.
+    pub async fn on(
+        settings: ProxySettings,
+        sockets: Sockets,
+        supervisor: &Supervisor,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProxyError> {
+        let limits = Limits::of(&settings.bounds);
+        Self::start(settings, limits, sockets, supervisor, clock).await
+    }
+
+    #[cfg(test)]
     pub(super) async fn bind_within(
         settings: ProxySettings,
         limits: Limits,
+        supervisor: &Supervisor,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProxyError> {
+        Self::start(settings, limits, Sockets::default(), supervisor, clock).await
+    }
+
+    async fn start(
+        settings: ProxySettings,
+        limits: Limits,
+        sockets: Sockets,
         supervisor: &Supervisor,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProxyError> {
@@ -73,6 +103,7 @@ impl Proxy {
         let now = clock.now();
         let (knocks, heard) = mpsc::channel(KNOCK_BUFFER);
         let gate = Arc::new(gate(&settings, limits, supervisor, clock, &provider, knocks)?);
+        let (bounds, seats) = (gate.bounds.clone(), Seats::default());
         let places = Arc::new(Semaphore::new(limits.connections));
         let heard = Mutex::new(Some(heard));
         let mut proxy =
@@ -80,7 +111,7 @@ impl Proxy {
         let (mut authority, mut challenges) = (None, None);
         if let Some(address) = settings.https {
             let tls = Tls::new(&settings, &provider, now)?;
-            let socket = listen("proxy.https", address).await?;
+            let socket = listen("proxy.https", address, sockets.https).await?;
             proxy.https = socket.local_addr().ok();
             authority = tls.authority;
             let (renewal, clock, draining) = (tls.renewal.clone(), gate.clock.clone(), supervisor.draining());
@@ -91,10 +122,11 @@ impl Proxy {
             proxy.front = Some(front.clone());
             let service = Service::Gate(gate.clone());
             let (places, supervisor) = (places.clone(), supervisor.clone());
-            run(Listener { socket, tls: Some(front), service, places, limits, supervisor });
+            let (seats, bounds) = (seats.clone(), bounds.clone());
+            run(Listener { socket, tls: Some(front), service, places, seats, bounds, supervisor });
         }
         if let Some(address) = settings.http {
-            let socket = listen("proxy.http", address).await?;
+            let socket = listen("proxy.http", address, sockets.http).await?;
             proxy.http = socket.local_addr().ok();
             let service = match proxy.https {
                 Some(https) => {
@@ -103,7 +135,8 @@ impl Proxy {
                 }
                 None => Service::Gate(gate.clone()),
             };
-            run(Listener { socket, tls: None, service, places, limits, supervisor: supervisor.clone() });
+            let supervisor = supervisor.clone();
+            run(Listener { socket, tls: None, service, places, seats, bounds, supervisor });
         }
         supervisor.spawn("proxy upkeep", async move { upkeep(gate).await });
         Ok(proxy)
@@ -141,11 +174,20 @@ impl Proxy {
     pub fn set_tls_rules(&self, rules: &TlsRules) -> Result<(), ProxyError> {
         self.front.as_ref().map_or(Ok(()), |front| front.set_rules(rules))
     }
+
+    /// From now on these count, for new connections and requests; the number of connections in all stays.
+    pub fn tune(&self, bounds: &Bounds) {
+        self.gate.bounds.replace(bounds);
+    }
 }
 
 impl RoutePublisher for Proxy {
     fn publish(&self, table: RouteTable) {
         self.gate.table.publish(table);
+    }
+
+    fn know(&self, tokens: KnownTokens) {
+        self.gate.door.know(tokens);
     }
 }
 
@@ -167,17 +209,28 @@ fn gate(
     provider: &Arc<CryptoProvider>,
     knocks: mpsc::Sender<EnvironmentId>,
 ) -> Result<Gate, ProxyError> {
-    let tls = upstream_tls::unverified(provider).map_err(|error| ProxyError::Tls(error.to_string()))?;
+    let tls = Arc::new(TlsClient::new(None, provider).map_err(ProxyError::Tls)?);
+    let bounds = Arc::new(InForce::new(limits, settings.bounds.trusted_proxies.clone()));
     Ok(Gate {
-        table: Table::new(Dialer { supervisor: supervisor.clone(), tls }, clock.clone()),
+        table: Table::new(
+            Dialer {
+                supervisor: supervisor.clone(),
+                bounds: bounds.clone(),
+                provider: provider.clone(),
+                tls,
+            },
+            clock.clone(),
+        ),
         pages: Pages::new(settings.dashboard_url.clone()),
         waiting: WaitingRoom::new(settings.hold),
         clock,
         supervisor: supervisor.clone(),
         draining: supervisor.draining(),
-        limits,
+        bounds,
         knocks,
         answers: Answers::new(),
+        door: Door::default(),
+        robots: settings.robots,
     })
 }
 
@@ -189,7 +242,15 @@ fn issue(acme: Acme, gate: &Arc<Gate>, supervisor: &Supervisor) -> Arc<Challenge
     acme.challenges
 }
 
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ProxyError> {
+async fn listen(
+    key: &'static str,
+    address: SocketAddr,
+    passed: Option<std::net::TcpListener>,
+) -> Result<TcpListener, ProxyError> {
+    if let Some(socket) = passed {
+        let taken = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        return taken.map_err(|error| ProxyError::Listen { key, address, reason: error.to_string() });
+    }
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
             "; another program listens there, end it or choose another port"

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::bounds::Bounds;
 use crate::config::{Acme, CertificateFiles, RepositoryTls};
 use crate::domain::names::RepoName;
 use crate::ports::DnsRecords;
@@ -25,6 +26,26 @@ pub struct ProxySettings {
     /// Linked from the proxy's own pages.
     pub dashboard_url: Option<String>,
     pub hold: HoldSettings,
+    /// `proxy.robots`: what search engines are told.
+    pub robots: Robots,
+    pub bounds: Bounds,
+}
+
+/// Sockets that listen already; each is used instead of the address of its key.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    pub https: Option<std::net::TcpListener>,
+    pub http: Option<std::net::TcpListener>,
+}
+
+/// Who answers `/robots.txt`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Robots {
+    /// The proxy, at every host: nobody may walk through branches.
+    #[default]
+    Deny,
+    /// The application.
+    App,
 }
 
 /// Requests that wait for an environment which is not there yet.

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::fleet::Fleet;
 use super::pool::{Dialer, Pool, PoolKey};
 use super::visits::Visits;
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
-use crate::domain::route::{Answer, Page, Route, RouteTable, Upstream, primary_of};
+use crate::domain::route::{Answer, Page, Replica, Route, RouteTable, Upstream, primary_of};
 use crate::domain::time::Timestamp;
 use crate::ports::Clock;
 
@@ -24,8 +25,8 @@ pub(super) struct Entry {
 
 /// [`Answer`] with its connections.
 pub(super) enum Target {
-    Proxy(Arc<Pool>),
-    Replacing(Option<Arc<Pool>>),
+    Proxy(Arc<Fleet>),
+    Replacing(Option<Arc<Fleet>>),
     Page(Page),
 }
 
@@ -141,8 +142,8 @@ impl Next<'_> {
         let unchanged = former.filter(|entry| entry.route == route).cloned();
         match unchanged {
             Some(entry) => {
-                if let Some((pool, upstream)) = entry.target.pool().zip(upstream_of(&entry.route.answer)) {
-                    self.compiled.pools.insert(PoolKey::new(&route, upstream), pool.clone());
+                for pool in entry.target.fleet().into_iter().flat_map(|fleet| fleet.pools()) {
+                    self.compiled.pools.insert(pool.key.clone(), pool.clone());
                 }
                 self.compiled.visits.insert(route.environment, entry.visits.clone());
                 entry
@@ -153,9 +154,9 @@ impl Next<'_> {
 
     fn entry(&mut self, route: Route) -> Entry {
         let target = match &route.answer {
-            Answer::Proxy(upstream) => Target::Proxy(self.pool(&route, upstream)),
+            Answer::Proxy(upstream) => Target::Proxy(self.fleet(&route, upstream)),
             Answer::Replacing(upstream) => {
-                Target::Replacing(upstream.as_ref().map(|upstream| self.pool(&route, upstream)))
+                Target::Replacing(upstream.as_ref().map(|upstream| self.fleet(&route, upstream)))
             }
             Answer::Page(page) => Target::Page(page.clone()),
         };
@@ -163,12 +164,23 @@ impl Next<'_> {
         Entry { route, target, visits }
     }
 
+    fn fleet(&mut self, route: &Route, upstream: &Upstream) -> Arc<Fleet> {
+        let mut pools = vec![self.pool(route, upstream)];
+        for Replica { address, container } in &upstream.others {
+            let (address, container) = (*address, container.clone());
+            let one = Upstream { address, container, others: Vec::new(), ..upstream.clone() };
+            pools.push(self.pool(route, &one));
+        }
+        Arc::new(Fleet::new(upstream, pools))
+    }
+
+    /// To the upstream's first container.
     fn pool(&mut self, route: &Route, upstream: &Upstream) -> Arc<Pool> {
         let key = PoolKey::new(route, upstream);
         if let Some(pool) = self.compiled.pools.get(&key) {
             return pool.clone();
         }
-        let made = || Arc::new(Pool::new(upstream.clone(), self.dialer.clone()));
+        let made = || Arc::new(Pool::new(key.clone(), upstream.clone(), self.dialer.clone()));
         let pool = self.before.pools.get(&key).cloned().unwrap_or_else(made);
         self.compiled.pools.insert(key, pool.clone());
         pool
@@ -183,17 +195,10 @@ impl Next<'_> {
 }
 
 impl Target {
-    fn pool(&self) -> Option<&Arc<Pool>> {
+    fn fleet(&self) -> Option<&Arc<Fleet>> {
         match self {
-            Self::Proxy(pool) | Self::Replacing(Some(pool)) => Some(pool),
+            Self::Proxy(fleet) | Self::Replacing(Some(fleet)) => Some(fleet),
             Self::Replacing(None) | Self::Page(_) => None,
         }
-    }
-}
-
-fn upstream_of(answer: &Answer) -> Option<&Upstream> {
-    match answer {
-        Answer::Proxy(upstream) | Answer::Replacing(Some(upstream)) => Some(upstream),
-        Answer::Replacing(None) | Answer::Page(_) => None,
     }
 }

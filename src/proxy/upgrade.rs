@@ -1,20 +1,24 @@
 //! WebSocket and other upgrades of HTTP/1.1: two connections become one tunnel, once the container agreed.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionInfo;
+use super::frames::{Frames, GOING_AWAY, GOING_AWAY_MASKED};
 use super::headers::has_token;
 use super::pool::BUFFER_SIZE;
+use super::standing::Busy;
 use super::visits::Visit;
 use crate::supervisor::Supervisor;
 
@@ -73,6 +77,8 @@ pub(super) struct Tunnel {
     pub(super) visit: Visit,
     /// How long it may go on when the daemon drains.
     pub(super) grace: Duration,
+    /// The container has it to carry for as long.
+    pub(super) busy: Option<Busy>,
 }
 
 impl Tunnel {
@@ -81,8 +87,10 @@ impl Tunnel {
         self.client.become_tunnel();
         let ending = ended(supervisor.draining(), self.grace);
         supervisor.spawn("proxy tunnel", async move {
-            pass(self.wanted.client, self.container, ending).await;
+            let is_websocket = has_token(&self.wanted.protocols, "websocket");
+            pass(self.wanted.client, self.container, ending, is_websocket).await;
             drop(self.visit);
+            drop(self.busy);
         });
     }
 }
@@ -92,11 +100,16 @@ async fn ended(draining: CancellationToken, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-async fn pass(client: OnUpgrade, container: OnUpgrade, ending: impl Future<Output = ()>) {
-    let mut ending = std::pin::pin!(ending);
+async fn pass(
+    client: OnUpgrade,
+    container: OnUpgrade,
+    ending: impl Future<Output = ()> + Send,
+    is_websocket: bool,
+) {
+    let ending = ending.shared();
     let both = tokio::select! {
         both = async { tokio::try_join!(client, container) } => both,
-        () = &mut ending => return,
+        () = ending.clone() => return,
     };
     let (client, container) = match both {
         Ok(both) => both,
@@ -105,18 +118,57 @@ async fn pass(client: OnUpgrade, container: OnUpgrade, ending: impl Future<Outpu
             return;
         }
     };
-    let (mut client, mut container) = (TokioIo::new(client), TokioIo::new(container));
-    let size = BUFFER_SIZE / 4;
+    let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
+    let (from_container, to_container) = tokio::io::split(TokioIo::new(container));
+    let farewell = |bytes: &'static [u8]| is_websocket.then(|| (Frames::default(), bytes));
+    let up = copy(from_client, to_container, farewell(&GOING_AWAY_MASKED), ending.clone());
+    let down = copy(from_container, to_client, farewell(&GOING_AWAY), ending.clone());
+    let both = async { tokio::try_join!(up, down) };
+    let cut = async {
+        ending.await;
+        tokio::time::sleep(FAREWELL_LIMIT).await;
+    };
     tokio::select! {
-        passed = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut container, size, size) => {
+        passed = both => {
             passed.inspect_err(|error| tracing::debug!(%error, "a tunnel broke")).ok();
         }
-        () = ending => farewell(client, container).await,
+        () = cut => {}
     }
 }
 
-/// Tells both sides of the end, where they listen; the rest is cut.
-async fn farewell(mut client: TokioIo<Upgraded>, mut container: TokioIo<Upgraded>) {
-    let told = async { tokio::join!(client.shutdown(), container.shutdown()) };
-    tokio::time::timeout(FAREWELL_LIMIT, told).await.ok();
+/// Passes bytes one way until their end, which is passed on. When the tunnel is to end, a WebSocket does so between two
+/// frames, with a word of farewell; what is not known to have borders ends on the spot.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut farewell: Option<(Frames, &'static [u8])>,
+    ending: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut ending = std::pin::pin!(ending);
+    let mut is_ending = false;
+    let mut buffer = vec![0; BUFFER_SIZE / 4];
+    loop {
+        if is_ending && farewell.as_ref().is_none_or(|(frames, _)| frames.is_at_border()) {
+            to.write_all(farewell.map_or(&[], |(_, word)| word)).await?;
+            return to.shutdown().await;
+        }
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read?,
+            () = &mut ending, if !is_ending => {
+                is_ending = true;
+                continue;
+            }
+        };
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        let mut bytes = &buffer[..read];
+        match &mut farewell {
+            Some((frames, _)) if is_ending => bytes = &bytes[..frames.pass_to_border(bytes)],
+            Some((frames, _)) => frames.pass(bytes),
+            None => {}
+        }
+        to.write_all(bytes).await?;
+        to.flush().await?;
+    }
 }

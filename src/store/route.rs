@@ -96,6 +96,7 @@ mod tests {
             label: service.to_owned(),
             network: "p_default".to_owned(),
             host_service: None,
+            manner: Default::default(),
         };
         StoredRoute { host: host.to_owned(), route }
     }

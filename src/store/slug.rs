@@ -162,6 +162,7 @@ mod tests {
             label: String::new(),
             network: "default".to_owned(),
             host_service: None,
+            manner: Default::default(),
         };
         StoredRoute { host: host.to_owned(), route }
     }

@@ -4,6 +4,7 @@ use super::codec::{Row, word};
 use super::{Store, StoreResult};
 use crate::domain::access::{Token, TokenName};
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::KnownTokens;
 
 impl Store {
     /// Adds a token; says whether its name was free.
@@ -42,6 +43,17 @@ impl Store {
             .fetch_optional(&self.readers)
             .await?;
         row.map(|row| read(&row.name, &row.role, row.created_at, row.expires_at)).transpose()
+    }
+
+    /// By their hashes, with their ends.
+    pub async fn known_tokens(&self) -> StoreResult<KnownTokens> {
+        let rows = sqlx::query!("SELECT name, hash, expires_at FROM token").fetch_all(&self.readers).await?;
+        let read = |name: &str, hash: &[u8], end: Option<i64>| {
+            let row = Row { table: "token", key: &name };
+            let hash = row.read(hash.try_into().map_err(|error| format!("its hash: {error}")))?;
+            Ok((hash, end.map(Timestamp::from_millis)))
+        };
+        rows.iter().map(|row| read(&row.name, &row.hash, row.expires_at)).collect()
     }
 
     /// From now on it counts no more, and its name is free; says whether there was one.
@@ -86,6 +98,8 @@ mod tests {
         assert_eq!(store.tokens().await.unwrap(), [anna.clone(), ci.clone()]);
         assert_eq!(store.token(&[1; 32]).await.unwrap(), Some(anna.clone()));
         assert_eq!(store.token(&[3; 32]).await.unwrap(), None);
+        let end = Some(moment(5));
+        assert_eq!(store.known_tokens().await.unwrap(), [([1; 32], end), ([2; 32], end)].into());
 
         assert!(store.revoke_token(&anna.name).await.unwrap());
         assert!(!store.revoke_token(&anna.name).await.unwrap());

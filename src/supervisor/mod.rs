@@ -10,10 +10,12 @@ pub mod process;
 mod stage;
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -53,23 +55,21 @@ impl Supervisor {
     }
 
     /// Runs `task` until it ends by itself or hard cancellation drops it. A panic is logged and counted.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let hard = self.own.hard.clone();
         let panics = self.panics.clone();
+        // In a box: handed on as it is, it would take its room in every future around it.
+        let task = AssertUnwindSafe(Box::pin(task)).catch_unwind();
         self.own.tracker.spawn(async move {
-            let inner = tokio::spawn(async move {
-                tokio::select! {
-                    () = hard.cancelled() => {}
-                    () = task => {}
-                }
-            });
-            if let Err(error) = inner.await
-                && error.is_panic()
-            {
+            let done = tokio::select! {
+                biased;
+                done = task => done,
+                () = hard.cancelled() => Ok(()),
+            };
+            if done.is_err() {
                 panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task.name = name, "a background task panicked");
             }

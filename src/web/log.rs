@@ -22,6 +22,7 @@ use super::environments::{Named, find};
 use super::error::ApiError;
 use super::extract::Query;
 use super::follow::{Followed, Wanted, follow};
+use super::link::link_to;
 
 /// Lines that wait for a slow reader.
 const LINE_BUFFER: usize = 256;
@@ -71,7 +72,7 @@ pub(super) async fn log(
 }
 
 /// Lines of JSON for a pusher that waits, branch after branch: `{"log"}` as it is written, and for each branch
-/// `{"branch","result","url","reason"}` at its end. Ten minutes are given to all of them together.
+/// `{"branch","result","url","link","reason"}` at its end. Ten minutes are given to all of them together.
 pub(super) async fn tell_until_settled(
     web: &Web,
     environments: &[Environment],
@@ -89,11 +90,14 @@ pub(super) async fn tell_until_settled(
         } else {
             Followed::Settled(Box::new(environment.clone()))
         };
-        let settings = web.inner.orchestrator.house().settings();
+        let house = web.inner.orchestrator.house();
+        let settings = house.settings();
         let address = &settings.address;
         let url = address.url(&address.primary_host(&environment.slug));
+        let link = link_to(house, environment);
         let Some((result, reason)) = end(followed) else { return };
-        let last = json!({"branch": environment.branch, "result": result, "url": url, "reason": reason});
+        let branch = &environment.branch;
+        let last = json!({"branch": branch, "result": result, "url": url, "link": link, "reason": reason});
         if sender.send(json_line(&last)).await.is_err() {
             return;
         }

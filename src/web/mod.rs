@@ -18,6 +18,7 @@ mod follow;
 mod health;
 mod hooks;
 mod keeping;
+mod link;
 mod log;
 mod openapi;
 mod restore;
@@ -45,6 +46,7 @@ use border::Border;
 use server::Door;
 
 pub use border::BorderRules;
+pub use link::LinkView;
 pub use signature::look_token;
 pub use view::EnvironmentView;
 

@@ -19,6 +19,7 @@ mod tests {
 
     use super::super::error::ApiError;
     use super::super::keeping::Verification;
+    use super::super::link::LinkView;
     use super::super::tokens::Made;
     use super::super::view::{EventView, List};
     use super::super::{EnvironmentView, error, routes};
@@ -78,6 +79,15 @@ mod tests {
         let made = Made { record: record.clone(), token: "drey_x".to_owned() };
         fits("NewToken", &json!(made));
         fits("TokenList", &json!(List { items: vec![record], next: None }));
+    }
+
+    #[test]
+    fn links_are_as_described() {
+        let urls = BTreeMap::from([("web".to_owned(), "https://x".to_owned())]);
+        fits(
+            "Link",
+            &json!(LinkView { access: "link", url: "https://x".into(), urls, expires_at: Some(NOW) }),
+        );
     }
 
     #[test]
@@ -148,6 +158,7 @@ mod tests {
             repo,
             branch,
             slug,
+            access: "link",
             phase,
             commit: commit.clone(),
             generation: Generation(1),

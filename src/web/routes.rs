@@ -13,8 +13,8 @@ use crate::domain::access::Role::{Admin, Developer, Qa};
 
 use super::access::{self, Admission, Least};
 use super::{
-    Web, approval, archives, environments, error, events, figures, health, hooks, keeping, log, openapi,
-    restore, secrets, tokens,
+    Web, approval, archives, environments, error, events, figures, health, hooks, keeping, link, log,
+    openapi, restore, secrets, tokens,
 };
 
 /// A line of the table.
@@ -65,6 +65,7 @@ fn of_environments() -> Vec<Route> {
         looks("/api/v1/environments/{repo}/{branch}", qa, environments::show),
         looks("/api/v1/environments/{repo}/{branch}/deployments", qa, environments::deployments),
         looks("/api/v1/environments/{repo}/{branch}/log", qa, log::log),
+        looks("/api/v1/environments/{repo}/{branch}/link", qa, link::show),
         acts("/api/v1/environments/{repo}/{branch}/wake", qa, environments::wake),
         acts("/api/v1/environments/{repo}/{branch}/deploy", developer, environments::deploy),
         acts("/api/v1/environments/{repo}/{branch}/approve", developer, approval::approve),

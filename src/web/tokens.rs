@@ -60,6 +60,7 @@ pub(super) async fn create(
             "there is a token named {name}; revoke it first, or choose another name"
         )));
     }
+    web.inner.orchestrator.renew_tokens().await?;
     tracing::info!(token.name = record.name.as_str(), token.role = role.word(), "a token was made");
     Ok(Json(Made { record, token }))
 }
@@ -78,6 +79,7 @@ pub(super) async fn revoke(
     if !web.inner.orchestrator.house().store.revoke_token(&name).await? {
         return Err(ApiError::not_found(format!("no token is named {name}")));
     }
+    web.inner.orchestrator.renew_tokens().await?;
     tracing::info!(token.name = name.as_str(), "a token was revoked");
     Ok(Json(json!({"name": name})))
 }

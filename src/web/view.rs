@@ -26,6 +26,8 @@ pub struct EnvironmentView {
     pub url: String,
     /// Service → address.
     pub urls: BTreeMap<String, String>,
+    /// Who may look: `open`, `link`, `basic` or `token`.
+    pub access: &'static str,
     pub reason: Option<String>,
     pub serving: bool,
     pub running_commit: Option<CommitSha>,
@@ -63,6 +65,7 @@ impl EnvironmentView {
         Ok(Self {
             url: address.url(&address.primary_host(&environment.slug)),
             urls: routes.into_iter().map(|it| (it.route.service, address.url(&it.host))).collect(),
+            access: settings.access(&environment.repo).word(),
             repo: environment.repo,
             branch: environment.branch,
             slug: environment.slug,

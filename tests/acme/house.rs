@@ -81,6 +81,8 @@ impl Drey {
             },
             dashboard_url: None,
             hold: HoldSettings::default(),
+            robots: Default::default(),
+            bounds: Default::default(),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind(settings, &supervisor, clock.clone()).await.unwrap();
@@ -94,6 +96,7 @@ impl Drey {
                 environment: EnvironmentId(1),
                 generation: Generation(1),
                 name: format!("shop/{host}"),
+                access: Default::default(),
                 service: "web".into(),
                 answer: Answer::Page(page),
             };

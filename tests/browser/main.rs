@@ -35,6 +35,8 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
         hold: HoldSettings::default(),
+        robots: Default::default(),
+        bounds: Default::default(),
     };
     let supervisor = Supervisor::new();
     let proxy = Proxy::bind(settings, &supervisor, Arc::new(Today)).await.unwrap();
@@ -52,6 +54,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
             generation: Generation(1),
             name: "shop/'onmouseover='alert(1)</title><script>document.title='owned'</script>".into(),
             service: "web".into(),
+            access: Default::default(),
             answer: Answer::Page(page),
         };
         (format!("{host}.browser.localhost"), route)

@@ -212,6 +212,13 @@ fn is_plain_label(name: &str) -> bool {
         "drey.primary",
         "drey.ready.path",
         "drey.ready.within",
+        "drey.upstream.ca",
+        "drey.upstream.server-name",
+        "drey.upstream.verify",
+        "drey.upstream.client-cert",
+        "drey.lb",
+        "drey.sticky",
+        "drey.timeout",
     ];
     known.contains(&name.as_str())
         || !["drey.", "com.docker.", "traefik", "caddy"].iter().any(|it| name.starts_with(it))

@@ -88,6 +88,7 @@ fn deployed(document: &Value, facts: &CheckoutFacts, checkout: &Path) -> Option<
         labels: &BTreeMap::from([("drey.branch".to_owned(), "x".to_owned())]),
         tags: &built.map(|(name, _)| (name.clone(), BUILT.to_owned())).collect(),
         facts: &services.into_iter().map(|name| (name, image.clone())).collect(),
+        authorities: &BTreeMap::new(),
         subnets: &keys.into_iter().map(|key| (key, "10.213.0.0/27".to_owned())).collect(),
         contents: &contents,
         checkout,

@@ -23,6 +23,7 @@ use drey::domain::pull_request::{PullRules, Subject};
 use drey::domain::retention::Rules;
 use drey::domain::route::{RouteTable, Upstream};
 use drey::domain::time::Timestamp;
+use drey::domain::visitors::{Access, KnownTokens};
 use drey::domain::walls::{self, Walls};
 use drey::domain::{places, rest};
 use drey::ports::{
@@ -59,6 +60,7 @@ pub(crate) struct Inside {
     pub pulls: PullRules,
     pub paths: Vec<String>,
     pub subject: Subject,
+    pub access: Access,
     /// What the remote says instead of answering.
     pub remote_fails: Option<String>,
     pub ups: usize,
@@ -90,6 +92,7 @@ pub(crate) struct Inside {
     /// How many lines each container wrote.
     pub log_lines: usize,
     pub table: RouteTable,
+    pub known: KnownTokens,
     pub now: i64,
     /// How full the disk is, in percent, and the bytes that are free.
     pub disk: (u8, u64),
@@ -136,6 +139,7 @@ impl Default for Inside {
             pulls: PullRules::default(),
             paths: Vec::new(),
             subject: Subject::default(),
+            access: Access::default(),
             remote_fails: None,
             ups: 0,
             documents: BTreeMap::new(),
@@ -156,6 +160,7 @@ impl Default for Inside {
             is_away: false,
             log_lines: 0,
             table: RouteTable::default(),
+            known: KnownTokens::new(),
             now: 1_700_000_000_000,
             disk: (10, 1 << 40),
             no_room: 0,
@@ -282,6 +287,10 @@ impl Visitors for World {
 impl RoutePublisher for World {
     fn publish(&self, table: RouteTable) {
         self.with(|inside| inside.table = table);
+    }
+
+    fn know(&self, tokens: KnownTokens) {
+        self.with(|inside| inside.known = tokens);
     }
 }
 
@@ -527,9 +536,11 @@ impl Stacks for World {
                 .stack
                 .services
                 .iter()
-                .map(|(name, service)| {
+                .flat_map(|(name, service)| {
                     let network = &request.stack.networks[0].name;
-                    container(&request.project, name, &service.image, network, inside.ups)
+                    let (project, up) = (&request.project, inside.ups);
+                    (1..=service.replicas)
+                        .map(move |number| container(project, (name, number), &service.image, network, up))
                 })
                 .collect();
         });
@@ -558,8 +569,14 @@ fn gone() -> PortError {
     PortError::Transient("connection refused".to_owned())
 }
 
-fn container(project: &ProjectName, service: &str, image: &str, network: &str, up: usize) -> Container {
-    let name = format!("{project}-{service}-1");
+fn container(
+    project: &ProjectName,
+    (service, number): (&str, u32),
+    image: &str,
+    network: &str,
+    up: usize,
+) -> Container {
+    let name = format!("{project}-{service}-{number}");
     Container {
         id: format!("{up:02}-{name}"),
         name,

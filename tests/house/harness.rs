@@ -255,6 +255,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         paths: PathFilter::parse(world.with(|inside| inside.paths.clone())).unwrap(),
         subject: world.with(|inside| inside.subject),
         forge: world.with(|inside| inside.forge.clone()),
+        access: world.with(|inside| inside.access.clone()),
     };
     Settings {
         address: AddressSettings { domain: "qa.example".into(), proto: "https".into(), port: None },

@@ -4,6 +4,7 @@
 mod access;
 mod archives;
 mod audit;
+mod backends;
 mod border;
 mod changes;
 mod deliveries;
@@ -23,6 +24,7 @@ mod rest;
 mod secrets;
 mod seen;
 mod sift;
+mod visitors;
 mod walls;
 
 use drey::domain::environment::{Outcome, Phase};

@@ -110,6 +110,7 @@ fn with_another(settings: &Settings, name: &RepoName) -> Settings {
         pulls: shop.pulls.clone(),
         paths: shop.paths.clone(),
         subject: shop.subject,
+        access: shop.access.clone(),
         forge: None,
     };
     let mut settings = settings.clone();

@@ -95,7 +95,11 @@ impl World {
         self.kill();
         let everywhere = |port: u16| format!("0.0.0.0:{port}");
         let (https, http) = (everywhere(self.https), everywhere(self.plain));
-        self.spawn(&[("DREY__PROXY__HTTPS", &https), ("DREY__PROXY__HTTP", &http)]);
+        self.spawn(&[
+            ("DREY__PROXY__HTTPS", &https),
+            ("DREY__PROXY__HTTP", &http),
+            ("DREY__DEFAULTS__ACCESS", "open"),
+        ]);
         self.eventually("the daemon answers", 30, || self.answers());
         (self.https, self.plain)
     }
@@ -118,6 +122,19 @@ impl World {
             .spawn()
             .unwrap();
         self.daemon = Some(child);
+    }
+
+    /// Starts a daemon by another program, which gets the daemon's own command line as its last arguments.
+    pub(crate) fn spawn_by(&mut self, mut command: Command) {
+        let log = File::options().create(true).append(true).open(self.path("daemon.log")).unwrap();
+        command.args([&binary(), "serve", "--config", &self.path("drey.toml")]);
+        command.current_dir(self.folder.path()).env("TMPDIR", self.path("tmp"));
+        self.daemon = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+    }
+
+    /// Of the proxy: https and http.
+    pub(crate) const fn ports(&self) -> (u16, u16) {
+        (self.https, self.plain)
     }
 
     pub(crate) const fn http_port(&self) -> u16 {

@@ -6,6 +6,7 @@
 mod access;
 mod archives;
 mod audit;
+mod backends;
 mod behind;
 mod checker;
 mod cycles;
@@ -32,8 +33,10 @@ mod seen;
 mod sift;
 mod sleep;
 mod soak;
+mod sockets;
 mod storm;
 mod strays;
+mod visitors;
 mod walls;
 
 use harness::{World, docker};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::observed::{Container, ContainerState, Health, Observed};
-use super::route::{Scheme, Upstream};
+use super::route::{Replica, Scheme, Upstream};
 use super::stack::{RouteSpec, Service, Stack};
 
 mod jobs;
@@ -165,29 +165,47 @@ pub fn serving(stack: &Stack, observed: &Observed, service: &str) -> bool {
     true
 }
 
-/// Where the route's service is reached: its first running container in the route's network, at the address of the
-/// service whose network it shares.
+/// Where the route's service is reached: its running containers in the route's network, at the address of the service
+/// whose network they share. One that is not healthy is left out where another is.
 pub fn upstream(route: &RouteSpec, observed: &Observed) -> Option<Upstream> {
-    (route.scheme != Scheme::Tcp).then(|| probe_target(route, observed)).flatten()
+    let mut found = reached(route, observed);
+    if found.iter().any(|(sound, _)| *sound) {
+        found.retain(|(sound, _)| *sound);
+    }
+    let mut found = found.into_iter().map(|(_, replica)| replica);
+    let first = found.next()?;
+    Some(Upstream {
+        others: found.collect(),
+        balance: route.manner.balance,
+        sticky: route.manner.sticky,
+        timeout: route.manner.timeout_seconds.map(Duration::from_secs),
+        ..Upstream::new(first.address, route.scheme, first.container)
+    })
 }
 
-/// Like [`upstream`], also for services that are probed and never routed.
-pub fn probe_target(route: &RouteSpec, observed: &Observed) -> Option<Upstream> {
+/// Where the service's containers are reached and whether each is healthy, in the order of their names.
+fn reached(route: &RouteSpec, observed: &Observed) -> Vec<(bool, Replica)> {
     let running = |service| {
         containers_of(observed, service).filter(|container| container.state == ContainerState::Running)
     };
     let address = |container: &Container| container.addresses.get(&route.network).copied();
-    running(&route.service).find_map(|container| {
-        let address = match &route.host_service {
-            None => address(container)?,
-            Some(host) => running(host).find_map(address)?,
-        };
-        Some(Upstream {
-            address: SocketAddr::new(address, route.port),
-            scheme: route.scheme,
-            container: container.id.clone(),
+    let shared = route.host_service.as_ref().map(|host| running(host).find_map(address));
+    let mut containers: Vec<&Container> = running(&route.service).collect();
+    containers.sort_by_key(|container| &container.name);
+    let mut found: Vec<(bool, Replica)> = containers
+        .into_iter()
+        .filter_map(|container| {
+            let address = shared.unwrap_or_else(|| address(container))?;
+            let address = SocketAddr::new(address, route.port);
+            let is_sound = matches!(container.health, Health::None | Health::Healthy);
+            Some((is_sound, Replica { address, container: container.id.clone() }))
         })
-    })
+        .collect();
+    // In one network name space only one of them can listen.
+    if shared.is_some() {
+        found.truncate(1);
+    }
+    found
 }
 
 /// What a probe saw, judged: HTTP below 500; for TCP a connection is enough.

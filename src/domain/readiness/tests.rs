@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
+use crate::domain::backend::Manner;
 use crate::domain::stack::{Condition, ReadinessSpec};
 
 fn service(may_complete: bool, depends_on: &[(&str, Condition)]) -> Service {
@@ -111,19 +112,46 @@ fn probes_pass_below_500_and_back_off() {
     assert_eq!(probe_delay(u32::MAX), Duration::from_secs(1));
 }
 
-#[test]
-fn tcp_services_are_probed_and_never_routed() {
-    let mut route = RouteSpec {
+fn route() -> RouteSpec {
+    RouteSpec {
         service: "web".into(),
         port: 80,
         scheme: Scheme::Http,
         label: String::new(),
         network: "p_default".into(),
         host_service: None,
+        manner: Manner::default(),
+    }
+}
+
+#[test]
+fn all_running_containers_of_a_service_are_given_and_the_healthy_ones_where_there_are_some() {
+    let mut observed = sound();
+    let web = observed.containers[3].clone();
+    for number in [3, 4] {
+        let address = std::net::IpAddr::from([10, 0, 0, number]);
+        observed.containers.push(Container {
+            id: format!("web-{number}"),
+            name: format!("p-web-{number}"),
+            addresses: [("p_default".to_owned(), address)].into(),
+            ..web.clone()
+        });
+    }
+    observed.containers.reverse();
+    let addresses = |observed: &Observed| {
+        let found = upstream(&route(), observed).unwrap();
+        let others = found.others.iter().map(|other| other.address.ip().to_string());
+        std::iter::once(found.address.ip().to_string()).chain(others).collect::<Vec<_>>()
     };
-    assert_eq!(upstream(&route, &sound()).map(|it| it.address.to_string()), Some("10.0.0.2:80".into()));
-    route.scheme = Scheme::Tcp;
-    assert!(upstream(&route, &sound()).is_none() && probe_target(&route, &sound()).is_some());
+    assert_eq!(addresses(&observed), ["10.0.0.2", "10.0.0.3", "10.0.0.4"]);
+    observed.containers[1].health = Health::Starting;
+    assert_eq!(addresses(&observed), ["10.0.0.2", "10.0.0.4"]);
+    observed.containers[0].state = ContainerState::Exited(1);
+    assert_eq!(addresses(&observed), ["10.0.0.2"]);
+    for container in &mut observed.containers {
+        container.health = Health::Unhealthy;
+    }
+    assert_eq!(addresses(&observed), ["10.0.0.2", "10.0.0.3"], "none is healthy: better than nobody");
 }
 
 #[test]
@@ -144,14 +172,7 @@ fn a_service_that_ends_after_it_was_ready_has_crashed_and_one_that_was_restarted
 
 #[test]
 fn what_may_come_back_is_waited_for_and_what_will_not_is_told() {
-    let route = RouteSpec {
-        service: "web".into(),
-        port: 80,
-        scheme: Scheme::Http,
-        label: String::new(),
-        network: "p_default".into(),
-        host_service: None,
-    };
+    let route = route();
     let mut observed = sound();
     assert_eq!(why_down(&route, &observed), None);
     observed.containers[3].state = ContainerState::Restarting;
@@ -169,14 +190,7 @@ fn a_service_in_the_network_of_another_is_reached_at_the_others_address() {
     let mut observed = sound();
     let addresses = std::mem::take(&mut observed.containers[3].addresses);
     observed.containers[2].addresses = addresses;
-    let mut route = RouteSpec {
-        service: "web".into(),
-        port: 80,
-        scheme: Scheme::Http,
-        label: String::new(),
-        network: "p_default".into(),
-        host_service: None,
-    };
+    let mut route = route();
     assert_eq!(upstream(&route, &observed), None);
     route.host_service = Some(observed.containers[2].service.clone());
     let found = upstream(&route, &observed).unwrap();

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::RewriteError;
-use super::services_of;
+use super::labels::{bad_label, label};
+use super::{services_of, upstream};
+use crate::domain::backend::Manner;
 use crate::domain::duration::parse_duration;
 use crate::domain::observed::ImageFacts;
 use crate::domain::route::Scheme;
@@ -38,22 +40,29 @@ pub struct DiscoveredService {
     pub scheme: Scheme,
     /// Empty for the primary.
     pub label: String,
+    pub manner: Manner,
 }
 
 impl Discovered {
-    pub(super) fn routes(&self, networks: &[NetworkSpec], document: &Value) -> Vec<RouteSpec> {
+    pub(super) fn routes(
+        &self,
+        networks: &[NetworkSpec],
+        document: &Value,
+        authorities: &BTreeMap<String, String>,
+    ) -> Result<Vec<RouteSpec>, RewriteError> {
         self.services
             .iter()
             .map(|found| {
                 let host = host_service(document, &found.service);
-                RouteSpec {
+                Ok(RouteSpec {
                     service: found.service.clone(),
                     port: found.port,
                     scheme: found.scheme,
                     label: found.label.clone(),
                     network: route_network(document, host, networks),
                     host_service: (host != found.service).then(|| host.to_owned()),
-                }
+                    manner: upstream::with_authority(&found.service, &found.manner, authorities)?,
+                })
             })
             .collect()
     }
@@ -198,7 +207,8 @@ fn found(
             return Err(bad_label(name, "drey.host", host, "must be up to 21 of a-z, 0-9 and single dashes"));
         }
     };
-    Ok(DiscoveredService { service: name.to_owned(), port, scheme, label })
+    let manner = upstream::manner(name, service, scheme)?;
+    Ok(DiscoveredService { service: name.to_owned(), port, scheme, label, manner })
 }
 
 fn best_port(ports: &[u16]) -> Option<u16> {
@@ -288,17 +298,4 @@ fn route_network(document: &Value, service: &str, networks: &[NetworkSpec]) -> S
         .or_else(|| candidates.iter().find(|network| !network.internal))
         .or_else(|| candidates.first());
     chosen.map(|network| network.name.clone()).unwrap_or_default()
-}
-
-fn label<'a>(service: &'a Value, name: &str) -> Option<&'a str> {
-    service.get("labels").and_then(|labels| labels.get(name)).and_then(Value::as_str)
-}
-
-fn bad_label(service: &str, label: &str, value: &str, reason: &'static str) -> RewriteError {
-    RewriteError::Label {
-        service: service.to_owned(),
-        label: label.to_owned(),
-        value: value.to_owned(),
-        reason,
-    }
 }

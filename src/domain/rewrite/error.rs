@@ -26,6 +26,8 @@ pub enum RewriteError {
     SameHost { one: String, two: String, host: String },
     #[error("services.{service}.depends_on: {needed} belongs to a profile that is not started")]
     InactiveDependency { service: String, needed: String },
+    #[error("services.{service}.labels.drey.upstream.ca: {path:?} {reason}")]
+    Authority { service: String, path: String, reason: &'static str },
     #[error("{key}: {path} is not in the commit")]
     NotInCommit { key: String, path: String },
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -40,6 +42,7 @@ impl RewriteError {
             Self::SeveralPrimaries(service) | Self::NoPort(service) => format!("services.{service}"),
             Self::NoNetwork(service) => format!("services.{service}.network_mode"),
             Self::Label { service, label, .. } => format!("services.{service}.labels.{label}"),
+            Self::Authority { service, .. } => format!("services.{service}.labels.drey.upstream.ca"),
             Self::SameHost { two, .. } => format!("services.{two}.labels.drey.host"),
             Self::InactiveDependency { service, .. } => format!("services.{service}.depends_on"),
             Self::NotInCommit { key, .. } => key.clone(),

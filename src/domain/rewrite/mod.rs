@@ -9,11 +9,13 @@ mod error;
 mod files;
 mod fit;
 mod guards;
+mod labels;
 mod networks;
 mod overlay;
 mod secrets;
 mod select;
 mod services;
+mod upstream;
 mod variables;
 mod volumes;
 
@@ -36,6 +38,7 @@ pub use networks::network_keys;
 pub use overlay::overlay_values;
 pub use select::select;
 pub use services::{may_complete, restart_policy};
+pub use upstream::{authority_paths, check_authorities, needed_secrets};
 pub use variables::{AddressParts, CommitVariables, container_variables, corrected, render_variables};
 
 /// Everything a rewrite depends on besides the document.
@@ -46,6 +49,8 @@ pub struct RewriteContext<'a> {
     /// Service → tag, for services with `build`.
     pub tags: &'a BTreeMap<String, String>,
     pub facts: &'a BTreeMap<String, ImageFacts>,
+    /// Path inside the checkout → the PEM that a label `drey.upstream.ca` names.
+    pub authorities: &'a BTreeMap<String, String>,
     /// Network key → CIDR.
     pub subnets: &'a BTreeMap<String, String>,
     /// Path inside the checkout → what lies there.
@@ -90,7 +95,7 @@ pub fn rewrite(document: &Value, context: &RewriteContext<'_>) -> Result<Stack, 
         top.retain(|key, _| !key.starts_with("x-"));
     }
     let services = services::facts(&document, context);
-    let routes = discovered.routes(&networks, &document);
+    let routes = discovered.routes(&networks, &document, context.authorities)?;
     let digest = hex::encode(Sha256::digest(document.to_string().as_bytes()));
     Ok(Stack {
         document,

@@ -9,6 +9,7 @@ struct Given {
     tags: BTreeMap<String, String>,
     facts: BTreeMap<String, ImageFacts>,
     subnets: BTreeMap<String, String>,
+    authorities: BTreeMap<String, String>,
     contents: BTreeMap<String, BoundContent>,
     variables: BTreeMap<String, String>,
     overlay: Value,
@@ -24,6 +25,7 @@ impl Default for Given {
             tags: texts("web", "drey/shop/web:1"),
             facts: BTreeMap::new(),
             subnets: texts("default", "10.213.0.0/27"),
+            authorities: texts("certs/ca.pem", "-----BEGIN CERTIFICATE-----"),
             contents: BTreeMap::from([
                 ("conf".into(), BoundContent { content_id: "tree1".into(), is_file: false }),
                 ("a.conf".into(), BoundContent { content_id: "blob1".into(), is_file: true }),
@@ -42,6 +44,7 @@ impl Given {
             tags: &self.tags,
             facts: &self.facts,
             subnets: &self.subnets,
+            authorities: &self.authorities,
             contents: &self.contents,
             checkout: Path::new("/c"),
             binds: Path::new("/binds"),

@@ -1,5 +1,6 @@
 //! The certificates over the years.
 
+use super::super::upstream_tls::{Offer, TlsClient};
 use super::*;
 use crate::config::CertificateFiles;
 use crate::proxy::local_ca::LocalCa;
@@ -13,6 +14,8 @@ fn settings(folder: &tempfile::TempDir, domain: &str) -> ProxySettings {
         tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
         dashboard_url: None,
         hold: HoldSettings::default(),
+        robots: Default::default(),
+        bounds: Default::default(),
     }
 }
 
@@ -39,7 +42,8 @@ async fn a_leaf_is_renewed_in_use() {
     let now = Timestamp::from_millis(1_780_000_000_000);
     let tls = Tls::new(&settings(&folder, "qa.example"), &provider, now).unwrap();
     // The client's clock is the real one: it is not to look at dates.
-    let client = crate::proxy::upstream_tls::unverified(&provider).unwrap();
+    let any = TlsClient::new(None, &provider).unwrap();
+    let client = any.config(Offer::Http1);
     let first = shown_to(client.clone(), &tls, "x.qa.example").await.unwrap();
     tls.renewal.renew(now.plus(Duration::from_secs(300 * 86_400))).unwrap();
     assert_eq!(shown_to(client.clone(), &tls, "x.qa.example").await.unwrap(), first);
@@ -101,7 +105,7 @@ async fn files_are_chosen_by_name_and_taken_up_when_they_change() {
     let files = TlsSettings::Files(vec![wild.clone(), vip.clone()]);
     let tls =
         Tls::new(&ProxySettings { tls: files, ..settings(&folder, "qa.example") }, &provider, now).unwrap();
-    let client = crate::proxy::upstream_tls::unverified(&provider).unwrap();
+    let client = TlsClient::new(None, &provider).unwrap().config(Offer::Http1);
     let of = |files: &CertificateFiles| CertificateDer::from_pem_file(&files.certificate).unwrap().to_vec();
     let shown = async |name| shown_to(client.clone(), &tls, name).await.unwrap();
     assert_eq!((shown("x.qa.example").await, shown("vip.qa.example").await), (of(&wild), of(&vip)));

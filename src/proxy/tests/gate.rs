@@ -180,7 +180,7 @@ async fn an_open_answer_is_use_and_its_end_the_last_of_it() {
         stream.write_all(head).await.unwrap();
         ended.recv().await;
     });
-    let upstream = Upstream { address, scheme: Scheme::Http, container: "events".into() };
+    let upstream = Upstream::new(address, Scheme::Http, "events");
     house.publish(&[("x", 1, Answer::Proxy(upstream))]);
     let answer = house.ask(get("x"));
     house.until(1).await;

@@ -50,7 +50,7 @@ async fn slow(body: usize, answer: &'static [&'static str], pause: Duration) -> 
             kept.push(stream);
         }
     });
-    Upstream { address, scheme: Scheme::Http, container: "slow".into() }
+    Upstream::new(address, Scheme::Http, "slow")
 }
 
 #[tokio::test]

@@ -15,20 +15,34 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
 use super::limits::Limits;
-use super::{HoldSettings, Proxy, ProxySettings, TlsSettings};
+use super::{HoldSettings, Proxy, ProxySettings, Robots, TlsSettings};
 use crate::domain::environment::Phase;
 use crate::domain::names::{EnvironmentId, Generation};
 use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme, Upstream};
 use crate::domain::time::Timestamp;
+use crate::domain::visitors::Access;
 use crate::ports::{Clock, RoutePublisher, Visitors};
 use crate::supervisor::Supervisor;
 
+mod backend_tls;
+mod bounds;
 pub(super) mod certificate;
+mod changes;
+mod clients;
+mod drain;
+mod fleet;
+mod frames;
 mod gate;
+mod hosts;
 mod http2;
 mod policy;
 mod probe;
+mod smuggling;
+mod spoofing;
+mod streams;
 mod times;
+mod visitors;
+mod websocket;
 
 struct Today;
 impl Clock for Today {
@@ -67,6 +81,8 @@ impl House {
             tls: TlsSettings::LocalCa { directory: folder.path().to_owned() },
             dashboard_url: None,
             hold,
+            robots: Robots::Deny,
+            bounds: Default::default(),
         };
         let supervisor = Supervisor::new();
         let proxy = Proxy::bind_within(settings, limits, &supervisor, Arc::new(Today)).await.unwrap();
@@ -80,6 +96,7 @@ impl House {
                 generation: Generation(*generation),
                 name: "shop/<b>x</b>".into(),
                 service: "web".into(),
+                access: Access::Open,
                 answer: answer.clone(),
             };
             (format!("{host}.qa.example"), route)
@@ -140,8 +157,7 @@ fn browse(host: &str, path: &str) -> String {
 /// A server that answers each request with its own head, and counts them.
 async fn echo(word: &'static str) -> (Upstream, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream =
-        Upstream { address: listener.local_addr().unwrap(), scheme: Scheme::Http, container: word.into() };
+    let upstream = Upstream::new(listener.local_addr().unwrap(), Scheme::Http, word);
     let count = Arc::new(AtomicUsize::new(0));
     let requests = count.clone();
     Supervisor::new().spawn("echo", async move {
@@ -285,7 +301,7 @@ async fn a_websocket_goes_through_and_outlives_changes_of_others() {
             }
         }
     });
-    let upstream = Upstream { address, scheme: Scheme::Http, container: "ws".into() };
+    let upstream = Upstream::new(address, Scheme::Http, "ws");
     house.publish(&[("x", 1, Answer::Proxy(upstream.clone()))]);
     let stream = TcpStream::connect(house.proxy.http_address().unwrap()).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async("ws://x.qa.example/", stream).await.unwrap();

@@ -56,6 +56,7 @@ fn publish(house: &House) {
     let route = |repo: &str| {
         let page = Page { phase: Phase::Archived, reason: None, outcome: None, is_tired: false };
         let route = Route {
+            access: Default::default(),
             environment: EnvironmentId(1),
             generation: Generation(1),
             name: format!("{repo}/x/y"),

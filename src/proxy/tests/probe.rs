@@ -17,7 +17,7 @@ async fn an_answer_that_ends_with_its_connection_is_an_answer() {
             stream.write_all(answer).await.ok();
         }
     });
-    let upstream = Upstream { address, scheme: Scheme::Http, container: "brief".into() };
+    let upstream = Upstream::new(address, Scheme::Http, "brief");
     let url = ProbeUrl { path: "/".into(), host: "x.qa.example".into(), proto: "https".into() };
     let prober = HttpProber::new().unwrap();
     for _ in 0..100 {

@@ -20,6 +20,7 @@ use crate::store::NewDelivery;
 use super::super::border::{Refusal, Seat};
 use super::super::error::ApiError;
 use super::super::extract::{Path, Query};
+use super::super::link::link_to;
 use super::super::{Served, Web, body, log, signature};
 use super::{Failure, Request, verified};
 
@@ -156,11 +157,14 @@ fn message(message: Option<&str>, unknown: &[String]) -> Value {
 }
 
 fn line(web: &Web, reference: &str, submitted: &Submitted) -> Value {
-    let settings = web.inner.orchestrator.house().settings();
+    let house = web.inner.orchestrator.house();
+    let settings = house.settings();
     let address = &settings.address;
     let url = submitted.environment.as_ref().map(|it| address.url(&address.primary_host(&it.slug)));
+    let link = submitted.environment.as_ref().and_then(|it| link_to(house, it));
     let branch = submitted.event.kind.branch();
-    json!({"ref": reference, "branch": branch, "url": url, "action": submitted.action, "message": submitted.message})
+    let (action, message) = (submitted.action, &submitted.message);
+    json!({"ref": reference, "branch": branch, "url": url, "link": link, "action": action, "message": message})
 }
 
 #[cfg(test)]

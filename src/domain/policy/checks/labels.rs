@@ -7,8 +7,21 @@ use super::super::table::Row;
 use super::pairs;
 
 /// The labels that drey reads from a service.
-const READ_BY_DREY: [&str; 6] =
-    ["drey.port", "drey.host", "drey.scheme", "drey.primary", "drey.ready.path", "drey.ready.within"];
+const READ_BY_DREY: [&str; 13] = [
+    "drey.port",
+    "drey.host",
+    "drey.scheme",
+    "drey.primary",
+    "drey.ready.path",
+    "drey.ready.within",
+    "drey.upstream.ca",
+    "drey.upstream.server-name",
+    "drey.upstream.verify",
+    "drey.upstream.client-cert",
+    "drey.lb",
+    "drey.sticky",
+    "drey.timeout",
+];
 
 /// Written by the engine, Compose and Swarm about what they own.
 const OF_THE_ENGINE: [&str; 4] = ["com.docker.", "io.docker.", "org.dockerproject.", "desktop.docker.io"];

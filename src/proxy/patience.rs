@@ -1,0 +1,25 @@
+//! How long a container may take for the head of its answer.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::body::Sending;
+
+/// Waits for the head of the answer. The error: for so long the container took nothing of the request, and answered
+/// nothing. While the client itself sends nothing, it is not the container that is waited for.
+pub(super) async fn within<T>(
+    limit: Option<Duration>,
+    sending: &Sending,
+    answer: impl Future<Output = T>,
+) -> Result<T, Duration> {
+    let Some(limit) = limit else { return Ok(answer.await) };
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        let before = sending.frames();
+        match tokio::time::timeout(limit, &mut answer).await {
+            Ok(answer) => return Ok(answer),
+            Err(_elapsed) if sending.waits_for_client() || sending.frames() != before => {}
+            Err(_elapsed) => return Err(limit),
+        }
+    }
+}
