@@ -181,7 +181,9 @@ impl Gate {
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let place =
             self.waiting.enter(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, request))?;
-        Ok(events::answer(self.clone(), host, place))
+        let (gate, changes) = (self.clone(), self.table.changes());
+        let look = move || events::mark_of(gate.table.find(&host).as_deref());
+        Ok(events::answer(look, changes, self.draining.clone(), place))
     }
 
     /// The answer to somebody who may not look, or who is sent on from a link.

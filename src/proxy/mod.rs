@@ -37,6 +37,7 @@ mod line;
 mod link;
 mod listener;
 mod local_ca;
+mod mark;
 mod negotiate;
 mod pages;
 mod pass;

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::answer::{AnswerBody, with_content};
-use super::events;
 use super::forward::Unreachable;
+use super::mark;
 use super::text::escape;
 use super::words::{LOG, command, words};
 use crate::domain::environment::Phase;
@@ -30,7 +30,7 @@ const STYLE: &str = include_str!("page.css");
 /// Nothing but the style above and the script that looks again, both named by their digests: no image, no frame, no form.
 static CONTENT_POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
     let style = BASE64.encode(&Sha256::digest(STYLE));
-    let script = &*events::SCRIPT_DIGEST;
+    let script = &*mark::SCRIPT_DIGEST;
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; script-src {script}; connect-src 'self'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'"
@@ -70,7 +70,7 @@ impl Pages {
     pub(super) fn phase(&self, route: &Route, page: &Page, request: &HeaderMap) -> Response<AnswerBody> {
         let (status, passes, headline, explanation) = words(page);
         let reason = page.reason.as_deref();
-        let (name, mark) = (Some(route.name.as_str()), Some(events::mark(page)));
+        let (name, mark) = (Some(route.name.as_str()), Some(mark::mark(page)));
         let command = command(page, &route.name);
         self.answer(&Note { status, passes, headline, explanation, name, reason, command, mark }, request)
     }
@@ -239,7 +239,7 @@ impl Pages {
         }
         html.push_str("</main>\n");
         if note.mark.is_some() {
-            put(&mut html, format_args!("<script>{}</script>\n", events::SCRIPT));
+            put(&mut html, format_args!("<script>{}</script>\n", mark::SCRIPT));
         }
         html.push_str("</body>\n</html>\n");
         html

@@ -5,6 +5,9 @@ use super::*;
 use crate::domain::names::BranchName;
 use crate::domain::pull_request::{DeployMode, PullRules, Subject};
 
+mod forge;
+mod proxy;
+
 const SMALL: &str = r#"
 [proxy]
 domain = "qa.example"
@@ -100,7 +103,7 @@ fn polling_has_a_default_an_own_value_and_a_floor() {
 
 #[test]
 fn the_sample_of_the_guide_is_read() {
-    let text = include_str!("../../packaging/drey.example.toml");
+    let text = include_str!("../../../packaging/drey.example.toml");
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "from a file\n\n").unwrap();
@@ -317,96 +320,4 @@ fn what_goes_has_its_age_and_its_size() {
     for key in ["gc.every", "gc.deliveries_keep", "gc.surprise"] {
         assert!(errors.contains(key), "{errors}");
     }
-}
-
-#[test]
-fn a_forge_is_read_with_one_way_to_speak_to_it() {
-    let read = |more: &str| settings(&format!("{SMALL}{more}"), &[]);
-    let account = |more: &str| {
-        let read = read(&format!("[repo.forge]\nproject = \"team/shop\"\n{more}")).unwrap();
-        read.repositories[0].forge.clone().unwrap()
-    };
-    assert_eq!(read("").unwrap().repositories[0].forge, None);
-    let github = account("kind = \"github\"\ntoken = \"t\"");
-    assert_eq!(github.api, "https://api.github.com");
-    assert_eq!(github.credential, Some(ForgeCredential::Token(Secret::new("t".to_owned()))));
-    let app = account("kind = \"github\"\napp_id = \"7\"\napp_key = \"k\"").credential;
-    assert_eq!(app, Some(ForgeCredential::App { id: "7".to_owned(), key: Secret::new("k".to_owned()) }));
-    let own = account("kind = \"gitea\"\napi = \"https://git.example.org/\"");
-    assert_eq!((own.api.as_str(), own.credential), ("https://git.example.org", None));
-
-    let fault = |more: &str, key: &str| {
-        let errors = read(&format!("[repo.forge]\n{more}")).unwrap_err();
-        let key = format!("repo[0].forge.{key}");
-        assert!(errors.0.iter().any(|fault| fault.key == key), "{more}: {errors:?}");
-    };
-    fault("kind = \"git\"\nproject = \"team/shop\"", "kind");
-    fault("kind = \"github\"", "project");
-    fault("kind = \"github\"\nproject = \"../shop\"", "project");
-    fault("kind = \"gitea\"\nproject = \"team/shop\"", "api");
-    fault("kind = \"gitea\"\nproject = \"team/shop\"\napi = \"http://git.example.org\"", "api");
-    fault("kind = \"gitea\"\nproject = \"team/shop\"\napi = \"https://u:p@git.example.org\"", "api");
-    fault("kind = \"gitlab\"\nproject = \"a/b\"\napp_id = \"7\"\napp_key = \"k\"", "app_id");
-    fault("kind = \"github\"\nproject = \"a/b\"\napp_id = \"7\"", "app_id");
-    fault("kind = \"github\"\nproject = \"a/b\"\nuser = \"u\"\ntoken = \"t\"", "user");
-}
-
-#[test]
-fn which_pull_requests_make_environments_is_read() {
-    let read = settings(
-        &format!("{SMALL}deploy = \"labelled\"\nlabel = \"qa\"\ndrafts = false\nsubject = \"merge\"\npaths = [\"web/**\", \"!docs/**\"]"),
-        &[],
-    )
-    .unwrap();
-    let repository = &read.repositories[0];
-    let pulls = PullRules { deploy: DeployMode::Labelled, label: "qa".to_owned(), drafts: false };
-    assert_eq!((&repository.pulls, repository.subject), (&pulls, Subject::Merge));
-    assert_eq!(repository.paths.patterns(), ["web/**", "!docs/**"]);
-    for (more, key) in [
-        ("deploy = \"prs\"", "deploy"),
-        ("subject = \"x\"", "subject"),
-        ("paths = [\"!a[\"]", "paths"),
-        ("drafts = false", "drafts"),
-        ("label = \"qa\"", "label"),
-        ("deploy = \"labelled\"\n[repo.forge]\nkind = \"bitbucket\"\nproject = \"a/b\"", "deploy"),
-    ] {
-        let errors = settings(&format!("{SMALL}{more}"), &[]).unwrap_err();
-        assert_eq!(errors.0[0].key, format!("repo[0].{key}"));
-    }
-    let without = SMALL.replace("secret = \"s\"\n", "deploy = \"pull-requests\"\n");
-    assert_eq!(settings(&without, &[]).unwrap_err().0[0].key, "repo[0].deploy");
-    let broken = SMALL.replace("secret = \"s\"", "secret = \"whsec_?\"");
-    assert_eq!(settings(&broken, &[]).unwrap_err().0[0].key, "repo[0].secret");
-}
-
-#[test]
-fn the_proxys_bounds_are_read_and_taken_up() {
-    let proxy = "[proxy]\ndomain = \"qa.example\"\nhttp = \"0.0.0.0:80\"\n";
-    let old = settings(proxy, &[]).unwrap();
-    assert_eq!((old.proxy.timeouts.upstream, old.proxy.limits.streams), (None, 256));
-    let bounds = "trusted_proxies = [\"10.0.0.0/8\"]\n[proxy.timeouts]\nupstream = \"90s\"\ndrain = \"0s\"\n\
-                  [proxy.limits]\nconnections = 100\nconnections_per_address = 10\nstreams = 8\n";
-    let new = settings(&format!("{proxy}{bounds}"), &[]).unwrap();
-    let (taken, later) = new.taken_up(&old);
-    assert_eq!(later, ["proxy.limits.connections"]);
-    assert_eq!(taken.proxy.timeouts.upstream, Some(Duration::from_secs(90)));
-    assert_eq!(taken.proxy.timeouts.drain, Duration::ZERO);
-    let limits = taken.proxy.limits;
-    assert_eq!((limits.connections, limits.connections_per_address, limits.streams), (None, Some(10), 8));
-    assert_eq!(taken.proxy.trusted_proxies.len(), 1);
-    let bad = "trusted_proxies = [\"10.0.0.1/8\"]\n[proxy.timeouts]\nheader = \"0s\"\nupstream = \"2h\"\n\
-               [proxy.limits]\nconnections = 0\nstreams = 0\n";
-    let faults = settings(&format!("{proxy}{bad}"), &[]).unwrap_err().0;
-    let mut keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
-    keys.sort_unstable();
-    assert_eq!(
-        keys,
-        [
-            "proxy.limits.connections",
-            "proxy.limits.streams",
-            "proxy.timeouts.header",
-            "proxy.timeouts.upstream",
-            "proxy.trusted_proxies"
-        ]
-    );
 }
