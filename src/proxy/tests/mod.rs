@@ -317,34 +317,6 @@ async fn a_websocket_goes_through_and_outlives_changes_of_others() {
 }
 
 #[tokio::test]
-async fn what_could_be_read_in_two_ways_is_refused_and_reaches_nobody() {
-    let house = House::new(false).await;
-    let (upstream, count) = echo("target").await;
-    house.publish(&[("x", 1, Answer::Proxy(upstream))]);
-    let host = "Host: x.qa.example\r\n";
-    for (head, body) in [
-        (
-            format!("POST / HTTP/1.1\r\n{host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            "0\r\n\r\nG",
-        ),
-        (format!("POST / HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 6\r\n\r\n"), "hello!"),
-        (format!("POST / HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 5\r\n\r\n"), "hello"),
-        (format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: xchunked\r\n\r\n"), "0\r\n\r\n"),
-        (format!("GET / HTTP/1.1\r\n{host}Host: y.qa.example\r\n\r\n"), ""),
-        ("GET / HTTP/1.1\r\n\r\n".to_owned(), ""),
-        ("GET / HTTP/1.1\r\nHost: user@x.qa.example\r\n\r\n".to_owned(), ""),
-        ("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(), ""),
-        ("CONNECT x.qa.example:443 HTTP/1.1\r\nHost: x.qa.example:443\r\n\r\n".to_owned(), ""),
-        (format!("GET http://y.qa.example/ HTTP/1.1\r\n{host}\r\n"), ""),
-    ] {
-        let answer = house.plain(&format!("{head}{body}")).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{head}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head}: {answer}");
-    }
-    assert_eq!(count.load(Ordering::Relaxed), 0);
-}
-
-#[tokio::test]
 async fn every_phase_has_its_page_and_hostile_text_stays_text() {
     let house = House::new(false).await;
     let ask = |accept: &str| {
