@@ -115,7 +115,10 @@ async fn start(
     upkeep::spawn_orphans(&orchestrator, data_dir);
     upkeep::spawn_figures(orchestrator.house(), figures.clone());
     let (served, shown, of_branches) = (repositories::served(&settings), figures.clone(), proxy.clone());
-    let render = move || shown.render() + &traffic::render(&of_branches.traffic());
+    let render = move |with_branches: bool| {
+        let of_branches = if with_branches { traffic::render(&of_branches.traffic()) } else { String::new() };
+        shown.render() + &of_branches
+    };
     let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(render));
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);

@@ -48,17 +48,14 @@ pub fn take_sockets(settings: &mut Settings) -> anyhow::Result<Sockets> {
             Purpose::Https => (&mut sockets.proxy.https, &mut settings.proxy.https),
             Purpose::Http => (&mut sockets.proxy.http, &mut settings.proxy.http),
             Purpose::Api => {
-                if settings.http.listen.port() != address.port() {
-                    settings.http.listen = address;
-                }
+                settings.http.listen = address;
                 fill(&mut sockets.api, socket, name)?;
                 continue;
             }
         };
         fill(slot, socket, name)?;
-        if configured.map(|configured| configured.port()) != Some(address.port()) {
-            *configured = Some(address);
-        }
+        // Its address as well: who may look by default depends on who reaches it.
+        *configured = Some(address);
     }
     Ok(sockets)
 }

@@ -60,9 +60,10 @@ impl House {
     ) -> Result<Option<Arc<BackendTls>>, String> {
         let Some(labels) = &manner.tls else { return Ok(None) };
         let all = match manner.secrets().next() {
-            Some(_) => {
-                self.store.secrets(Some(&environment.repo)).await.map_err(|error| error.to_string())?
-            }
+            Some(_) => self.store.secrets(Some(&environment.repo)).await.map_err(|error| {
+                tracing::error!(%error, environment.slug = %environment.slug, "its secrets cannot be read");
+                "the secrets for its TLS cannot be read at the moment".to_owned()
+            })?,
             None => Vec::new(),
         };
         let chosen = chosen(&all, environment, manner.secrets())?;

@@ -127,9 +127,15 @@ impl Board {
         lock(&self.tired).insert(environment, until).is_none()
     }
 
-    /// Those that a visit wakes again.
+    /// Those whose time is over; [`Board::rest`] lets a visit wake them again.
     pub(super) fn rested(&self, now: Timestamp) -> Vec<EnvironmentId> {
-        lock(&self.tired).extract_if(.., |_, until| *until <= now).map(|(id, _)| id).collect()
+        let tired = lock(&self.tired);
+        tired.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect()
+    }
+
+    /// A visit wakes it again. The next look shows it.
+    pub(super) fn rest(&self, environment: EnvironmentId) {
+        lock(&self.tired).remove(&environment);
     }
 
     /// Reads the row and looks at the engine; when the engine does not answer, the routes stay as they are.

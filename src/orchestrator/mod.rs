@@ -112,6 +112,7 @@ pub struct Orchestrator {
     steadiness: Arc<Steadiness>,
     queue: Arc<Queue>,
     accounts: Arc<Accounts>,
+    renewing_tokens: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Orchestrator {
@@ -135,6 +136,7 @@ impl Orchestrator {
             steadiness: Arc::default(),
             queue: Arc::default(),
             accounts: Arc::default(),
+            renewing_tokens: Arc::default(),
         }
     }
 
@@ -186,6 +188,8 @@ impl Orchestrator {
     /// # Errors
     /// When the database does not answer; then those of before let in.
     pub async fn renew_tokens(&self) -> Result<(), StoreError> {
+        // One at a time: what was read earlier never takes the place of what was read later.
+        let _alone = self.renewing_tokens.lock().await;
         self.house.ports.routes.know(self.house.store.known_tokens().await?);
         Ok(())
     }

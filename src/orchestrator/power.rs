@@ -29,13 +29,17 @@ impl Run<'_> {
                 return Ok(());
             }
             if next.is_empty() {
-                self.wait_for_others(stack, &observed, deadline, attempt).await?;
+                let waits = |it: &Container| is_down(it) && !begun.contains(&it.id);
+                let containers = observed.containers.iter().filter(|it| !waits(it)).cloned().collect();
+                let begun = Observed { containers, ..observed };
+                self.wait_for_others(stack, &begun, deadline, attempt).await?;
                 attempt += 1;
                 continue;
             }
             let started = join_all(next.iter().map(|container| power.start(&container.id))).await;
             if let Some(error) = started.into_iter().find_map(Result::err) {
                 self.say(format!("{error}: compose brings it up"));
+                self.house.store.disturb_stack(self.environment.id).await?;
                 return self.up(stack, false, deadline).await;
             }
             begun.extend(next.iter().map(|container| container.id.clone()));
@@ -45,7 +49,7 @@ impl Run<'_> {
     async fn wait_for_others(
         &self,
         stack: &Stack,
-        observed: &Observed,
+        begun: &Observed,
         deadline: Instant,
         attempt: u32,
     ) -> Result<(), Failure> {
@@ -55,11 +59,7 @@ impl Run<'_> {
                 stack.readiness.within_seconds
             )));
         }
-        let started = Observed {
-            containers: observed.containers.iter().filter(|it| !is_down(it)).cloned().collect(),
-            ..observed.clone()
-        };
-        if let Readiness::Failed { service, reason, .. } = readiness::judge(stack, &started) {
+        if let Readiness::Failed { service, reason, .. } = readiness::judge(stack, begun) {
             return Err(Failure::Failed(format!("{service}: {reason}")));
         }
         tokio::time::sleep(readiness::probe_delay(attempt)).await;

@@ -91,6 +91,10 @@ impl Orchestrator {
             let branch = environment.branch.clone();
             let kind = match rest::due(&environment, self.rest_rules(&environment).await?, now) {
                 None => continue,
+                // Somebody came while the others were looked at.
+                Some(Due::Sleep(_)) if self.house.ports.visitors.presence(environment.id).is_somebody() => {
+                    continue;
+                }
                 Some(Due::Sleep(why)) => EventKind::SleepRequested { branch, why },
                 Some(Due::Expire(why)) => EventKind::Expired { branch, why },
             };
@@ -137,7 +141,8 @@ impl Orchestrator {
                 "visits woke it {most} times within an hour (`limits.wakes_per_hour`); the next one does so after {again}, \
                  `drey env wake` at once"
             );
-            let told = self.house.store.tell(environment, Some(&reason), now).await?;
+            let told = self.house.store.tell(environment, Some(&reason), now).await;
+            let told = told.inspect_err(|_away| self.board.rest(environment.id))?;
             self.board.refresh(told.as_ref().unwrap_or(environment)).await;
         }
         Ok(true)
@@ -146,11 +151,16 @@ impl Orchestrator {
     /// A visit wakes them again.
     async fn look_after_tired(&self, now: Timestamp) -> Result<(), StoreError> {
         for id in self.board.rested(now) {
-            let Some(environment) = self.house.store.environment(id).await? else { continue };
-            if let Intent::Sleep { why } = &environment.intent {
-                let told = self.house.store.tell(&environment, Some(why), now).await?;
-                self.board.refresh(told.as_ref().unwrap_or(&environment)).await;
-            }
+            let Some(environment) = self.house.store.environment(id).await? else {
+                self.board.rest(id);
+                continue;
+            };
+            let told = match &environment.intent {
+                Intent::Sleep { why } => self.house.store.tell(&environment, Some(why), now).await?,
+                Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::End { .. } => None,
+            };
+            self.board.rest(id);
+            self.board.refresh(told.as_ref().unwrap_or(&environment)).await;
         }
         Ok(())
     }

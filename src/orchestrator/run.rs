@@ -110,11 +110,14 @@ impl Run<'_> {
                 () = self.given_up(newer) => Err(Failure::Superseded),
                 result = self.with_retries(|| self.bring_up()) => result,
             },
-            Intent::Sleep { why } => tokio::select! {
-                biased;
-                () = newer.cancelled() => Err(Failure::Superseded),
-                result = self.with_retries(|| self.sleep(&why)) => result,
-            },
+            // Not cut: the engine would go on stopping what a newer run takes for running.
+            Intent::Sleep { why } => {
+                let go_on = async || match newer.is_cancelled() {
+                    true => Err(Failure::Superseded),
+                    false => self.sleep(&why).await,
+                };
+                self.with_retries(go_on).await
+            }
             Intent::End { outcome, archive } => {
                 let farewell = Farewell { outcome, archive, reason: None };
                 self.with_retries(|| self.end(farewell)).await

@@ -162,7 +162,9 @@ impl Run<'_> {
     /// The phase between two tries.
     fn waiting_phase(&self) -> Phase {
         match self.environment.intent {
-            Intent::End { .. } | Intent::Sleep { .. } => self.environment.phase,
+            Intent::End { .. } => self.environment.phase,
+            // Its route may be gone already.
+            Intent::Sleep { .. } => Phase::Asleep,
             Intent::Run { .. } | Intent::Wake | Intent::Repair if self.environment.serving => Phase::Updating,
             Intent::Run { .. } => Phase::Queued,
             Intent::Wake | Intent::Repair => Phase::Waking,

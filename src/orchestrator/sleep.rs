@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::environment::Phase;
+use crate::domain::observed::Observed;
 use crate::domain::plan::Step;
 use crate::domain::reconcile;
 use crate::domain::rest::SleepMode;
@@ -31,13 +32,16 @@ impl Run<'_> {
                 self.lie_down(why, false).await?;
             } else if planned.step == Step::Stop {
                 self.stop().await?;
-                self.house.ports.vault.clear(self.environment.id).await?;
             } else if planned.step == Step::Pause {
-                self.pause(&observed).await?;
+                self.freeze(&observed).await?;
             } else {
                 return Err(Failure::Failed(format!("no part of sleeping: {}", planned.step)));
             }
             self.failpoint_after(&planned.step);
+        }
+        // What is frozen has them before its eyes.
+        if mode == SleepMode::Stop {
+            self.house.ports.vault.clear(self.environment.id).await?;
         }
         if let Some(applied) = self.house.store.stack(self.environment.id).await? {
             let tags = self.images_that_run(&applied.stack).await?;
@@ -46,6 +50,15 @@ impl Run<'_> {
         self.lie_down(why, true).await?;
         tracing::info!(environment.slug = %self.environment.slug, repo = %self.environment.repo, why, "the environment sleeps");
         Ok(())
+    }
+
+    /// An engine that cannot freeze stops.
+    async fn freeze(&self, observed: &Observed) -> Result<(), Failure> {
+        let Err(error) = self.pause(observed).await else { return Ok(()) };
+        self.say(format!("{error}: the containers are stopped instead"));
+        let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+        self.unpause(&observed).await?;
+        self.stop().await
     }
 
     /// By its stack's word, else by its repository's.

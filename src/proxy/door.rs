@@ -155,15 +155,20 @@ fn has_login(logins: &[Login], headers: &HeaderMap) -> bool {
     decoded.is_some_and(|login| Login::is_among(logins, &login))
 }
 
-/// Whoever asks there looks at no branch.
+/// Whoever asks there looks at no branch: for one token (RFC 8555, 8.3), by no way that leads elsewhere for a server that reads
+/// paths in its own manner.
 fn is_for_challenges(uri: &Uri) -> bool {
-    uri.path().starts_with(CHALLENGES)
+    let is_token = |token: &str| {
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    uri.path().strip_prefix(CHALLENGES).is_some_and(is_token)
 }
 
 /// A challenge is for whoever answers there; a page would tell how the branch stands.
 fn is_challenge<B>(request: &Request<B>, route: &Route) -> bool {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    looks && is_for_challenges(request.uri()) && matches!(route.answer, Answer::Proxy(_))
+    let is_bare = request.uri().query().is_none() && !request.headers().contains_key(UPGRADE);
+    looks && is_bare && is_for_challenges(request.uri()) && matches!(route.answer, Answer::Proxy(_))
 }
 
 /// Of these a browser follows a redirect and keeps its cookie.

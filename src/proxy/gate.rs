@@ -16,7 +16,7 @@ use super::connection::ConnectionInfo;
 use super::door::{Caller, Door};
 use super::events;
 use super::fleet::Fleet;
-use super::forward::{NoAnswer, Outgoing, TunnelHouse};
+use super::forward::{NoAnswer, Outgoing, TunnelHouse, Unreachable};
 use super::host;
 use super::in_force::InForce;
 use super::pages::{self, Pages};
@@ -40,7 +40,7 @@ pub(super) struct Gate {
     pub(super) draining: CancellationToken,
     /// The same, as far as they may change.
     pub(super) bounds: Arc<InForce>,
-    /// Who stands at the door of an environment that sleeps. One that is lost knocks again.
+    /// Who stands at the door of an environment that sleeps. One that is not heard knocks again.
     pub(super) knocks: mpsc::Sender<EnvironmentId>,
     pub(super) answers: Answers,
     pub(super) door: Door,
@@ -72,11 +72,13 @@ enum Next {
 /// What became of a request so far.
 #[derive(Default)]
 struct Tries {
-    looked_again: bool,
+    looks: u32,
     was_held: bool,
     failures: u32,
 }
 
+/// Looks for where a host leads now, while nothing was sent yet.
+const MOST_LOOKS: u32 = 16;
 /// Longer with each failure.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Failures of one request that was held, after which it is told.
@@ -153,8 +155,8 @@ impl Gate {
         let is_visit = waker::is_visit(&request);
         let visit = is_visit.then(|| entry.visits.begin());
         if let Target::Page(page) = &entry.target {
-            if is_visit && page.wakes() && self.knocks.try_send(entry.route.environment).is_err() {
-                tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
+            if is_visit {
+                self.knock(&entry);
             }
             if events::is_asked(&request) {
                 return self.events(&entry, host, request.headers());
@@ -172,6 +174,14 @@ impl Gate {
         Ok(answer.map(|body| body.visited(visit)))
     }
 
+    /// Somebody stands at its door: it is woken where it sleeps.
+    fn knock(&self, entry: &Entry) {
+        let sleeps = matches!(&entry.target, Target::Page(page) if page.wakes());
+        if sleeps && entry.visits.may_knock() && self.knocks.try_send(entry.route.environment).is_err() {
+            tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
+        }
+    }
+
     /// Where the host leads to, told as it changes.
     fn events(
         self: &Arc<Self>,
@@ -182,7 +192,13 @@ impl Gate {
         let place =
             self.waiting.enter(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, request))?;
         let (gate, changes) = (self.clone(), self.table.changes());
-        let look = move || events::mark_of(gate.table.find(&host).as_deref());
+        let look = move || {
+            let found = gate.table.find(&host);
+            if let Some(entry) = &found {
+                gate.knock(entry);
+            }
+            events::mark_of(found.as_deref())
+        };
         Ok(events::answer(look, changes, self.draining.clone(), place))
     }
 
@@ -193,7 +209,8 @@ impl Gate {
         request: &mut Request<Incoming>,
         (authority, host, client, now): (&HeaderValue, &str, &ConnectionInfo, Timestamp),
     ) -> Option<Response<AnswerBody>> {
-        let (proto, authority) = (headers::proto(client), authority.to_str().unwrap_or_default());
+        let proto = headers::proto_before(client, request.headers());
+        let authority = authority.to_str().unwrap_or_default();
         let hosts = || self.table.hosts_of(entry.route.environment);
         let caller = Caller { proto, authority, host, hosts: &hosts, now };
         self.door.stop(&self.pages, &entry.route, request, &caller)
@@ -213,7 +230,7 @@ impl Gate {
             match self.try_once(visitor, entry, outgoing, &tries).await? {
                 Next::Answer(response) => return Ok(response),
                 Next::LookAgain(found, request) => {
-                    tries.looked_again = true;
+                    tries.looks += 1;
                     (entry, outgoing) = (found, request);
                 }
                 Next::TryAgain(found, request) => {
@@ -223,6 +240,7 @@ impl Gate {
                 }
                 Next::Hold(found, request) => {
                     (entry, outgoing) = (found, request);
+                    self.knock(&entry);
                     match &mut waiting {
                         Some(waiting) => {
                             if !waiting.next(&self.draining).await {
@@ -235,7 +253,7 @@ impl Gate {
                     let Some(found) = self.table.find(visitor.host) else {
                         return Err(self.pages.unknown(visitor.host, &visitor.accept));
                     };
-                    tries.looked_again = false;
+                    tries.looks = 0;
                     entry = found;
                 }
             }
@@ -262,7 +280,8 @@ impl Gate {
             Target::Proxy(fleet) | Target::Replacing(Some(fleet)) => fleet.clone(),
         };
         let sent = if tries.was_held {
-            Box::pin(entry.visits.in_turn(self.send(visitor, &entry, &fleet, outgoing))).await
+            Box::pin(entry.visits.in_turn(visitor.deadline, self.send(visitor, &entry, &fleet, outgoing)))
+                .await
         } else {
             self.send(visitor, &entry, &fleet, outgoing).await
         };
@@ -274,6 +293,9 @@ impl Gate {
         if failed.is_clients_fault {
             return Err(answer::refusal(visitor.version, "its body is malformed or was cut"));
         }
+        // What was sent is not sent again to a container that only refused others.
+        let refused = matches!(failed.why, Unreachable::Connect(_));
+        let looks = if refused { MOST_LOOKS } else { 1 };
         let Some(outgoing) = failed.outgoing else {
             return Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept));
         };
@@ -281,11 +303,11 @@ impl Gate {
             return Ok(Next::Hold(entry, outgoing));
         }
         match self.table.find(visitor.host) {
-            Some(found) if !tries.looked_again && !Arc::ptr_eq(&found, &entry) => {
+            Some(found) if tries.looks < looks && !Arc::ptr_eq(&found, &entry) => {
                 Ok(Next::LookAgain(found, outgoing))
             }
             // It has only just come up, and many are let in at once.
-            Some(found) if tries.was_held && tries.failures < MOST_FAILURES => {
+            Some(found) if tries.was_held && refused && tries.failures < MOST_FAILURES => {
                 Ok(Next::TryAgain(found, outgoing))
             }
             Some(_) | None => Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept)),

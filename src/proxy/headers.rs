@@ -75,6 +75,17 @@ pub(super) fn proto(client: &ConnectionInfo) -> &'static str {
     if client.is_secure { "https" } else { "http" }
 }
 
+/// The same, as a browser sees it: a trusted proxy before this one may have taken the TLS off.
+pub(super) fn proto_before(client: &ConnectionInfo, headers: &HeaderMap) -> &'static str {
+    let said = headers.get_all(X_FORWARDED_PROTO).iter().next_back().filter(|_| client.trusted.is_some());
+    let last = said.and_then(|value| value.to_str().ok()).and_then(|text| text.rsplit(',').next());
+    match last.map(str::trim) {
+        Some("https") => "https",
+        Some("http") => "http",
+        Some(_) | None => proto(client),
+    }
+}
+
 /// A name there may be a header of ours, or one the answer depends on: `Connection: host` must not remove it.
 fn listed_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers

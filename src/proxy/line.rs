@@ -71,7 +71,7 @@ impl Line {
         self.bell.attend(context.waker());
         let mut inner = Context::from_waker(&self.waker);
         let mut polled = heard(&mut inner);
-        for _ in 0..TURNS {
+        for turn in 1..=TURNS {
             if polled.is_ready() {
                 break;
             }
@@ -87,6 +87,10 @@ impl Line {
                 break;
             }
             polled = heard(&mut inner);
+            if turn == TURNS && polled.is_pending() {
+                // There is more to do: when those in front had their turn.
+                self.bell.rung.store(true, Ordering::SeqCst);
+            }
         }
         self.bell.leave();
         polled

@@ -17,6 +17,7 @@ pub(super) static SCRIPT_DIGEST: LazyLock<String> =
 /// What a page knows itself by: another one is another page.
 pub(super) fn mark(page: &Page) -> String {
     let mut digest = Sha256::new();
+    digest.update([u8::from(page.is_tired)]);
     digest.update(page.reason.as_deref().unwrap_or_default());
     let digest = HEXLOWER.encode(digest.finalize().get(..4).unwrap_or_default());
     format!("{}-{digest}", page.phase.word())

@@ -207,7 +207,8 @@ impl Pool {
         let mut request = request;
         let mut is_first = true;
         loop {
-            let mut sender = match within(connect_by, self.dial_shared()).await {
+            let by = self.connect_by(connect_by);
+            let mut sender = match within(Some(by), self.dial_shared()).await {
                 Ok(sender) => sender,
                 Err(error) => return Err(SendFailure::Unreached(request, error)),
             };
@@ -221,6 +222,11 @@ impl Pool {
                 Err(failure) => return Err(unanswered(failure, copy)),
             }
         }
+    }
+
+    /// Until when a connection must be there, waiting for another one's dial included.
+    pub(super) fn connect_by(&self, by: Option<Instant>) -> Instant {
+        by.unwrap_or_else(|| Instant::now() + self.dialer.bounds.limits().connect)
     }
 
     async fn dial(&self) -> io::Result<Line> {
@@ -278,7 +284,12 @@ impl Pool {
                 self.tls.get_or_init(made).as_ref().map_err(|why| io::Error::other(why.clone()))?
             }
         };
-        connect::connect(&self.upstream, tls, offer, self.dialer.bounds.limits().connect).await
+        let stream =
+            connect::connect(&self.upstream, tls, offer, self.dialer.bounds.limits().connect).await?;
+        if self.is_retired() {
+            return Err(io::Error::other("its route has changed"));
+        }
+        Ok(stream)
     }
 
     fn open_shared(&self) -> Option<http2::SendRequest<RequestBody>> {

@@ -32,6 +32,7 @@ pub(super) struct Renewal {
     pub(super) certificates: Arc<Certificates>,
     /// The files as they were when they were last read.
     seen: Mutex<Vec<Stamp>>,
+    renewing: Mutex<()>,
     nudges: Notify,
 }
 
@@ -53,6 +54,7 @@ impl Renewal {
             provider: provider.clone(),
             certificates: Arc::new(Certificates::new(&settings.domain, names)),
             seen,
+            renewing: Mutex::default(),
             nudges: Notify::new(),
         })
     }
@@ -107,6 +109,8 @@ impl Renewal {
 
     /// Makes the certificate anew where it is ours and old, and takes what is in the files into use.
     pub(super) fn renew(&self, now: Timestamp) -> Result<(), ProxyError> {
+        // What was read earlier never takes the place of what was read later.
+        let _alone = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         // Before they are read: what changes meanwhile is seen by the next look.
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&self.source);
         self.certificates.replace(names(&self.source, &self.domain, &self.provider, now)?);

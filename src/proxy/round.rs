@@ -12,6 +12,8 @@ const PATH: &str = "/.well-known/drey/enter";
 const GOAL: &str = "to=";
 /// Longer ways back are forgotten: the beginning of the host is where they lead then.
 const GOAL_LIMIT: usize = 2000;
+/// Browsers follow some twenty redirects. A host that is left out asks for the link once more.
+const MOST_HOSTS: usize = 12;
 
 /// Somebody with a good link, at one host of its branch.
 pub(super) struct Round<'a> {
@@ -29,6 +31,7 @@ impl Round<'_> {
     /// Where the browser goes from here. `here` is the address without its link.
     pub(super) fn next(mut self, uri: &Uri, link: &str, here: &HeaderValue) -> HeaderValue {
         self.hosts.sort_unstable();
+        self.hosts.truncate(MOST_HOSTS);
         let on_the_way = uri.path() == PATH;
         let goal = if on_the_way { self.goal(uri) } else { self.address(self.authority, here) };
         let Some(goal) = goal.filter(|goal| goal.len() <= GOAL_LIMIT) else {

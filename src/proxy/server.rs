@@ -254,11 +254,21 @@ async fn listen(
     address: SocketAddr,
     passed: Option<std::net::TcpListener>,
 ) -> Result<TcpListener, ProxyError> {
-    if let Some(socket) = passed {
-        let taken = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
-        return taken.map_err(|error| ProxyError::Listen { key, address, reason: error.to_string() });
+    let listener = match passed {
+        None => bind(key, address).await?,
+        Some(socket) => {
+            let taken = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+            taken.map_err(|error| ProxyError::Listen { key, address, reason: error.to_string() })?
+        }
+    };
+    if let Err(error) = keepalive::ask_the_silent(&listener) {
+        tracing::warn!(%error, key, "clients that vanish will not be noticed");
     }
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    Ok(listener)
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, ProxyError> {
+    TcpListener::bind(address).await.map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
             "; another program listens there, end it or choose another port"
         } else if error.kind() == std::io::ErrorKind::PermissionDenied {
@@ -267,11 +277,7 @@ async fn listen(
             ""
         };
         ProxyError::Listen { key, address, reason: format!("{error}{hint}") }
-    })?;
-    if let Err(error) = keepalive::ask_the_silent(&listener) {
-        tracing::warn!(%error, key, "clients that vanish will not be noticed");
-    }
-    Ok(listener)
+    })
 }
 
 fn run(listener: Listener) {

@@ -1,6 +1,6 @@
 //! The table in force: read by every request without a lock, replaced as a whole.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +32,13 @@ pub(super) enum Target {
     Proxy(Arc<Fleet>),
     Replacing(Option<Arc<Fleet>>),
     Page(Page),
+}
+
+impl Entry {
+    /// Not one that is ready and speaks no HTTP.
+    fn is_for_browsers(&self) -> bool {
+        !matches!(&self.target, Target::Page(page) if page.phase == Phase::Ready)
+    }
 }
 
 /// Holds the table and makes the next one from it.
@@ -78,11 +85,8 @@ impl Table {
     /// The environment's hosts that a browser may visit. Looks through the whole table.
     pub(super) fn hosts_of(&self, environment: EnvironmentId) -> Vec<String> {
         let current = self.current.load();
-        let is_for_browsers = |entry: &Entry| {
-            entry.route.environment == environment
-                && !matches!(&entry.target, Target::Page(page) if page.phase == Phase::Ready)
-        };
-        let hosts = current.hosts.iter().filter(|(_, entry)| is_for_browsers(entry));
+        let is_its = |entry: &Entry| entry.route.environment == environment && entry.is_for_browsers();
+        let hosts = current.hosts.iter().filter(|(_, entry)| is_its(entry));
         hosts.map(|(host, _)| host.clone()).collect()
     }
 
@@ -91,9 +95,11 @@ impl Table {
         self.published.load(Ordering::Acquire)
     }
 
-    /// Every host that leads somewhere.
+    /// Every host of an environment that is not over, and that a browser may ask.
     pub(super) fn hosts(&self) -> BTreeSet<String> {
-        self.current.load().hosts.keys().cloned().collect()
+        let current = self.current.load();
+        let lives = |entry: &Entry| entry.is_for_browsers() && !tally::is_over(&entry.route.answer);
+        current.hosts.iter().filter(|(_, entry)| lives(entry)).map(|(host, _)| host.clone()).collect()
     }
 
     /// Sees each table that is published from now on.
@@ -127,7 +133,10 @@ impl Table {
 
     /// The visits since they were last taken.
     pub(super) fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
-        self.current.load().visits.values().filter_map(|visits| visits.take()).collect()
+        let current = self.current.load();
+        let entries = current.hosts.values().filter(|entry| entry.target.fleet().is_some());
+        let served: HashSet<EnvironmentId> = entries.map(|entry| entry.route.environment).collect();
+        current.visits.iter().filter_map(|(id, visits)| visits.take(served.contains(id))).collect()
     }
 
     /// Who is with the environment at this moment.

@@ -1,10 +1,11 @@
 //! Who is at an environment's door or inside: when it was last used, what is open, and how many wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
@@ -24,7 +25,12 @@ pub(super) struct Visits {
     held: AtomicUsize,
     /// Taken by those who are let in after they waited.
     turns: Semaphore,
+    /// When somebody last knocked, in milliseconds of the steady clock.
+    knocked: AtomicU64,
 }
+
+/// Milliseconds between two knocks at the same door.
+const KNOCK_EVERY: u64 = 500;
 
 /// So many of those who waited are let in at once.
 const TURNS: usize = 32;
@@ -36,7 +42,16 @@ impl Visits {
         let none = || AtomicUsize::new(0);
         let last = AtomicI64::new(NONE);
         let turns = Semaphore::new(TURNS);
-        Self { environment, clock, last, requests: none(), tunnels: none(), held: none(), turns }
+        Self {
+            environment,
+            clock,
+            last,
+            requests: none(),
+            tunnels: none(),
+            held: none(),
+            turns,
+            knocked: AtomicU64::new(0),
+        }
     }
 
     /// A request comes in. It is use until what is returned is dropped, with the last byte of its answer.
@@ -50,10 +65,11 @@ impl Visits {
         self.last.store(self.clock.now().as_millis(), Ordering::Relaxed);
     }
 
-    /// The last use that nobody took yet; it is taken by this. What is open is used now.
-    pub(super) fn take(&self) -> Option<(EnvironmentId, Timestamp)> {
+    /// The last use that nobody took yet; it is taken by this. What is open is used now, where the environment is served: what
+    /// is left of the time before it slept is no use of it.
+    pub(super) fn take(&self, is_served: bool) -> Option<(EnvironmentId, Timestamp)> {
         let last = self.last.swap(NONE, Ordering::Relaxed);
-        if self.presence().is_somebody() {
+        if is_served && self.presence().is_somebody() {
             return Some((self.environment, self.clock.now()));
         }
         (last != NONE).then(|| (self.environment, Timestamp::from_millis(last)))
@@ -66,9 +82,21 @@ impl Visits {
         }
     }
 
-    /// Lets those who waited in a few at a time: a thousand at once would bring down what has only just come up.
-    pub(super) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> T {
-        let turn = self.turns.acquire().await;
+    /// Whether somebody may knock: once in a while is enough for all who wait.
+    pub(super) fn may_knock(&self) -> bool {
+        let now = self.clock.steady().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        let last = self.knocked.load(Ordering::Relaxed);
+        now >= last.saturating_add(KNOCK_EVERY) && {
+            self.knocked.store(now, Ordering::Relaxed);
+            true
+        }
+    }
+
+    /// Lets those who waited in a few at a time, until the deadline: a thousand at once would bring down what has only just
+    /// come up.
+    pub(super) async fn in_turn<T>(&self, deadline: Instant, work: impl Future<Output = T>) -> T {
+        let turn = tokio::time::timeout_at(deadline, self.turns.acquire()).await;
         let mut work = std::pin::pin!(work);
         match tokio::time::timeout(TURN, &mut work).await {
             Ok(done) => done,
@@ -140,14 +168,15 @@ mod tests {
     #[test]
     fn what_is_open_is_used_at_every_look() {
         let visits = visits();
-        assert_eq!(visits.take(), None);
+        assert_eq!(visits.take(true), None);
         let visit = visits.begin();
         let noon = Some((EnvironmentId(7), Noon.now()));
-        assert_eq!((visits.take(), visits.take()), (noon, noon));
+        assert_eq!((visits.take(true), visits.take(true)), (noon, noon));
+        assert_eq!((visits.take(false), visits.take(false)), (None, None), "what sleeps is not used");
         let tunnel = visit.into_tunnel();
         assert_eq!(visits.presence(), Presence { requests: 0, tunnels: 1 });
         drop(tunnel);
-        assert_eq!((visits.take(), visits.take()), (noon, None));
+        assert_eq!((visits.take(true), visits.take(true)), (noon, None));
         assert!(!visits.presence().is_somebody());
     }
 

@@ -14,6 +14,9 @@ use super::visits::{Held, Visits};
 /// before anybody could read one.
 const PAGE_AFTER: Duration = Duration::from_secs(10);
 
+/// How often one that waits looks, and knocks where nobody was heard.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
 /// The places there are.
 pub(super) struct WaitingRoom {
     places: Arc<Semaphore>,
@@ -63,6 +66,7 @@ impl Waiting {
         tokio::select! {
             changed = self.changes.changed() => changed.is_ok(),
             () = tokio::time::sleep_until(self.deadline) => false,
+            () = tokio::time::sleep(LOOK_AGAIN) => true,
             () = draining.cancelled() => false,
         }
     }

@@ -103,6 +103,23 @@ pub(super) async fn admit(State(admission): State<Admission>, mut request: Reque
     }
 }
 
+/// Whether whoever asks a route that is for anyone may hear names of branches there: on this machine itself, or with a token.
+pub(super) async fn may_hear_names(web: &Web, peer: Option<Peer>, headers: &HeaderMap) -> bool {
+    match peer {
+        Some(Peer::Socket) => true,
+        Some(Peer::Tcp(address)) if given(headers).is_some() => {
+            let least = Least::Role(Role::Qa);
+            let admission = Admission { web: web.clone(), least, method: Method::GET };
+            bearer(&admission, address, headers).await.is_ok()
+        }
+        Some(Peer::Tcp(address)) => {
+            let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+            address.is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name))
+        }
+        None => false,
+    }
+}
+
 /// The token that a request by TCP has, if it is enough.
 async fn bearer(admission: &Admission, address: IpAddr, headers: &HeaderMap) -> Result<Token, ApiError> {
     let house = admission.web.inner.orchestrator.house();

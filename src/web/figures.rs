@@ -13,13 +13,16 @@ use crate::ports::meters;
 use crate::store::Figures;
 
 use super::Web;
+use super::access;
 use super::error::ApiError;
 
 /// The form that every version of Prometheus reads.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Prometheus' text format. Answers also when the database does not: then without what only it knows.
-pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, ApiError> {
+pub(super) async fn metrics(State(web): State<Web>, request: Request) -> Result<Response, ApiError> {
+    let peer = request.extensions().get::<access::Peer>().copied();
+    let with_branches = access::may_hear_names(&web, peer, request.headers()).await;
     let house = web.inner.orchestrator.house();
     match house.store.figures().await {
         Ok(figures) => set(house, &figures),
@@ -28,7 +31,7 @@ pub(super) async fn metrics(State(web): State<Web>) -> Result<Response, ApiError
         }
     }
     meters::count_is("drey_task_panics_total", u64::try_from(house.supervisor.panics()).unwrap_or(u64::MAX));
-    Ok(([(CONTENT_TYPE, TEXT_FORMAT)], (web.inner.render)()).into_response())
+    Ok(([(CONTENT_TYPE, TEXT_FORMAT)], (web.inner.render)(with_branches)).into_response())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows floating point numbers only")]

@@ -67,8 +67,8 @@ struct Inner {
     failures: Failures,
 }
 
-/// What is counted and measured, in Prometheus' text format.
-pub type Render = Box<dyn Fn() -> String + Send + Sync>;
+/// What is counted and measured, in Prometheus' text format; with the figures of single environments, or without.
+pub type Render = Box<dyn Fn(bool) -> String + Send + Sync>;
 
 /// What the configuration says of repositories.
 pub struct Served {

@@ -76,10 +76,12 @@ pub(super) async fn revoke(
     JsonBody(asked): JsonBody<Named>,
 ) -> Result<Json<Value>, ApiError> {
     let name = TokenName::parse(&asked.name)?;
-    if !web.inner.orchestrator.house().store.revoke_token(&name).await? {
+    let revoked = web.inner.orchestrator.house().store.revoke_token(&name).await?;
+    // Also where there is none any more: whoever revoked it may not have come this far.
+    web.inner.orchestrator.renew_tokens().await?;
+    if !revoked {
         return Err(ApiError::not_found(format!("no token is named {name}")));
     }
-    web.inner.orchestrator.renew_tokens().await?;
     tracing::info!(token.name = name.as_str(), "a token was revoked");
     Ok(Json(json!({"name": name})))
 }

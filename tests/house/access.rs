@@ -23,7 +23,7 @@ impl Doors {
         let served = Served { secrets, projects, repositories, border };
         let folder = house.folder.path().to_owned();
         let web =
-            Web::new(house.orchestrator.clone(), served, folder.clone(), Box::new(|| "figures".to_owned()));
+            Web::new(house.orchestrator.clone(), served, folder.clone(), Box::new(|_| "figures".to_owned()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         web.serve_tcp(listener);

@@ -36,7 +36,7 @@ async fn opened(house: &TestHouse, border: BorderRules) -> SocketAddr {
         border,
     };
     let folder = house.folder.path().to_owned();
-    let web = Web::new(house.orchestrator.clone(), served, folder, Box::new(String::new));
+    let web = Web::new(house.orchestrator.clone(), served, folder, Box::new(|_| String::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     web.serve_tcp(listener);

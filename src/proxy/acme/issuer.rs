@@ -248,7 +248,13 @@ impl Issuer {
         let life = Life { from: shown.facts.valid_from, until: shown.facts.valid_until };
         let mut state = self.lock();
         state.held.insert(key.to_owned(), life);
-        state.tries.succeeded(key);
+        if life.renew_at() > clock.now() {
+            state.tries.succeeded(key);
+        } else {
+            let reason =
+                "it is due for renewal as soon as it is there: is this machine's clock right?".to_owned();
+            state.tries.failed(key, reason, clock.now());
+        }
         drop(state);
         self.renewal.renew(clock.now())?;
         tracing::info!(certificate = %key, until = %life.until, "a certificate is there");

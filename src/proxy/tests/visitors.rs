@@ -272,5 +272,11 @@ async fn search_engines_are_kept_out_and_challenges_are_not() {
     let answer = ask(&house, "x", "/.well-known/acme-challenge/t", "").await;
     assert_eq!(status(&answer), "200", "{answer}");
     assert!(house.proxy.take_visits().is_empty(), "whoever asks for one is no visitor");
+    for way in ["../../admin", "%2e%2e/admin", "..;/admin", "t/../../admin", "", "t?x=1", "t%2f..%2fadmin"] {
+        let answer = ask(&house, "x", &format!("/.well-known/acme-challenge/{way}"), "").await;
+        assert!(["403", "400"].contains(&status(&answer)), "{way}: {answer}");
+    }
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+    assert_eq!(status(&ask(&house, "x", "/.well-known/acme-challenge/t", upgrade).await), "403");
     assert_eq!(status(&ask(&house, "x", "/.well-known/other", "").await), "403");
 }
