@@ -336,6 +336,7 @@ impl Look<'_> {
             "drey.db-shm",
             "drey.lock",
             "drey.sock",
+            "links.key",
             "leftovers.json",
             "environments",
             "mirrors",
