@@ -47,9 +47,12 @@ def phase(drey, branch):
     return next((it["phase"] for it in drey.environments() if it["branch"] == branch), None)
 
 
-def lull(drey, repo, branch):
+def lull(drey, repo, branch, state="exited"):
+    """Returns when all of it rests: the phase says so as soon as the route is gone."""
     drey.drey("env", "sleep", f"{repo}/{branch}")
-    until(lambda: phase(drey, branch) == "asleep", 60)
+    ours = ["--filter", f"label=drey.repo={repo}", "--filter", f"label=drey.branch={branch}"]
+    states = lambda: set(run("docker", "ps", "-a", "--format", "{{.State}}", *ours).split())
+    until(lambda: phase(drey, branch) == "asleep" and states() == {state}, 60)
 
 
 def asked(check):
@@ -87,7 +90,7 @@ def unpause(drey, hooked, figures):
     direct = statistics.median(asked(lambda: is_there(drey, "frozen")) for _ in range(20))
     over = []
     for _ in range(PAIRS):
-        lull(drey, "stack", "frozen")
+        lull(drey, "stack", "frozen", "paused")
         over.append(1000 * (asked(lambda: is_there(drey, "frozen")) - direct))
     drey.destroy_all()
     figures.tell("unpause_ms", over, "ms")

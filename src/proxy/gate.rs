@@ -177,7 +177,10 @@ impl Gate {
     /// Somebody stands at its door: it is woken where it sleeps.
     fn knock(&self, entry: &Entry) {
         let sleeps = matches!(&entry.target, Target::Page(page) if page.wakes());
-        if sleeps && entry.visits.may_knock() && self.knocks.try_send(entry.route.environment).is_err() {
+        if sleeps
+            && entry.may_knock(self.clock.steady())
+            && self.knocks.try_send(entry.route.environment).is_err()
+        {
             tracing::debug!(environment.name = %entry.route.name, "too many knock at once");
         }
     }

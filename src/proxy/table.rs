@@ -1,8 +1,9 @@
 //! The table in force: read by every request without a lock, replaced as a whole.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub(super) target: Target,
     pub(super) visits: Arc<Visits>,
     pub(super) tally: Arc<Tally>,
+    /// When somebody last knocked here, in milliseconds of the steady clock. What falls asleep again is another entry.
+    knocked: AtomicU64,
 }
 
 /// [`Answer`] with its connections.
@@ -34,7 +37,21 @@ pub(super) enum Target {
     Page(Page),
 }
 
+/// Milliseconds between two knocks at the same door.
+const KNOCK_EVERY: u64 = 500;
+
 impl Entry {
+    /// Whether somebody may knock: once in a while is enough for all who wait.
+    pub(super) fn may_knock(&self, steady: Duration) -> bool {
+        let now = u64::try_from(steady.as_millis()).unwrap_or(u64::MAX).max(1);
+        let last = self.knocked.load(Ordering::Relaxed);
+        let may = last == 0 || now >= last.saturating_add(KNOCK_EVERY);
+        if may {
+            self.knocked.store(now, Ordering::Relaxed);
+        }
+        may
+    }
+
     /// Not one that is ready and speaks no HTTP.
     fn is_for_browsers(&self) -> bool {
         !matches!(&self.target, Target::Page(page) if page.phase == Phase::Ready)
@@ -198,7 +215,7 @@ impl Next<'_> {
         };
         let visits = self.visits(route.environment);
         let tally = self.tally(&route);
-        Entry { route, target, visits, tally }
+        Entry { route, target, visits, tally, knocked: AtomicU64::new(0) }
     }
 
     fn fleet(&mut self, route: &Route, upstream: &Upstream) -> Arc<Fleet> {

@@ -1,7 +1,7 @@
 //! Who is at an environment's door or inside: when it was last used, what is open, and how many wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -25,12 +25,7 @@ pub(super) struct Visits {
     held: AtomicUsize,
     /// Taken by those who are let in after they waited.
     turns: Semaphore,
-    /// When somebody last knocked, in milliseconds of the steady clock.
-    knocked: AtomicU64,
 }
-
-/// Milliseconds between two knocks at the same door.
-const KNOCK_EVERY: u64 = 500;
 
 /// So many of those who waited are let in at once.
 const TURNS: usize = 32;
@@ -42,16 +37,7 @@ impl Visits {
         let none = || AtomicUsize::new(0);
         let last = AtomicI64::new(NONE);
         let turns = Semaphore::new(TURNS);
-        Self {
-            environment,
-            clock,
-            last,
-            requests: none(),
-            tunnels: none(),
-            held: none(),
-            turns,
-            knocked: AtomicU64::new(0),
-        }
+        Self { environment, clock, last, requests: none(), tunnels: none(), held: none(), turns }
     }
 
     /// A request comes in. It is use until what is returned is dropped, with the last byte of its answer.
@@ -79,17 +65,6 @@ impl Visits {
         Presence {
             requests: self.requests.load(Ordering::Relaxed),
             tunnels: self.tunnels.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Whether somebody may knock: once in a while is enough for all who wait.
-    pub(super) fn may_knock(&self) -> bool {
-        let now = self.clock.steady().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
-        let last = self.knocked.load(Ordering::Relaxed);
-        now >= last.saturating_add(KNOCK_EVERY) && {
-            self.knocked.store(now, Ordering::Relaxed);
-            true
         }
     }
 
