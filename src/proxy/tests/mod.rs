@@ -33,6 +33,7 @@ mod clients;
 mod drain;
 mod fleet;
 mod frames;
+mod fuzz;
 mod gate;
 mod hosts;
 mod http2;
