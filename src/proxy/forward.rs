@@ -22,6 +22,7 @@ use super::tally::Tally;
 use super::upgrade::{self, Tunnel, Wanted};
 use super::visits::Visits;
 use super::{headers, patience, upstream_tls};
+use crate::domain::path::PathPrefix;
 use crate::domain::route::Scheme;
 use crate::supervisor::Supervisor;
 
@@ -30,6 +31,8 @@ pub(super) struct Outgoing {
     request: Request<RequestBody>,
     authority: HeaderValue,
     wanted: Option<Wanted>,
+    /// What the client asked for, where something was taken off its path.
+    asked: Option<Box<Uri>>,
 }
 
 /// Who is told of a tunnel.
@@ -117,7 +120,30 @@ impl Outgoing {
         if let Some(wanted) = &wanted {
             wanted.ask(request.headers_mut());
         }
-        Self { request, authority, wanted }
+        Self { request, authority, wanted, asked: None }
+    }
+
+    /// The path that the client asked for.
+    pub(super) fn path(&self) -> &str {
+        self.asked.as_deref().unwrap_or(self.request.uri()).path()
+    }
+
+    /// The same as the service sees it that is reached below the prefix; none: as the client asked.
+    pub(super) fn below(mut self, prefix: Option<&PathPrefix>) -> Self {
+        if let Some(asked) = self.asked.take() {
+            self.request.headers_mut().remove(headers::X_FORWARDED_PREFIX);
+            *self.request.uri_mut() = *asked;
+        }
+        let Some(prefix) = prefix else { return self };
+        let rest = self.request.uri().path_and_query().and_then(|asked| prefix.strip(asked.as_str()));
+        let Some(rest) = rest.and_then(|rest| PathAndQuery::try_from(rest).ok()) else { return self };
+        let mut parts = self.request.uri().clone().into_parts();
+        parts.path_and_query = Some(rest);
+        if let (Ok(uri), Ok(value)) = (Uri::from_parts(parts), HeaderValue::from_str(prefix.as_str())) {
+            self.asked = Some(Box::new(std::mem::replace(self.request.uri_mut(), uri)));
+            self.request.headers_mut().insert(headers::X_FORWARDED_PREFIX, value);
+        }
+        self
     }
 
     /// Sends it and waits for the head of the answer. A container that takes no connection is passed over, where there
@@ -164,7 +190,7 @@ impl Outgoing {
         };
         self.address(http2, pool.scheme());
         let (upload, asked_at) = (self.request.body().upload(), Instant::now());
-        let (request, is_upgrade) = (self.request, self.wanted.is_some());
+        let (request, is_upgrade, asked) = (self.request, self.wanted.is_some(), self.asked);
         let sent = async {
             match is_upgrade {
                 true => pool.send_fresh(request, connect_by).await,
@@ -184,12 +210,16 @@ impl Outgoing {
                 Ok(answered.map(|body| body.asked(asked_at, upload)))
             }
             Err(SendFailure::Unreached(request, error)) => {
-                let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted });
+                let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted, asked });
                 Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
             }
             Err(SendFailure::Unanswered(request, error)) => {
-                let outgoing =
-                    request.map(|request| Self { request, authority: self.authority, wanted: self.wanted });
+                let outgoing = request.map(|request| Self {
+                    request,
+                    authority: self.authority,
+                    wanted: self.wanted,
+                    asked,
+                });
                 let why = match pool.scheme() {
                     Scheme::Https => Unreachable::BrokenTls(error),
                     Scheme::Http | Scheme::H2c | Scheme::Tcp => error.into(),

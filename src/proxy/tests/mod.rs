@@ -36,6 +36,7 @@ mod frames;
 mod gate;
 mod hosts;
 mod http2;
+mod paths;
 mod policy;
 mod probe;
 mod smuggling;
@@ -99,6 +100,7 @@ impl House {
                 generation: Generation(*generation),
                 name: "shop/<b>x</b>".into(),
                 service: "web".into(),
+                paths: Vec::new(),
                 access: Access::Open,
                 answer: answer.clone(),
             };
