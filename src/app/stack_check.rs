@@ -277,8 +277,8 @@ mod tests {
         assert_eq!(
             found["routes"],
             json!([
-                { "service": "web", "host": "", "port": 80, "scheme": "http", "primary": true },
-                { "service": "api", "host": "api", "port": 3000, "scheme": "h2c", "primary": false },
+                { "service": "web", "host": "", "aliases": [], "path": "/", "port": 80, "scheme": "http", "primary": true },
+                { "service": "api", "host": "api", "aliases": [], "path": "/", "port": 3000, "scheme": "h2c", "primary": false },
             ])
         );
         assert_eq!(found["findings"][0]["file"], ".env");

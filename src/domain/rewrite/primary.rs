@@ -35,7 +35,7 @@ pub(super) fn primary(
         [_, second, ..] => return Err(RewriteError::SeveralPrimaries((*second).clone())),
     }
     let names = spoken.candidates();
-    if let Some(named) = primary_by_name(&names).or_else(|| routed_before(spoken)) {
+    if let Some(named) = primary_by_name(&names).or_else(|| routed_before(spoken, &names)) {
         return Ok(named.to_owned());
     }
     let service = |name: &str| document.get("services").and_then(|services| services.get(name));
@@ -60,23 +60,15 @@ pub(super) fn primary(
     Err(no_primary("none has `ports` or `expose`", &names))
 }
 
-/// Of those that were routed before: the only one with the whole of a name, or the one below whose name all others are.
-fn routed_before(spoken: &Spoken) -> Option<&str> {
-    let is_whole = |name: &str| {
-        let service = spoken.document.get("services").and_then(|services| services.get(name));
-        service.is_some_and(|service| label(service, "drey.path").is_none())
-    };
-    let whole: Vec<(&str, &str)> = spoken
-        .hosts
-        .iter()
-        .filter(|(name, _)| is_whole(name))
-        .filter_map(|(name, hosts)| Some((name.as_str(), hosts.first()?.host.as_str())))
-        .collect();
+/// Of those that were routed before: the only one, or the one below whose name all others are.
+fn routed_before<'a>(spoken: &Spoken, candidates: &[&'a str]) -> Option<&'a str> {
+    let own = |name: &&'a str| Some((*name, spoken.hosts.get(*name)?.first()?.host.as_str()));
+    let named: Vec<(&'a str, &str)> = candidates.iter().filter_map(own).collect();
     let is_above = |one: &&(&str, &str)| {
         let below = format!(".{}", one.1);
-        whole.iter().all(|other| other.0 == one.0 || other.1.ends_with(&below))
+        named.iter().all(|other| other.0 == one.0 || other.1.ends_with(&below))
     };
-    whole.iter().find(is_above).map(|(name, _)| *name)
+    named.iter().find(is_above).map(|(name, _)| *name)
 }
 
 fn no_primary(reason: &str, candidates: &[&str]) -> RewriteError {

@@ -98,6 +98,16 @@ fn former_names_become_parts_of_the_branchs() {
 }
 
 #[test]
+fn who_has_only_a_path_is_not_the_primary() {
+    let services = json!({
+        "api": {"ports": [{"target": 3000, "protocol": "tcp"}], "labels": {"interlock.hostname": "a", "interlock.context_root": "/api"}},
+        "site": interlock(&[("hostname", "a")]),
+        "admin": {"labels": {"interlock.hostname": "b", "interlock.port": "80"}},
+    });
+    assert_eq!(found(services).unwrap(), ["site \"\"/:80", "admin \"b\"/:80", "api \"\"/api:3000"]);
+}
+
+#[test]
 fn own_labels_win_and_proxies_get_no_address() {
     let mut web = interlock(&[("hostname", "x"), ("port", "1"), ("ssl_backend", "false")]);
     web["labels"]["drey.port"] = json!("2");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::error::RewriteError;
+use super::labels::label;
 use super::{services_mut, services_of};
 use crate::domain::interlock::{self, ForeignHost, Source};
 
@@ -46,10 +47,14 @@ impl Spoken {
         Ok(spoken)
     }
 
-    /// Who may be the primary: those that were routed before, where there are some; else all.
+    /// Who may be the primary: those that were routed before, where there are some, else all; and of them those that have
+    /// the whole of a name, where there are some.
     pub(super) fn candidates(&self) -> Vec<&str> {
-        let names = services_of(&self.document).map(|(name, _)| name.as_str());
-        names.filter(|name| self.hosts.is_empty() || self.hosts.contains_key(*name)).collect()
+        let was_routed = |name: &str| self.hosts.is_empty() || self.hosts.contains_key(name);
+        let services: Vec<_> = services_of(&self.document).filter(|(name, _)| was_routed(name)).collect();
+        let whole = services.iter().filter(|(_, service)| label(service, "drey.path").is_none());
+        let whole: Vec<&str> = whole.map(|(name, _)| name.as_str()).collect();
+        if whole.is_empty() { services.into_iter().map(|(name, _)| name.as_str()).collect() } else { whole }
     }
 }
 
