@@ -23,6 +23,7 @@ use super::tally::Tally;
 use super::upgrade::{self, Tunnel, Wanted};
 use super::visits::Visits;
 use super::{headers, patience, upstream_tls};
+use crate::domain::path::PathPrefix;
 use crate::domain::route::Scheme;
 use crate::supervisor::Supervisor;
 
@@ -31,6 +32,8 @@ pub(super) struct Outgoing {
     request: Request<RequestBody>,
     authority: HeaderValue,
     wanted: Option<Wanted>,
+    /// What the client asked for, where something was taken off its path.
+    asked: Option<Box<Uri>>,
 }
 
 /// Who is told of a tunnel.
@@ -119,7 +122,30 @@ impl Outgoing {
         if let Some(wanted) = &wanted {
             wanted.ask(request.headers_mut());
         }
-        Box::new(Self { request, authority, wanted })
+        Box::new(Self { request, authority, wanted, asked: None })
+    }
+
+    /// The path that the client asked for.
+    pub(super) fn path(&self) -> &str {
+        self.asked.as_deref().unwrap_or(self.request.uri()).path()
+    }
+
+    /// The same as the service sees it that is reached below the prefix; none: as the client asked.
+    pub(super) fn below(mut self: Box<Self>, prefix: Option<&PathPrefix>) -> Box<Self> {
+        if let Some(asked) = self.asked.take() {
+            self.request.headers_mut().remove(headers::X_FORWARDED_PREFIX);
+            *self.request.uri_mut() = *asked;
+        }
+        let Some(prefix) = prefix else { return self };
+        let rest = self.request.uri().path_and_query().and_then(|asked| prefix.strip(asked.as_str()));
+        let Some(rest) = rest.and_then(|rest| PathAndQuery::try_from(rest).ok()) else { return self };
+        let mut parts = self.request.uri().clone().into_parts();
+        parts.path_and_query = Some(rest);
+        if let (Ok(uri), Ok(value)) = (Uri::from_parts(parts), HeaderValue::from_str(prefix.as_str())) {
+            self.asked = Some(Box::new(std::mem::replace(self.request.uri_mut(), uri)));
+            self.request.headers_mut().insert(headers::X_FORWARDED_PREFIX, value);
+        }
+        self
     }
 
     /// Sends it and waits for the head of the answer. A container that takes no connection is passed over, where there
@@ -166,7 +192,7 @@ impl Outgoing {
         };
         self.address(http2, pool.scheme());
         let (upload, asked_at) = (self.request.body().upload(), Instant::now());
-        let Self { request, authority, wanted } = *self;
+        let Self { request, authority, wanted, asked } = *self;
         let is_upgrade = wanted.is_some();
         let sent = pin!(async {
             match is_upgrade {
@@ -187,11 +213,11 @@ impl Outgoing {
                 Ok(answered.map(|body| body.asked(asked_at, upload)))
             }
             Err(SendFailure::Unreached(request, error)) => {
-                let outgoing = Some(Box::new(Self { request, authority, wanted }));
+                let outgoing = Some(Box::new(Self { request, authority, wanted, asked }));
                 Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
             }
             Err(SendFailure::Unanswered(request, error)) => {
-                let outgoing = request.map(|request| Box::new(Self { request, authority, wanted }));
+                let outgoing = request.map(|request| Box::new(Self { request, authority, wanted, asked }));
                 let why = match pool.scheme() {
                     Scheme::Https => Unreachable::BrokenTls(error),
                     Scheme::Http | Scheme::H2c | Scheme::Tcp => error.into(),

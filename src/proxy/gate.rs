@@ -142,7 +142,7 @@ impl Gate {
         if !self.table.is_published() && !self.first_table(deadline).await {
             return Err(self.pages.starting(reader));
         }
-        let Some(entry) = self.table.find(&host) else {
+        let Some(entry) = self.table.find_path(&host, request.uri().path()) else {
             return Err(self.pages.unknown(&host, reader));
         };
         *asked_for = Some(entry.clone());
@@ -197,7 +197,7 @@ impl Gate {
             if let Some(entry) = &found {
                 gate.knock(entry);
             }
-            events::mark_of(found.as_deref())
+            events::mark_of(found.as_deref().map(Entry::behind))
         };
         Ok(events::answer(look, changes, self.draining.clone(), place))
     }
@@ -250,7 +250,7 @@ impl Gate {
                         // The table may have changed before anybody watched: look once more, then wait.
                         None => waiting = Some(self.begin_to_wait(&entry, visitor)?),
                     }
-                    let Some(found) = self.table.find(visitor.host) else {
+                    let Some(found) = self.table.find_path(visitor.host, outgoing.path()) else {
                         return Err(self.pages.unknown(visitor.host, visitor.reader));
                     };
                     tries.looks = 0;
@@ -302,7 +302,7 @@ impl Gate {
         if matches!(entry.target, Target::Replacing(_)) {
             return Ok(Next::Hold(entry, outgoing));
         }
-        match self.table.find(visitor.host) {
+        match self.table.find_path(visitor.host, outgoing.path()) {
             Some(found) if tries.looks < looks && !Arc::ptr_eq(&found, &entry) => {
                 Ok(Next::LookAgain(found, outgoing))
             }
@@ -330,6 +330,7 @@ impl Gate {
             grace: limits.tunnel_grace,
             timeout: limits.upstream,
         };
+        let outgoing = outgoing.below(entry.stripped.as_ref());
         // Only where the request is held after a failure: else the connection's own limit is enough.
         let connect_by = matches!(entry.target, Target::Replacing(_)).then_some(visitor.deadline);
         outgoing.send(fleet, connect_by, &house).await

@@ -37,6 +37,7 @@ mod fuzz;
 mod gate;
 mod hosts;
 mod http2;
+mod paths;
 mod policy;
 mod probe;
 mod smuggling;
@@ -100,6 +101,7 @@ impl House {
                 generation: Generation(*generation),
                 name: "shop/<b>x</b>".into(),
                 service: "web".into(),
+                paths: Vec::new(),
                 access: Access::Open,
                 answer: answer.clone(),
             };
