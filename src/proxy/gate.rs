@@ -58,6 +58,7 @@ struct Visitor<'a> {
     deadline: Instant,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly always it is the large one")]
 enum Next {
     Answer(Response<AnswerBody>),
     /// Ask again when the table has changed, or say that it is updating.
