@@ -30,6 +30,7 @@ mod bounds;
 pub(super) mod certificate;
 mod changes;
 mod clients;
+mod curl;
 mod drain;
 mod fleet;
 mod frames;
