@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::error::RewriteError;
 use super::labels::{bad_label, label};
-use super::{services_of, upstream};
+use super::{scrape, services_of, upstream};
 use crate::domain::backend::Manner;
 use crate::domain::duration::parse_duration;
 use crate::domain::observed::ImageFacts;
@@ -73,6 +73,7 @@ impl Discovered {
 /// # Errors
 /// When no primary can be told, its port is unknown, or a label's value is no good.
 pub fn discover(document: &Value, images: &BTreeMap<String, ImageFacts>) -> Result<Discovered, RewriteError> {
+    scrape::check(document)?;
     let primary = primary(document, images)?;
     if network_mode(document, host_service(document, &primary)) == Some("none") {
         return Err(RewriteError::NoNetwork(primary));

@@ -12,6 +12,7 @@ mod guards;
 mod labels;
 mod networks;
 mod overlay;
+mod scrape;
 mod secrets;
 mod select;
 mod services;

@@ -7,7 +7,7 @@ use super::super::table::Row;
 use super::pairs;
 
 /// The labels that drey reads from a service.
-const READ_BY_DREY: [&str; 13] = [
+const READ_BY_DREY: [&str; 15] = [
     "drey.port",
     "drey.host",
     "drey.scheme",
@@ -21,6 +21,8 @@ const READ_BY_DREY: [&str; 13] = [
     "drey.lb",
     "drey.sticky",
     "drey.timeout",
+    "drey.metrics.port",
+    "drey.metrics.path",
 ];
 
 /// Written by the engine, Compose and Swarm about what they own.
