@@ -71,7 +71,9 @@ fn configuration(settings: &Settings, faults: &[Fault], findings: &mut Findings)
         findings.add(Level::Fail, "configuration", fault.to_string());
     }
     if faults.is_empty() {
-        let file = settings.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
+        let store = settings.store.as_ref().map(|store| store.address.clone());
+        let file = settings.file.as_ref().map(|file| file.display().to_string()).or(store);
+        let file = file.unwrap_or_else(|| "no file".to_owned());
         let message = format!("{file}, {} repositories", settings.repositories.len());
         findings.add(Level::Ok, "configuration", message);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::log::LogControl;
-use super::{repositories, wiring};
+use super::{configuration, repositories, wiring};
 use crate::config::{ConfigErrors, Settings};
 use crate::domain::names::RepoName;
 use crate::orchestrator::{self, Orchestrator};
@@ -33,7 +33,7 @@ struct Fresh {
 impl Running {
     /// Reads the configuration again. One with a fault changes nothing.
     pub(super) async fn reload(&mut self) {
-        match self.read() {
+        match self.read().await {
             Ok(fresh) => {
                 if let Err(error) = self.take_up(fresh).await {
                     tracing::error!(%error, "the database does not answer: new repositories are looked at later");
@@ -47,8 +47,8 @@ impl Running {
         }
     }
 
-    fn read(&self) -> Result<Fresh, Vec<String>> {
-        let read = Settings::load(self.settings.file.as_deref());
+    async fn read(&self) -> Result<Fresh, Vec<String>> {
+        let read = configuration::read_again(&self.settings).await;
         let read =
             read.map_err(|ConfigErrors(faults)| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let (settings, later) = read.taken_up(&self.settings);

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
 
 use super::clock::SystemClock;
+use super::configuration;
+use super::engine;
 use super::figures::FiguresHandle;
 use super::lock::DataDirLock;
 use super::log::LogControl;
@@ -17,6 +20,7 @@ use super::reload::Running;
 use super::repositories;
 use super::signals::Signals;
 use super::sockets::Sockets;
+use super::traefik;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
 use crate::adapters::logs::FileAccessLog;
@@ -46,7 +50,8 @@ pub async fn serve(settings: Settings, sockets: Sockets, log: LogControl) -> any
     let supervisor = Supervisor::new();
     let mut running = start((settings, sockets), log, &figures, &supervisor).await?;
     tell_start(&running.settings, descriptors);
-    while signals.ask_to_go_on().await {
+    let changed = watch_store(&running.settings, &supervisor);
+    while signals.ask_to_go_on(&changed).await {
         running.reload().await;
     }
     // Visitors get their grace beside what running steps may take.
@@ -57,6 +62,21 @@ pub async fn serve(settings: Settings, sockets: Sockets, log: LogControl) -> any
     tracing::info!("drey has ended");
     // What was cut is taken up by the next start, and a visitor may stay as long as they like: neither is a fault.
     Ok(supervisor.panics() == 0)
+}
+
+/// Told when the configuration changed where it lies, in a store that tells of it.
+fn watch_store(settings: &Settings, supervisor: &Supervisor) -> Arc<Notify> {
+    let changed = Arc::new(Notify::new());
+    if let Some(store) = settings.store.clone() {
+        let (told, draining) = (changed.clone(), supervisor.draining());
+        supervisor.spawn("configuration store", async move {
+            tokio::select! {
+                () = draining.cancelled() => {}
+                () = configuration::watch(store, &told) => {}
+            }
+        });
+    }
+    changed
 }
 
 fn tell_start(settings: &Settings, descriptors: u64) {
@@ -99,6 +119,7 @@ async fn start(
     let proxy = Proxy::on(facing, sockets.proxy, &faces, clock.clone()).await?;
     proxy.set_tls_rules(&wiring::tls_rules(&settings))?;
     let proxy = Arc::new(proxy);
+    engine::spawn_bridge(&settings, supervisor)?;
     let (routes, visitors, prober) = (proxy.clone(), proxy.clone(), Arc::new(HttpProber::new()?));
     let proxy_ports = ProxyPorts { access_log, routes, visitors, prober };
     let git = Arc::new(wiring::git(&settings)?);
@@ -120,6 +141,9 @@ async fn start(
         shown.render() + &of_branches
     };
     let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(render));
+    if let Some(file) = settings.proxy.traefik.file.clone() {
+        traefik::spawn_file(&orchestrator, &web, file);
+    }
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
     Ok(Running { settings, orchestrator, web, proxy, log })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::engine;
 use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
 use super::visitors;
@@ -106,6 +107,7 @@ pub(super) fn ports(
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         confinements: engine.clone(),
+        catalogue: engine.clone(),
         power: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
@@ -145,15 +147,16 @@ fn firewall(settings: &Settings, instance: &InstanceId) -> Arc<dyn Firewall> {
 pub(super) fn engine(settings: &Settings) -> DockerEngine {
     DockerEngine::new(DockerSettings {
         host: settings.engine.host.clone(),
+        reach: engine::reach(settings),
         registries: credentials(settings),
     })
 }
 
 pub(super) fn compose(settings: &Settings) -> anyhow::Result<ComposeCli> {
     Ok(ComposeCli::new(ComposeSettings {
-        engine_host: settings.engine.host.clone(),
+        engine_host: engine::for_tools(settings),
         drey: Some(own_executable()?),
-        home: home(),
+        home: engine::home(),
         empty_folder: Folders::new(&settings.data_dir).empty,
         overlay: settings.templates.overlay.clone(),
     }))
@@ -161,8 +164,8 @@ pub(super) fn compose(settings: &Settings) -> anyhow::Result<ComposeCli> {
 
 pub(super) fn builder(settings: &Settings, engine: Arc<DockerEngine>) -> BuildxBuilder {
     let settings = BuildxSettings {
-        engine_host: settings.engine.host.clone(),
-        home: home(),
+        engine_host: engine::for_tools(settings),
+        home: engine::home(),
         registries: credentials(settings),
         work_folder: Folders::new(&settings.data_dir).builder,
     };
@@ -174,7 +177,7 @@ pub(super) fn git(settings: &Settings) -> anyhow::Result<GitAdapter> {
         mirrors: Folders::new(&settings.data_dir).mirrors,
         allow_file: true,
         drey: Some(own_executable()?),
-        ssh_directory: home().map(|home| home.join(".ssh")).filter(|folder| folder.is_dir()),
+        ssh_directory: engine::home().map(|home| home.join(".ssh")).filter(|folder| folder.is_dir()),
         limits: GitLimits {
             fetch_bytes: settings.limits.fetch_bytes,
             memory: settings.limits.git_memory,
@@ -199,10 +202,6 @@ fn own_executable() -> anyhow::Result<PathBuf> {
         format!("{}: drey cannot find its own executable, which it needs for the jail", itself.display())
     })?;
     Ok(itself)
-}
-
-fn home() -> Option<PathBuf> {
-    std::env::home_dir().filter(|home| home.is_absolute())
 }
 
 pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> ProxySettings {

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "drey", version, max_term_width = 100, arg_required_else_help = true)]
 pub(super) struct Arguments {
-    /// Configuration file [else `DREY_CONFIG`, ./drey.toml, /etc/drey/drey.toml]
+    /// Configuration file, or etcd://HOST:PORT/KEY [else `DREY_CONFIG`, ./drey.toml, /etc/drey/drey.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// One JSON document on standard output, nothing else
@@ -59,8 +59,13 @@ pub(super) enum Command {
     /// Secrets that services of a repository's branches may ask for
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Containers of the live environments, and where they are reached on this machine
+    Services(ServicesFilter),
     /// Write a consistent copy of the database while the daemon runs
     Backup { file: PathBuf },
+    /// Another program's configuration as one of drey's
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
     /// Print the completion script of a shell
     Completion { shell: Shell },
 }
@@ -75,12 +80,14 @@ impl Command {
             | Self::Event(_)
             | Self::Token(_)
             | Self::Secret(_)
+            | Self::Services(_)
             | Self::Backup { .. } => true,
             Self::Serve
             | Self::Check
             | Self::Hook(_)
             | Self::Name { .. }
             | Self::Stack(_)
+            | Self::Migrate(_)
             | Self::Completion { .. } => false,
         }
     }
@@ -241,6 +248,25 @@ pub(super) enum ArchiveCommand {
     Unpin { id: String },
     /// Remove it, with its commit and its images
     Remove { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MigrateCommand {
+    /// Interlock's TOML: prints drey's, and says on standard error what became of each option
+    Interlock { file: PathBuf },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServicesFilter {
+    #[arg(long)]
+    pub(super) repo: Option<String>,
+    #[arg(long)]
+    pub(super) branch: Option<String>,
+    #[arg(long)]
+    pub(super) service: Option<String>,
+    /// Only those after this: the next page
+    #[arg(long, value_name = "PLACE")]
+    pub(super) after: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -24,7 +24,7 @@ pub(super) fn serve(mut settings: Settings) -> Outcome {
 }
 
 pub(super) fn check(config: Option<&Path>, json: bool) -> Outcome {
-    let (settings, faults) = Settings::examine(config);
+    let (settings, faults) = app::configuration::examine(config);
     let findings = app::block_on(app::check::check(&settings, &faults));
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
     if json {
@@ -105,7 +105,7 @@ pub(super) fn stack(command: &StackCommand, config: Option<&Path>, json: bool) -
         return Err(Failure::NotFound(format!("{}: no such folder", dir.display())));
     }
     let settings = match repo {
-        Some(_) => Some(Settings::load(config)?),
+        Some(_) => Some(app::configuration::load(config)?),
         None => None,
     };
     let configured = match (&settings, repo) {

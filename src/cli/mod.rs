@@ -6,11 +6,13 @@ mod client;
 mod environments;
 mod exit;
 mod local;
+mod migrate;
 mod output;
 mod records;
 mod repositories;
 mod restore;
 mod secrets;
+mod services;
 mod stack;
 mod tokens;
 
@@ -24,7 +26,6 @@ use exit::{Exit, Failure, Outcome};
 
 use crate::app;
 use crate::app::remote::Server;
-use crate::config::Settings;
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
@@ -50,6 +51,9 @@ fn run(arguments: Arguments) -> Outcome {
     if let Command::Stack(stack) = &arguments.command {
         return local::stack(stack, arguments.config.as_deref(), json);
     }
+    if let Command::Migrate(command) = &arguments.command {
+        return migrate::run(command, json);
+    }
     if matches!(arguments.command, Command::Check) {
         return local::check(arguments.config.as_deref(), json);
     }
@@ -57,7 +61,7 @@ fn run(arguments: Arguments) -> Outcome {
     if let (Some(server), true) = (&elsewhere, arguments.command.asks_a_daemon()) {
         return ask(&Client::elsewhere(server), arguments.command, json);
     }
-    let settings = Settings::load(arguments.config.as_deref())?;
+    let settings = app::configuration::load(arguments.config.as_deref())?;
     match arguments.command {
         Command::Serve => local::serve(settings),
         Command::Name { repo, branches } => local::name(&settings, &repo, &branches, json),
@@ -68,9 +72,11 @@ fn run(arguments: Arguments) -> Outcome {
         | Command::Event(_)
         | Command::Token(_)
         | Command::Secret(_)
+        | Command::Services(_)
         | Command::Backup { .. }
         | Command::Check
         | Command::Stack(_)
+        | Command::Migrate(_)
         | Command::Completion { .. }) => ask(&Client::new(&settings), command, json),
     }
 }
@@ -84,12 +90,14 @@ fn ask(client: &Client<'_>, command: Command, json: bool) -> Outcome {
         Command::Event(command) => records::event(client, &command, json),
         Command::Token(command) => tokens::run(client, &command, json),
         Command::Secret(command) => secrets::run(client, &command, json),
+        Command::Services(filter) => services::run(client, &filter, json),
         Command::Backup { file } => records::backup(client, &file, json),
         Command::Serve
         | Command::Name { .. }
         | Command::Hook(_)
         | Command::Check
         | Command::Stack(_)
+        | Command::Migrate(_)
         | Command::Completion { .. } => Ok(Exit::Done),
     }
 }

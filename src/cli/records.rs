@@ -98,7 +98,7 @@ pub(super) fn backup(client: &Client<'_>, file: &Path, json: bool) -> Outcome {
 }
 
 /// What follows the path: the given ones of these, with a `?` in front.
-fn query(given: &[(&str, Option<&str>)]) -> String {
+pub(super) fn query(given: &[(&str, Option<&str>)]) -> String {
     let pair = |(key, value): &(&str, Option<&str>)| Some(format!("{key}={}", encoded((*value)?)));
     let pairs: Vec<String> = given.iter().filter_map(pair).collect();
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }

@@ -4,6 +4,7 @@ mod access;
 mod acme;
 mod archive;
 mod disk;
+mod engine;
 mod error;
 mod forge;
 mod gate;
@@ -17,20 +18,21 @@ mod secret;
 mod secrets;
 mod sections;
 mod size;
+mod source;
 mod tls;
+mod traefik;
 mod visitors;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
-use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
 pub use access::{SERVER, token};
 pub use acme::{Acme, AcmeChallenge};
 pub use archive::Archive;
 pub use disk::Gc;
+pub use engine::EngineTls;
 pub use error::{ConfigErrors, Fault};
 pub use forge::{ForgeAccount, ForgeCredential};
 pub use gate::Gate;
@@ -40,11 +42,14 @@ pub use repository::{Defaults, Repository};
 pub use secret::Secret;
 pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, RegistryCredential, Templates};
+pub use source::{Stored, foreign};
 pub use tls::{CertificateFiles, RepositoryTls, TlsMode, TlsVersion};
+pub use traefik::Traefik;
 pub use visitors::{AccessMode, User, Visitors};
 
 use crate::domain::disk::Watermarks;
 use reader::{Faults, Section};
+use source::Source;
 
 /// Where a file is looked for when none is named.
 const DEFAULT_FILES: [&str; 2] = ["drey.toml", "/etc/drey/drey.toml"];
@@ -69,27 +74,50 @@ pub struct Settings {
     pub repositories: Vec<Repository>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What was read from a store, if it was.
+    pub store: Option<Stored>,
 }
 
 impl Settings {
     /// Reads the file (`path`, else `DREY_CONFIG`, `./drey.toml`, `/etc/drey/drey.toml`) and the environment.
+    /// `DREY_CONFIG` may be the text itself. What lies in a store is read by whoever can: see [`Settings::store_named`].
     ///
     /// # Errors
     /// Every fault there is, each with its key, its origin and the way out.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
-        let (settings, faults) = Self::examine(path);
-        if faults.is_empty() { Ok(settings) } else { Err(ConfigErrors(faults)) }
+        judged(Self::examine(path))
     }
 
     /// The same, with all faults: what is faulty has its default.
     pub fn examine(path: Option<&Path>) -> (Self, Vec<Fault>) {
         let environment: Vec<(String, String)> = environment();
-        let named = environment.iter().find(|(name, value)| name == "DREY_CONFIG" && !value.is_empty());
-        let file = match path.map(Path::to_owned).or(named.map(|(_, value)| PathBuf::from(value))) {
-            Some(file) => Some(file),
-            None => DEFAULT_FILES.iter().map(PathBuf::from).find(|file| file.exists()),
-        };
-        Self::examine_parts(file.as_deref(), &environment)
+        let usual = || DEFAULT_FILES.iter().map(PathBuf::from).find(|file| file.exists()).map(Source::File);
+        Self::examine_source(Source::named(path, &environment).or_else(usual).as_ref(), &environment)
+    }
+
+    /// The address of the store that the configuration lies in, as `path` or the environment names it.
+    pub fn store_named(path: Option<&Path>) -> Option<String> {
+        match Source::named(path, &environment())? {
+            Source::Store(address) => Some(address),
+            Source::File(_) | Source::Text(_) => None,
+        }
+    }
+
+    /// From what a store holds, or why it does not say.
+    pub fn from_store(address: &str, text: Result<String, String>) -> (Self, Vec<Fault>) {
+        let environment = environment();
+        match text {
+            Ok(text) => {
+                let values = source::read_text(address, &text);
+                let stored = Stored { address: address.to_owned(), text };
+                let (settings, faults) = Self::examine_values(address, None, values, &environment);
+                (Self { store: Some(stored), ..settings }, faults)
+            }
+            Err(why) => {
+                let values = Err(source::fault(address, &why));
+                Self::examine_values(address, None, values, &environment)
+            }
+        }
     }
 
     /// The same from given parts.
@@ -97,18 +125,43 @@ impl Settings {
     /// # Errors
     /// As [`Settings::load`].
     pub fn from_parts(file: Option<&Path>, environment: &[(String, String)]) -> Result<Self, ConfigErrors> {
-        let (settings, faults) = Self::examine_parts(file, environment);
-        if faults.is_empty() { Ok(settings) } else { Err(ConfigErrors(faults)) }
+        let source = file.map(|file| Source::File(file.to_owned()));
+        judged(Self::examine_source(source.as_ref(), environment))
     }
 
-    fn examine_parts(file: Option<&Path>, environment: &[(String, String)]) -> (Self, Vec<Fault>) {
-        let values = match file.map_or_else(|| Ok(Dict::new()), read_file) {
-            Ok(values) => values,
+    fn examine_source(source: Option<&Source>, environment: &[(String, String)]) -> (Self, Vec<Fault>) {
+        let Some(source) = source else { return Self::examine_nothing(environment) };
+        let origin = source.origin();
+        match source {
+            Source::File(file) => {
+                Self::examine_values(&origin, Some(file), source::read_file(file), environment)
+            }
+            Source::Text(text) => {
+                Self::examine_values(&origin, None, source::read_text(&origin, text), environment)
+            }
+            Source::Store(_) => {
+                let why = "this command reads no store; name a file with --config";
+                Self::examine_values(&origin, None, Err(source::fault(&origin, why)), environment)
+            }
+        }
+    }
+
+    fn examine_values(
+        origin: &str,
+        file: Option<&Path>,
+        values: Result<Dict, Fault>,
+        environment: &[(String, String)],
+    ) -> (Self, Vec<Fault>) {
+        match values {
+            Ok(values) => Self::read(Some(origin), file, values, environment),
             // What else is missing is missing for this one reason.
-            Err(fault) => return (Self::read(file, Dict::new(), environment).0, vec![fault]),
-        };
-        let (settings, mut faults) = Self::read(file, values, environment);
-        if file.is_none() && !faults.is_empty() {
+            Err(fault) => (Self::read(Some(origin), file, Dict::new(), environment).0, vec![fault]),
+        }
+    }
+
+    fn examine_nothing(environment: &[(String, String)]) -> (Self, Vec<Fault>) {
+        let (settings, mut faults) = Self::read(None, None, Dict::new(), environment);
+        if !faults.is_empty() {
             if !environment.iter().any(|(name, _)| name.starts_with(PREFIX)) {
                 faults.clear();
             }
@@ -117,9 +170,14 @@ impl Settings {
         (settings, faults)
     }
 
-    fn read(file: Option<&Path>, mut values: Dict, environment: &[(String, String)]) -> (Self, Vec<Fault>) {
+    fn read(
+        origin: Option<&str>,
+        file: Option<&Path>,
+        mut values: Dict,
+        environment: &[(String, String)],
+    ) -> (Self, Vec<Fault>) {
         let origins = overlay(&mut values, environment);
-        let faults = Faults::new(file, origins);
+        let faults = Faults::new(origin, origins);
         let mut top = Section::new("", values, &faults, environment);
         let defaults = Defaults::read(&mut top.section("defaults"));
         let data_dir = top.path("data_dir").unwrap_or_else(|| PathBuf::from("/var/lib/drey"));
@@ -142,6 +200,7 @@ impl Settings {
                 .map(|section| Repository::read(section, &defaults))
                 .collect(),
             file: file.map(Path::to_owned),
+            store: None,
         };
         settings.check(&faults);
         top.finish();
@@ -174,14 +233,8 @@ impl Settings {
     }
 }
 
-fn read_file(file: &Path) -> Result<Dict, Fault> {
-    let fault =
-        |message: String| Fault { key: String::new(), origin: Some(file.display().to_string()), message };
-    if !file.is_file() {
-        return Err(fault("is not there; name another with --config".to_owned()));
-    }
-    let read = Figment::new().merge(Toml::file_exact(file)).extract();
-    read.map_err(|error| fault(error.to_string().trim_end().to_owned()))
+fn judged((settings, faults): (Settings, Vec<Fault>)) -> Result<Settings, ConfigErrors> {
+    if faults.is_empty() { Ok(settings) } else { Err(ConfigErrors(faults)) }
 }
 
 fn no_file() -> Fault {

@@ -8,6 +8,7 @@ use super::proxy_bounds::{ProxyLimits, ProxyTimeouts};
 use super::reader::Section;
 use super::sections::networks;
 use super::tls::TlsMode;
+use super::traefik::Traefik;
 use crate::domain::network::Network;
 
 /// `[proxy]`.
@@ -28,6 +29,7 @@ pub struct Proxy {
     pub limits: ProxyLimits,
     /// What visitors ask for is written down.
     pub access_log: bool,
+    pub traefik: Traefik,
 }
 
 impl Proxy {
@@ -77,6 +79,7 @@ impl Proxy {
         let trusted_proxies = section.read("trusted_proxies", networks).unwrap_or_default();
         let timeouts = ProxyTimeouts::read(&mut section.section("timeouts"));
         let limits = ProxyLimits::read(&mut section.section("limits"));
+        let traefik = Traefik::read(&mut section.section("traefik"));
         let read = Self {
             domain,
             https,
@@ -89,6 +92,7 @@ impl Proxy {
             timeouts,
             limits,
             access_log,
+            traefik,
         };
         section.finish();
         read

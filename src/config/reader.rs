@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
@@ -22,8 +22,8 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn new(file: Option<&Path>, origins: BTreeMap<String, String>) -> Self {
-        Self { file: file.map(|file| file.display().to_string()), origins, found: RefCell::default() }
+    pub(super) fn new(origin: Option<&str>, origins: BTreeMap<String, String>) -> Self {
+        Self { file: origin.map(str::to_owned), origins, found: RefCell::default() }
     }
 
     pub(super) fn add(&self, key: &str, message: impl Into<String>) {
@@ -221,6 +221,11 @@ impl<'a> Section<'a> {
             return None;
         }
         Some(Secret::new(value.to_owned()))
+    }
+
+    /// A variable of the environment that is not drey's own.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.environment.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone())
     }
 
     /// Whether the key is there at all.

@@ -1,7 +1,7 @@
 //! What of a changed configuration a running daemon takes up.
 
 use super::proxy_bounds::ProxyLimits;
-use super::{Archive, Engine, Http, Limits, Log, Proxy, Settings};
+use super::{Archive, Engine, Http, Limits, Log, Proxy, Settings, Traefik};
 
 impl Settings {
     /// These settings as far as a daemon that runs by `old` can take them up; and the keys of what is different and counts
@@ -24,6 +24,7 @@ impl Settings {
             log,
             repositories,
             file,
+            store,
         } = self;
         let taken = Self {
             data_dir: later.keep("data_dir", &old.data_dir, &data_dir),
@@ -44,6 +45,10 @@ impl Settings {
                 gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
                 robots_by_app: later.keep("proxy.robots", &old.proxy.robots_by_app, &proxy.robots_by_app),
                 trusted_proxies: proxy.trusted_proxies,
+                traefik: Traefik {
+                    file: later.keep("proxy.traefik.file", &old.proxy.traefik.file, &proxy.traefik.file),
+                    ..proxy.traefik
+                },
                 timeouts: proxy.timeouts,
                 limits: ProxyLimits {
                     connections: later.keep(
@@ -54,15 +59,7 @@ impl Settings {
                     ..proxy.limits
                 },
             },
-            engine: Engine {
-                host: later.keep("engine.host", &old.engine.host, &engine.host),
-                subnets: engine.subnets,
-                registries: engine.registries,
-                firewall: engine.firewall,
-                deny: engine.deny,
-                wall_in: engine.wall_in,
-                host_ports: engine.host_ports,
-            },
+            engine: engine_taken(&mut later, &old.engine, engine),
             registries: later.keep("registry", &old.registries, &registries),
             limits: Limits {
                 fetch_bytes: later.keep("limits.fetch_bytes", &old.limits.fetch_bytes, &limits.fetch_bytes),
@@ -84,8 +81,24 @@ impl Settings {
             log: Log { format: later.keep("log.format", &old.log.format, &log.format), level: log.level },
             repositories,
             file,
+            store,
         };
         (taken, later.keys)
+    }
+}
+
+/// Where the engine is counts from the next start on.
+fn engine_taken(later: &mut Later, old: &Engine, new: Engine) -> Engine {
+    Engine {
+        host: later.keep("engine.host", &old.host, &new.host),
+        tls: later.keep("engine.ca", &old.tls, &new.tls),
+        ssh: later.keep("engine.ssh", &old.ssh, &new.ssh),
+        subnets: new.subnets,
+        registries: new.registries,
+        firewall: new.firewall,
+        deny: new.deny,
+        wall_in: new.wall_in,
+        host_ports: new.host_ports,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use figment::value::Value;
 
+use super::engine::{self, EngineTls};
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
 use crate::domain::network::Network;
@@ -66,6 +67,10 @@ fn rate(value: &Value) -> Result<u32, String> {
 #[derive(Clone, Debug)]
 pub struct Engine {
     pub host: String,
+    /// Of an engine at `tcp://` that speaks TLS.
+    pub tls: Option<EngineTls>,
+    /// The program for `ssh://`.
+    pub ssh: String,
     /// CIDR from which each network gets a /27.
     pub subnets: String,
     /// Globs of registries that images may come from.
@@ -82,10 +87,7 @@ pub struct Engine {
 
 impl Engine {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        let host = section.read("host", |value| match value.as_str() {
-            Some(host) if host.starts_with("unix:///") || host.starts_with("tcp://") => Ok(host.to_owned()),
-            Some(_) | None => Err("must begin with unix:/// or tcp://".to_owned()),
-        });
+        let (host, tls) = engine::read(section);
         let subnets = section.read("subnets", |value| {
             let text = value.as_str().unwrap_or_default();
             Subnet::parse_pool(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
@@ -105,7 +107,9 @@ impl Engine {
             );
         }
         let read = Self {
-            host: host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
+            host,
+            tls,
+            ssh: section.text("ssh").unwrap_or_else(|| "ssh".to_owned()),
             subnets,
             registries: section.texts("registries").unwrap_or_else(|| vec!["*".to_owned()]),
             firewall: firewall.unwrap_or_default(),

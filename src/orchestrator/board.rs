@@ -30,6 +30,7 @@ pub struct Board {
     /// One look at an environment at a time: what was seen earlier never replaces what was seen later.
     looks: Mutex<BTreeMap<EnvironmentId, Arc<tokio::sync::Mutex<()>>>>,
     changes: Notify,
+    tables: watch::Sender<u64>,
     /// Those whose change the forges were not told yet.
     untold: Mutex<BTreeSet<EnvironmentId>>,
     reports: Notify,
@@ -61,6 +62,7 @@ impl Board {
             watches: Mutex::default(),
             looks: Mutex::default(),
             changes: Notify::new(),
+            tables: watch::Sender::new(0),
             untold: Mutex::default(),
             reports: Notify::new(),
             tired: Mutex::default(),
@@ -221,9 +223,25 @@ impl Board {
         }
     }
 
-    /// Under the lock, so that no older table comes after a newer one. Who may look is as it is configured now.
+    /// Under the lock, so that no older table comes after a newer one.
     pub(super) fn publish(&self) {
         let shown = lock(&self.shown);
+        self.house.ports.routes.publish(self.table_of(&shown));
+        self.tables.send_modify(|tables| *tables += 1);
+    }
+
+    /// The table in force.
+    pub(super) fn table(&self) -> RouteTable {
+        self.table_of(&lock(&self.shown))
+    }
+
+    /// Counts the tables that were published.
+    pub(super) fn tables(&self) -> watch::Receiver<u64> {
+        self.tables.subscribe()
+    }
+
+    /// Who may look is as it is configured now.
+    fn table_of(&self, shown: &BTreeMap<EnvironmentId, Shown>) -> RouteTable {
         let settings = self.house.settings();
         let (mut hosts, mut families) = (BTreeMap::new(), BTreeMap::new());
         for Shown { repo, routes, .. } in shown.values() {
@@ -234,7 +252,7 @@ impl Board {
             hosts.extend(routes.hosts.iter().map(guarded));
             families.extend(routes.family.iter().map(guarded));
         }
-        self.house.ports.routes.publish(RouteTable { hosts, families });
+        RouteTable { hosts, families }
     }
 
     async fn routes_of(&self, environment: &Environment, observed: Option<&Observed>) -> Routes {

@@ -19,7 +19,7 @@ use crate::domain::verdict::Superseded;
 use crate::domain::visitors::Access;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
-    AccessLog, Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine,
+    AccessLog, Ancestry, Archives, Builder, Catalogue, Cgroups, Changes, Clock, Confinements, Disks, Engine,
     EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power,
     Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
     Workspace, meters,
@@ -44,6 +44,7 @@ pub struct Ports {
     pub power: Arc<dyn Power>,
     pub watch: Arc<dyn EngineWatch>,
     pub confinements: Arc<dyn Confinements>,
+    pub catalogue: Arc<dyn Catalogue>,
     pub jobs: Arc<dyn Jobs>,
     pub stacks: Arc<dyn Stacks>,
     pub builder: Arc<dyn Builder>,

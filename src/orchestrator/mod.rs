@@ -17,6 +17,7 @@ mod claims;
 mod collect;
 mod cut;
 mod deploy;
+mod directory;
 mod dispatch;
 mod enclosing;
 mod enclosure;
@@ -77,6 +78,7 @@ use tokio::sync::watch;
 pub use approval::ApprovalRefused;
 pub use backend::authorities;
 pub use board::Board;
+pub use directory::DirectoryError;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
 pub use remotes::{RemoteState, Remotes};
@@ -87,8 +89,10 @@ pub use submitted::Submitted;
 use crate::domain::event::{Event, EventId, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::patience;
+use crate::domain::route::RouteTable;
 use crate::store::StoreError;
 use accounts::Accounts;
+use directory::Directory;
 use dispatch::Dispatch;
 use images::ImageShop;
 use judge::Judges;
@@ -113,6 +117,7 @@ pub struct Orchestrator {
     steadiness: Arc<Steadiness>,
     queue: Arc<Queue>,
     accounts: Arc<Accounts>,
+    directory: Arc<Directory>,
     renewing_tokens: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -137,6 +142,7 @@ impl Orchestrator {
             steadiness: Arc::default(),
             queue: Arc::default(),
             accounts: Arc::default(),
+            directory: Arc::default(),
             renewing_tokens: Arc::default(),
         }
     }
@@ -169,6 +175,16 @@ impl Orchestrator {
     /// Changes with every change of the environment; the value counts them.
     pub fn watch(&self, environment: EnvironmentId) -> watch::Receiver<u64> {
         self.board.watch(environment)
+    }
+
+    /// The routes in force.
+    pub fn routes(&self) -> RouteTable {
+        self.board.table()
+    }
+
+    /// Changes with every change of the routes; the value counts them.
+    pub fn watch_routes(&self) -> watch::Receiver<u64> {
+        self.board.tables()
     }
 
     /// Takes a settled event once more; `None` when there is no such event.

@@ -41,9 +41,11 @@ impl Orchestrator {
         let prefix = ProjectName::prefix(self.house.store.instance());
         loop {
             news.everything(Instant::now() + SETTLING);
+            self.directory.heard_nothing();
             let (told, mut heard) = mpsc::channel::<ProjectName>(BUFFER);
             let take = async {
                 while let Some(project) = heard.recv().await {
+                    self.directory.heard(&project);
                     news.hear(project, Instant::now());
                 }
             };

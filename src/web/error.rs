@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::domain::access::AccessError;
 use crate::domain::names::NameError;
+use crate::orchestrator::DirectoryError;
 use crate::ports::PortError;
 use crate::store::StoreError;
 
@@ -144,6 +145,15 @@ impl From<PortError> for ApiError {
             PortError::Transient(_) | PortError::NoRoom(_) | PortError::Cancelled => {
                 Self::unavailable(error.to_string())
             }
+        }
+    }
+}
+
+impl From<DirectoryError> for ApiError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Store(error) => error.into(),
+            DirectoryError::Engine(error) => error.into(),
         }
     }
 }

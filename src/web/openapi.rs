@@ -22,7 +22,7 @@ mod tests {
     use super::super::link::LinkView;
     use super::super::tokens::Made;
     use super::super::view::{EventView, List};
-    use super::super::{EnvironmentView, error, routes};
+    use super::super::{EnvironmentView, error, routes, services};
     use super::*;
     use crate::domain::access::{Role, Token, TokenName};
     use crate::domain::environment::{
@@ -79,6 +79,13 @@ mod tests {
         let made = Made { record: record.clone(), token: "drey_x".to_owned() };
         fits("NewToken", &json!(made));
         fits("TokenList", &json!(List { items: vec![record], next: None }));
+    }
+
+    #[test]
+    fn services_and_targets_are_as_described() {
+        let entry = services::tests::entry("drey-a-1-x-web-1");
+        fits("PrometheusTargets", &crate::domain::directory::prometheus(std::slice::from_ref(&entry)));
+        fits("ServiceList", &json!(List { items: vec![entry], next: Some("x".to_owned()) }));
     }
 
     #[test]

@@ -219,6 +219,8 @@ fn is_plain_label(name: &str) -> bool {
         "drey.lb",
         "drey.sticky",
         "drey.timeout",
+        "drey.metrics.port",
+        "drey.metrics.path",
     ];
     known.contains(&name.as_str())
         || !["drey.", "com.docker.", "traefik", "caddy"].iter().any(|it| name.starts_with(it))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use drey::domain::audit::{Confinement, LogFact, NameSpaces};
+use drey::domain::directory::{Listed, Port};
 use drey::domain::disk::Disk;
 use drey::domain::environment::ArchiveRecord;
 use drey::domain::images::{BuildInputs, BuildSources};
@@ -27,11 +28,11 @@ use drey::domain::visitors::{Access, KnownTokens};
 use drey::domain::walls::{self, Walls};
 use drey::domain::{places, rest};
 use drey::ports::{
-    Ancestry, ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Cgroups, Clock, Confinements, Disks,
-    Engine, EngineWatch, Firewall, ForgeApi, Git, JobEnd, KeptCommits, LogLine, LogRange, LogSink,
-    NetworkRequest, Outgoing, PortError, PortResult, Power, ProbeUrl, Prober, Programs, Remote,
-    RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits, TreeNotes,
-    UpRequest, Visitors, VolumeRequest,
+    Ancestry, ArchiveParts, Archives, BuildGroup, BuildRequest, Builder, Catalogue, Cgroups, Clock,
+    Confinements, Disks, Engine, EngineWatch, Firewall, ForgeApi, Git, JobEnd, KeptCommits, LogLine,
+    LogRange, LogSink, NetworkRequest, Outgoing, PortError, PortResult, Power, ProbeUrl, Prober, Programs,
+    Remote, RenderRequest, Rendered, Resource, Restoring, RoutePublisher, Stacks, Stock, TreeLimits,
+    TreeNotes, UpRequest, Visitors, VolumeRequest,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
@@ -120,6 +121,8 @@ pub(crate) struct Inside {
     pub firewall_fails: Option<String>,
     /// Environments whose control group was removed.
     pub groups_removed: Vec<EnvironmentId>,
+    /// How often somebody asked for the services of a project.
+    pub listings: usize,
     pub changes: Told,
     /// Where what becomes of environments is told.
     pub forge: Option<Arc<dyn ForgeApi>>,
@@ -177,6 +180,7 @@ impl Default for Inside {
             walls_mode: walls::Mode::On,
             firewall_fails: None,
             groups_removed: Vec::new(),
+            listings: 0,
             changes: Told::default(),
             forge: None,
         }
@@ -463,6 +467,21 @@ impl Stock for World {
     async fn prune_build_cache(&self, unused: Duration, keep_bytes: u64) -> PortResult<u64> {
         self.with(|inside| inside.cache_pruned.push((unused.as_secs(), keep_bytes)));
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl Catalogue for World {
+    async fn listed(&self, project: &ProjectName) -> PortResult<Vec<Listed>> {
+        self.with(|inside| inside.listings += 1);
+        let observed = self.observe(project).await?;
+        let listed = |container: Container| Listed {
+            container,
+            ports: vec![Port { port: 80, protocol: "tcp".to_owned() }],
+            since: Some(Timestamp::from_millis(0)),
+            labels: BTreeMap::new(),
+        };
+        Ok(observed.containers.into_iter().map(listed).collect())
     }
 }
 

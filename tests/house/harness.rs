@@ -90,6 +90,7 @@ impl TestHouse {
             engine: shared.clone(),
             watch: shared.clone(),
             confinements: shared.clone(),
+            catalogue: shared.clone(),
             jobs: shared.clone(),
             stacks: shared.clone(),
             builder: shared.clone(),

@@ -23,6 +23,7 @@ mod names;
 mod rest;
 mod secrets;
 mod seen;
+mod services;
 mod sift;
 mod visitors;
 mod walls;

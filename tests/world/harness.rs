@@ -482,7 +482,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], directory: &Path) -> String
 
 /// A port that nobody has, out of those that the system gives to nobody by itself: a daemon that is killed and started
 /// again finds it free.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let start = u16::try_from(std::process::id() % 1_000).unwrap() * 10;
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| 20_000 + (start + NEXT_PORT.fetch_add(1, Ordering::Relaxed)) % 10_000)

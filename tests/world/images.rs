@@ -47,7 +47,7 @@ async fn images_leave_the_engine_as_a_stream_and_come_back_with_their_tags() {
     let id = make_image(folder.path(), &tags.0);
     let host = std::env::var_os("DOCKER_HOST").and_then(|host| host.into_string().ok());
     let host = host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
-    let engine = DockerEngine::new(DockerSettings { host, registries: Vec::new() });
+    let engine = DockerEngine::new(DockerSettings { host, reach: None, registries: Vec::new() });
 
     let stream = engine.save(&tags.0).await.unwrap();
     let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();

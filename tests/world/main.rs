@@ -30,6 +30,7 @@ mod processes;
 mod room;
 mod secrets;
 mod seen;
+mod services;
 mod sift;
 mod sleep;
 mod soak;

@@ -167,7 +167,8 @@ fn a_database_that_somebody_holds_is_waited_for() {
 /// Asked for nothing that is there: what the engine answers to the questions is what matters.
 #[tokio::test]
 async fn the_engine_is_asked_for_leftovers_in_words_that_it_knows() {
-    let settings = DockerSettings { host: "unix:///var/run/docker.sock".into(), registries: Vec::new() };
+    let settings =
+        DockerSettings { host: "unix:///var/run/docker.sock".into(), reach: None, registries: Vec::new() };
     let engine = DockerEngine::new(settings);
     let folders = engine.folders().await.unwrap();
     assert!(folders.iter().all(|folder| Path::new(folder).is_dir()), "{folders:?}");

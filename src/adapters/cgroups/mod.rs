@@ -150,7 +150,8 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_the_engines_kind_of_name() {
-        let settings = DockerSettings { host: "tcp://127.0.0.1:1".to_owned(), registries: Vec::new() };
+        let settings =
+            DockerSettings { host: "tcp://127.0.0.1:1".to_owned(), reach: None, registries: Vec::new() };
         let engine = Arc::new(DockerEngine::new(settings));
         let cgroups = EngineCgroups::new(engine, InstanceId("ab12".to_owned()), "tcp://127.0.0.1:1");
         assert_eq!(cgroups.name(Manner::Path, "7").as_deref(), Some("/drey-ab12-7"));

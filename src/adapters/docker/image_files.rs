@@ -88,6 +88,7 @@ mod tests {
     fn nowhere() -> DockerEngine {
         DockerEngine::new(DockerSettings {
             host: "unix:///nonexistent/engine.sock".to_owned(),
+            reach: None,
             registries: Vec::new(),
         })
     }

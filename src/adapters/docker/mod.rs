@@ -4,6 +4,7 @@
 //! labels and projects. Every call has a time limit, and every removal may run twice.
 
 mod build;
+mod catalogue;
 mod confinement;
 mod credentials;
 mod error;
@@ -18,6 +19,7 @@ mod networks;
 mod observe;
 mod plugin;
 mod power;
+mod reach;
 mod resources;
 mod stock;
 mod volumes;
@@ -37,6 +39,7 @@ pub use build::{BuildxBuilder, BuildxSettings};
 pub use credentials::{CredentialsFolder, RegistryCredential};
 pub use events::EngineEvent;
 pub use plugin::{find_plugin, plugin_folders};
+pub use reach::{Bridge, Reach};
 pub use stock::{CgroupDriver, EngineFacts};
 pub use volumes::DockerVolumes;
 pub use watch::DockerWatch;
@@ -63,8 +66,10 @@ const PULL_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// How to reach the engine and the registries.
 #[derive(Clone, Debug)]
 pub struct DockerSettings {
-    /// `unix:///var/run/docker.sock` or `tcp://host:port`.
+    /// `unix:///var/run/docker.sock`, `tcp://host:port` or `ssh://user@host`.
     pub host: String,
+    /// The way there, where it is not spoken to directly.
+    pub reach: Option<Reach>,
     /// For pulls; the first whose host is the reference's is used.
     pub registries: Vec<RegistryCredential>,
 }
@@ -87,7 +92,11 @@ impl DockerEngine {
             return Ok(client.clone());
         }
         let host = &self.settings.host;
-        let client = Docker::connect_with_host(host)
+        let connected = match &self.settings.reach {
+            Some(reach) => reach::connect(reach, CALL_LIMIT.as_secs()),
+            None => Docker::connect_with_host(host),
+        };
+        let client = connected
             .map_err(|error| error::map(&format!("engine at {host}"), error))?
             .with_timeout(CALL_LIMIT)
             .with_request_modifier(credentials::mend_header);
@@ -247,7 +256,8 @@ mod tests {
     async fn an_engine_that_is_not_there_is_transient_and_named() {
         let folder = tempfile::tempdir().unwrap();
         let host = format!("unix://{}/engine.sock", folder.path().display());
-        let engine = DockerEngine::new(DockerSettings { host: host.clone(), registries: Vec::new() });
+        let engine =
+            DockerEngine::new(DockerSettings { host: host.clone(), reach: None, registries: Vec::new() });
         let error = engine.ping().await.unwrap_err();
         assert!(error.is_transient(), "{error}");
         assert!(error.to_string().contains(&host), "{error}");

@@ -116,7 +116,7 @@ fn is_owned(summary: &ContainerSummary, project: &ProjectName) -> bool {
     })
 }
 
-fn container(id: String, inspected: ContainerInspectResponse) -> Container {
+pub(super) fn container(id: String, inspected: ContainerInspectResponse) -> Container {
     let config = inspected.config.unwrap_or_default();
     let labels = config.labels.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();

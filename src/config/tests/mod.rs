@@ -5,8 +5,10 @@ use super::*;
 use crate::domain::names::BranchName;
 use crate::domain::pull_request::{DeployMode, PullRules, Subject};
 
+mod engine;
 mod forge;
 mod proxy;
+mod traefik;
 
 const SMALL: &str = r#"
 [proxy]

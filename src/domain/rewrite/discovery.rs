@@ -11,7 +11,7 @@ use super::hosts::{self, Asked};
 use super::labels::{bad_label, flag, label};
 use super::primary::primary;
 use super::spoken::Spoken;
-use super::{services_of, upstream};
+use super::{scrape, services_of, upstream};
 use crate::domain::duration::parse_duration;
 use crate::domain::observed::ImageFacts;
 use crate::domain::path::PathPrefix;
@@ -30,6 +30,7 @@ const DEFAULT_WITHIN_SECONDS: u64 = 120;
 /// # Errors
 /// When no primary can be told, its port is unknown, or a label's value is no good.
 pub fn discover(document: &Value, images: &BTreeMap<String, ImageFacts>) -> Result<Discovered, RewriteError> {
+    scrape::check(document)?;
     let spoken = Spoken::read(document)?;
     let document = &spoken.document;
     let primary = primary(&spoken, images)?;

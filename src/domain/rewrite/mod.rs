@@ -16,6 +16,7 @@ mod network;
 mod networks;
 mod overlay;
 mod primary;
+mod scrape;
 mod secrets;
 mod select;
 mod services;

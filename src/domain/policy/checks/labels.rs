@@ -8,7 +8,7 @@ use super::pairs;
 use crate::domain::interlock::{self, Remark};
 
 /// The labels that drey reads from a service.
-const READ_BY_DREY: [&str; 17] = [
+const READ_BY_DREY: [&str; 19] = [
     "drey.port",
     "drey.host",
     "drey.scheme",
@@ -26,6 +26,8 @@ const READ_BY_DREY: [&str; 17] = [
     "drey.path",
     "drey.strip-path",
     "drey.network",
+    "drey.metrics.port",
+    "drey.metrics.path",
 ];
 
 /// Written by the engine, Compose and Swarm about what they own.
