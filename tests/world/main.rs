@@ -36,6 +36,7 @@ mod sift;
 mod sleep;
 mod soak;
 mod sockets;
+mod stores;
 mod storm;
 mod strays;
 mod visitors;
