@@ -13,6 +13,7 @@ mod cycles;
 mod deliveries;
 mod dice;
 mod eaters;
+mod elsewhere;
 mod engine;
 #[path = "../house/fake_forge.rs"]
 #[allow(dead_code, reason = "the tests of the house know more of its troubles")]
@@ -35,6 +36,7 @@ mod sift;
 mod sleep;
 mod soak;
 mod sockets;
+mod stores;
 mod storm;
 mod strays;
 mod visitors;
