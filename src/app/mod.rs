@@ -8,6 +8,7 @@ mod check_walls;
 mod check_webhooks;
 mod clock;
 mod complaint;
+mod discovery;
 mod dockerfiles;
 mod figures;
 mod finding;

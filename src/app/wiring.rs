@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::discovery;
 use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
 use super::visitors;
@@ -106,6 +107,7 @@ pub(super) fn ports(
     let ports = Ports {
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         confinements: engine.clone(),
+        outsiders: engine.clone(),
         power: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
@@ -321,6 +323,7 @@ pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Re
         },
         collect_every: settings.gc.every,
         archive_images: settings.archive.images,
+        discovery: discovery::rules(settings),
         repositories: repositories.collect::<anyhow::Result<BTreeMap<RepoName, _>>>()?,
     })
 }

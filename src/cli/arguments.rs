@@ -59,6 +59,9 @@ pub(super) enum Command {
     /// Secrets that services of a repository's branches may ask for
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Containers that drey did not start
+    #[command(subcommand)]
+    Discovery(DiscoveryCommand),
     /// Write a consistent copy of the database while the daemon runs
     Backup { file: PathBuf },
     /// Print the completion script of a shell
@@ -75,6 +78,7 @@ impl Command {
             | Self::Event(_)
             | Self::Token(_)
             | Self::Secret(_)
+            | Self::Discovery(_)
             | Self::Backup { .. } => true,
             Self::Serve
             | Self::Check
@@ -278,6 +282,12 @@ pub(super) enum TokenCommand {
     List,
     /// From now on it counts no more
     Revoke { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DiscoveryCommand {
+    /// What of them is routed, and what is not and why
+    Status,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod archives;
 mod arguments;
 mod client;
+mod discovery;
 mod environments;
 mod exit;
 mod local;
@@ -68,6 +69,7 @@ fn run(arguments: Arguments) -> Outcome {
         | Command::Event(_)
         | Command::Token(_)
         | Command::Secret(_)
+        | Command::Discovery(_)
         | Command::Backup { .. }
         | Command::Check
         | Command::Stack(_)
@@ -84,6 +86,7 @@ fn ask(client: &Client<'_>, command: Command, json: bool) -> Outcome {
         Command::Event(command) => records::event(client, &command, json),
         Command::Token(command) => tokens::run(client, &command, json),
         Command::Secret(command) => secrets::run(client, &command, json),
+        Command::Discovery(command) => discovery::run(client, &command, json),
         Command::Backup { file } => records::backup(client, &file, json),
         Command::Serve
         | Command::Name { .. }

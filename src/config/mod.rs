@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod archive;
+mod discovery;
 mod disk;
 mod error;
 mod forge;
@@ -30,6 +31,7 @@ use figment::value::{Dict, Value};
 pub use access::{SERVER, token};
 pub use acme::{Acme, AcmeChallenge};
 pub use archive::Archive;
+pub use discovery::Discovery;
 pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};
 pub use forge::{ForgeAccount, ForgeCredential};
@@ -63,6 +65,7 @@ pub struct Settings {
     pub archive: Archive,
     pub disk: Watermarks,
     pub gc: Gc,
+    pub discovery: Discovery,
     pub templates: Templates,
     pub secrets: Secrets,
     pub log: Log,
@@ -132,6 +135,7 @@ impl Settings {
             archive: Archive::read(&mut top.section("archive")),
             disk: disk::read_watermarks(&mut top.section("disk")),
             gc: Gc::read(&mut top.section("gc")),
+            discovery: Discovery::read(&mut top.section("discovery")),
             templates: Templates::read(&mut top.section("templates")),
             secrets: Secrets::read(&mut top.section("secrets")),
             log: Log::read(&mut top.section("log")),

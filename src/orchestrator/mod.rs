@@ -36,6 +36,7 @@ mod keep;
 mod last_words;
 mod orphans;
 mod outside;
+mod outsiders;
 mod paths;
 mod places;
 mod poll;
@@ -79,6 +80,7 @@ pub use backend::authorities;
 pub use board::Board;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
+pub use outsiders::{DiscoveryRules, DiscoveryState};
 pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
 pub use secrets::Failed as SecretFailed;
@@ -114,6 +116,7 @@ pub struct Orchestrator {
     queue: Arc<Queue>,
     accounts: Arc<Accounts>,
     renewing_tokens: Arc<tokio::sync::Mutex<()>>,
+    discovery: Arc<outsiders::Discovery>,
 }
 
 impl Orchestrator {
@@ -138,6 +141,7 @@ impl Orchestrator {
             queue: Arc::default(),
             accounts: Arc::default(),
             renewing_tokens: Arc::default(),
+            discovery: Arc::default(),
         }
     }
 
@@ -163,6 +167,7 @@ impl Orchestrator {
             self.look(repo, EventSource::Start).await?;
         }
         self.spawn_timers();
+        self.spawn_discovery();
         Ok(())
     }
 

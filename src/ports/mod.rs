@@ -18,6 +18,7 @@ mod isolation;
 mod jobs;
 pub mod meters;
 mod outside;
+mod outsiders;
 mod power;
 mod stacks;
 pub mod traffic;
@@ -42,6 +43,7 @@ pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
     Programs, Restoring, RoutePublisher, Visitors,
 };
+pub use outsiders::Outsiders;
 pub use power::Power;
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use vault::{Redactor, SecretFiles, Vault};

@@ -123,6 +123,8 @@ pub(crate) struct Inside {
     pub changes: Told,
     /// Where what becomes of environments is told.
     pub forge: Option<Arc<dyn ForgeApi>>,
+    /// Containers that drey did not start.
+    pub others: crate::outsiders::Others,
 }
 
 impl Default for Inside {
@@ -179,6 +181,7 @@ impl Default for Inside {
             groups_removed: Vec::new(),
             changes: Told::default(),
             forge: None,
+            others: Default::default(),
         }
     }
 }
