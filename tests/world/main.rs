@@ -24,6 +24,7 @@ mod full;
 mod git;
 mod harness;
 mod images;
+mod interlock;
 mod jobs;
 mod logs;
 mod processes;
