@@ -130,7 +130,7 @@ fn the_network_is_chosen_by_rule_and_never_by_chance() {
             .contains("\"other\" is none of its networks; it has joined: shop_back")
     );
     let nowhere = Outsider { addresses: BTreeMap::new(), ..container("x", &[("drey.host", "x")]) };
-    assert!(told(&[nowhere.clone()])[0].contains("joined no network"));
+    assert!(told(std::slice::from_ref(&nowhere))[0].contains("joined no network"));
     assert_eq!(told(&[Outsider { is_on_host: true, ..nowhere }]), ["x.apps.example x 127.0.0.1:80"]);
 }
 
