@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::discovery;
 use super::engine;
 use super::forges::{self, Outside};
 use super::rules::ConfiguredRules;
@@ -108,6 +109,7 @@ pub(super) fn ports(
         watch: Arc::new(DockerWatch::new(engine.clone(), instance.clone())),
         confinements: engine.clone(),
         catalogue: engine.clone(),
+        outsiders: engine.clone(),
         power: engine.clone(),
         jobs: engine.clone(),
         stacks: Arc::new(compose(settings)?),
@@ -320,6 +322,7 @@ pub(super) fn orchestrator(settings: &Settings, outside: &Outside) -> anyhow::Re
         },
         collect_every: settings.gc.every,
         archive_images: settings.archive.images,
+        discovery: discovery::rules(settings),
         repositories: repositories.collect::<anyhow::Result<BTreeMap<RepoName, _>>>()?,
     })
 }

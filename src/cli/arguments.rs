@@ -61,6 +61,9 @@ pub(super) enum Command {
     Secret(SecretCommand),
     /// Containers of the live environments, and where they are reached on this machine
     Services(ServicesFilter),
+    /// Containers that drey did not start
+    #[command(subcommand)]
+    Discovery(DiscoveryCommand),
     /// Write a consistent copy of the database while the daemon runs
     Backup { file: PathBuf },
     /// Another program's configuration as one of drey's
@@ -81,6 +84,7 @@ impl Command {
             | Self::Token(_)
             | Self::Secret(_)
             | Self::Services(_)
+            | Self::Discovery(_)
             | Self::Backup { .. } => true,
             Self::Serve
             | Self::Check
@@ -304,6 +308,12 @@ pub(super) enum TokenCommand {
     List,
     /// From now on it counts no more
     Revoke { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DiscoveryCommand {
+    /// What of them is routed, and what is not and why
+    Status,
 }
 
 #[derive(Debug, Subcommand)]

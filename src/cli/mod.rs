@@ -3,6 +3,7 @@
 mod archives;
 mod arguments;
 mod client;
+mod discovery;
 mod environments;
 mod exit;
 mod local;
@@ -73,6 +74,7 @@ fn run(arguments: Arguments) -> Outcome {
         | Command::Token(_)
         | Command::Secret(_)
         | Command::Services(_)
+        | Command::Discovery(_)
         | Command::Backup { .. }
         | Command::Check
         | Command::Stack(_)
@@ -91,6 +93,7 @@ fn ask(client: &Client<'_>, command: Command, json: bool) -> Outcome {
         Command::Token(command) => tokens::run(client, &command, json),
         Command::Secret(command) => secrets::run(client, &command, json),
         Command::Services(filter) => services::run(client, &filter, json),
+        Command::Discovery(command) => discovery::run(client, &command, json),
         Command::Backup { file } => records::backup(client, &file, json),
         Command::Serve
         | Command::Name { .. }

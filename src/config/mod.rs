@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod archive;
+mod discovery;
 mod disk;
 mod engine;
 mod error;
@@ -31,6 +32,7 @@ use figment::value::{Dict, Value};
 pub use access::{SERVER, token};
 pub use acme::{Acme, AcmeChallenge};
 pub use archive::Archive;
+pub use discovery::Discovery;
 pub use disk::Gc;
 pub use engine::EngineTls;
 pub use error::{ConfigErrors, Fault};
@@ -68,6 +70,7 @@ pub struct Settings {
     pub archive: Archive,
     pub disk: Watermarks,
     pub gc: Gc,
+    pub discovery: Discovery,
     pub templates: Templates,
     pub secrets: Secrets,
     pub log: Log,
@@ -190,6 +193,7 @@ impl Settings {
             archive: Archive::read(&mut top.section("archive")),
             disk: disk::read_watermarks(&mut top.section("disk")),
             gc: Gc::read(&mut top.section("gc")),
+            discovery: Discovery::read(&mut top.section("discovery")),
             templates: Templates::read(&mut top.section("templates")),
             secrets: Secrets::read(&mut top.section("secrets")),
             log: Log::read(&mut top.section("log")),

@@ -18,6 +18,7 @@ impl Settings {
             limits,
             disk,
             gc,
+            discovery,
             archive,
             templates,
             secrets,
@@ -68,6 +69,7 @@ impl Settings {
             },
             disk,
             gc,
+            discovery: later.keep("discovery", &old.discovery, &discovery),
             archive: Archive {
                 keep: archive.keep,
                 max_size: archive.max_size,

@@ -31,6 +31,7 @@ pub mod names;
 pub mod network;
 pub mod observed;
 pub mod orphans;
+pub mod outsiders;
 pub mod path;
 pub mod patience;
 pub mod places;

@@ -12,7 +12,7 @@ use crate::domain::environment::{Environment, Intent, Phase};
 use crate::domain::names::{EnvironmentId, RepoName};
 use crate::domain::observed::Observed;
 use crate::domain::readiness;
-use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme};
+use crate::domain::route::{Answer, Page, Route, RouteTable, Scheme, primary_of};
 use crate::domain::time::Timestamp;
 use crate::domain::visitors::Access;
 use crate::store::{StoreError, StoredRoute};
@@ -36,6 +36,15 @@ pub struct Board {
     reports: Notify,
     /// Those that sleep and that no visit wakes, and until when.
     tired: Mutex<BTreeMap<EnvironmentId, Timestamp>>,
+    outsiders: Mutex<Outsiders>,
+}
+
+/// Routes of containers that drey did not start.
+#[derive(Default)]
+struct Outsiders {
+    routes: BTreeMap<String, Route>,
+    /// Hosts of them that are an environment's, or may become one's.
+    hidden: BTreeSet<String>,
 }
 
 /// What the table says of one environment.
@@ -66,6 +75,7 @@ impl Board {
             untold: Mutex::default(),
             reports: Notify::new(),
             tired: Mutex::default(),
+            outsiders: Mutex::default(),
         }
     }
 
@@ -123,6 +133,23 @@ impl Board {
     /// Ends [`Board::hold`]; the next [`Board::show`] publishes it.
     pub(super) fn release(&self, environment: EnvironmentId) {
         lock(&self.holding).remove(&environment);
+    }
+
+    /// From now on these containers that drey did not start are routed; environments come first.
+    pub(super) fn put_outsiders(&self, routes: BTreeMap<String, Route>) {
+        let is_news = {
+            let mut outsiders = lock(&self.outsiders);
+            let before = std::mem::replace(&mut outsiders.routes, routes);
+            before != outsiders.routes
+        };
+        if is_news {
+            self.publish();
+        }
+    }
+
+    /// Hosts of such containers that lead to environments.
+    pub(super) fn hidden(&self) -> BTreeSet<String> {
+        lock(&self.outsiders).hidden.clone()
     }
 
     /// No visit wakes it until then; says whether that is news. The next look shows it.
@@ -252,6 +279,14 @@ impl Board {
             hosts.extend(routes.hosts.iter().map(guarded));
             families.extend(routes.family.iter().map(guarded));
         }
+        let mut outsiders = lock(&self.outsiders);
+        let is_taken = |host: &String| {
+            hosts.contains_key(host) || primary_of(host).is_some_and(|primary| hosts.contains_key(&primary))
+        };
+        let (hidden, free): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            outsiders.routes.clone().into_iter().partition(|(host, _)| is_taken(host));
+        outsiders.hidden = hidden.into_keys().collect();
+        hosts.extend(free);
         RouteTable { hosts, families }
     }
 

@@ -20,8 +20,8 @@ use crate::domain::visitors::Access;
 use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     AccessLog, Ancestry, Archives, Builder, Catalogue, Cgroups, Changes, Clock, Confinements, Disks, Engine,
-    EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power,
-    Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
+    EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, Outsiders, PortError, PortResult,
+    Power, Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
     Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError, StoredRoute};
@@ -30,6 +30,7 @@ use crate::supervisor::Supervisor;
 use super::absence::Absence;
 use super::enclosure::Enclosure;
 use super::gauge::Room;
+use super::outsiders::DiscoveryRules;
 use super::remotes::Remotes;
 
 /// How long a remote may take to tell its branches; longer than the adapter waits for one that is slow.
@@ -43,6 +44,7 @@ pub struct Ports {
     pub engine: Arc<dyn Engine>,
     pub power: Arc<dyn Power>,
     pub watch: Arc<dyn EngineWatch>,
+    pub outsiders: Arc<dyn Outsiders>,
     pub confinements: Arc<dyn Confinements>,
     pub catalogue: Arc<dyn Catalogue>,
     pub jobs: Arc<dyn Jobs>,
@@ -222,6 +224,8 @@ pub struct Settings {
     pub collect_every: Duration,
     /// The images that drey built go into archives.
     pub archive_images: bool,
+    /// Whether containers that drey did not start are looked for, and what they may be called.
+    pub discovery: Option<DiscoveryRules>,
     pub repositories: BTreeMap<RepoName, Arc<Repository>>,
 }
 

@@ -37,6 +37,7 @@ mod keep;
 mod last_words;
 mod orphans;
 mod outside;
+mod outsiders;
 mod paths;
 mod places;
 mod poll;
@@ -81,6 +82,7 @@ pub use board::Board;
 pub use directory::DirectoryError;
 pub use gauge::Room;
 pub use house::{AddressSettings, BranchRules, House, Limits, Ports, Repository, Settings};
+pub use outsiders::{DiscoveryRules, DiscoveryState};
 pub use remotes::{RemoteState, Remotes};
 pub use restore::RestoreRefused;
 pub use secrets::Failed as SecretFailed;
@@ -119,6 +121,7 @@ pub struct Orchestrator {
     accounts: Arc<Accounts>,
     directory: Arc<Directory>,
     renewing_tokens: Arc<tokio::sync::Mutex<()>>,
+    discovery: Arc<outsiders::Discovery>,
 }
 
 impl Orchestrator {
@@ -144,6 +147,7 @@ impl Orchestrator {
             accounts: Arc::default(),
             directory: Arc::default(),
             renewing_tokens: Arc::default(),
+            discovery: Arc::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl Orchestrator {
             self.look(repo, EventSource::Start).await?;
         }
         self.spawn_timers();
+        self.spawn_discovery();
         Ok(())
     }
 

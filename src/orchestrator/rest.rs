@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::environment::{Environment, Intent};
 use crate::domain::event::{EventKind, EventSource, NewEvent};
 use crate::domain::names::{EnvironmentId, Generation};
+use crate::domain::outsiders;
 use crate::domain::rest::{self, Due, Rules, SleepMode};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
@@ -77,7 +78,8 @@ impl Orchestrator {
     /// # Errors
     /// When the database does not answer: then those visits are lost, and the next ones are not.
     pub async fn write_visits(&self) -> Result<(), StoreError> {
-        let visits = self.house.ports.visitors.take_visits();
+        let mut visits = self.house.ports.visitors.take_visits();
+        visits.retain(|(environment, _)| !outsiders::is_outside(*environment));
         if visits.is_empty() { Ok(()) } else { self.house.store.visited(&visits).await }
     }
 

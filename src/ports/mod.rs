@@ -19,6 +19,7 @@ mod isolation;
 mod jobs;
 pub mod meters;
 mod outside;
+mod outsiders;
 mod power;
 mod stacks;
 pub mod traffic;
@@ -44,6 +45,7 @@ pub use outside::{
     ARCHIVE_FORMAT, ArchiveParts, ArchivedVolume, Archives, Clock, LogLine, LogSink, ProbeUrl, Prober,
     Programs, Restoring, RoutePublisher, Visitors,
 };
+pub use outsiders::Outsiders;
 pub use power::Power;
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use vault::{Redactor, SecretFiles, Vault};

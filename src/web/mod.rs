@@ -8,6 +8,7 @@ mod approval;
 mod archives;
 mod body;
 mod border;
+mod discovery;
 mod drain;
 mod environments;
 mod error;

@@ -13,8 +13,8 @@ use crate::domain::access::Role::{Admin, Developer, Qa};
 
 use super::access::{self, Admission, Least};
 use super::{
-    Web, approval, archives, environments, error, events, figures, health, hooks, keeping, link, log,
-    openapi, restore, secrets, services, tokens, traefik,
+    Web, approval, archives, discovery, environments, error, events, figures, health, hooks, keeping, link,
+    log, openapi, restore, secrets, services, tokens, traefik,
 };
 
 /// A line of the table.
@@ -104,6 +104,7 @@ fn of_the_house() -> Vec<Route> {
         looks("/api/v1/services", qa, services::list),
         looks("/api/v1/discovery/prometheus", qa, services::prometheus),
         looks("/api/v1/providers/traefik", qa, traefik::document),
+        looks("/api/v1/discovery", qa, discovery::show),
         looks("/api/v1/secrets", Least::Role(Developer), secrets::list),
         acts("/api/v1/secrets/set", admin, secrets::set),
         acts("/api/v1/secrets/remove", admin, secrets::remove),

@@ -9,6 +9,7 @@ mod checker;
 mod corpora;
 mod dice;
 mod hostile;
+mod interlock;
 mod mutants;
 mod schema;
 mod variations;

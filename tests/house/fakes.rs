@@ -126,6 +126,8 @@ pub(crate) struct Inside {
     pub changes: Told,
     /// Where what becomes of environments is told.
     pub forge: Option<Arc<dyn ForgeApi>>,
+    /// Containers that drey did not start.
+    pub others: crate::outsiders::Others,
 }
 
 impl Default for Inside {
@@ -183,6 +185,7 @@ impl Default for Inside {
             listings: 0,
             changes: Told::default(),
             forge: None,
+            others: Default::default(),
         }
     }
 }

@@ -91,6 +91,7 @@ impl TestHouse {
             watch: shared.clone(),
             confinements: shared.clone(),
             catalogue: shared.clone(),
+            outsiders: shared.clone(),
             jobs: shared.clone(),
             stacks: shared.clone(),
             builder: shared.clone(),
@@ -287,6 +288,7 @@ fn settings(world: &World, superseded: Superseded) -> Settings {
         },
         collect_every: Duration::from_secs(3600),
         archive_images: false,
+        discovery: world.with(|inside| inside.others.rules.clone()),
         repositories: BTreeMap::from([(repo(), Arc::new(repository))]),
     }
 }

@@ -20,6 +20,7 @@ mod harness;
 mod intake;
 mod jobs;
 mod names;
+mod outsiders;
 mod rest;
 mod secrets;
 mod seen;

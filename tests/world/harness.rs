@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// Every environment of these tests belongs to a repository of this name: what a broken run left is found by it.
 pub(crate) const REPO: &str = "world";
-const DOMAIN: &str = "world.localhost";
+pub(crate) const DOMAIN: &str = "world.localhost";
 pub(crate) const SECRET: &str = "a secret of the world tests";
 
 /// Each daemon has its own part of the address space: they run side by side.
@@ -262,6 +262,11 @@ impl World {
 
     /// Status and body over HTTPS, the certificate checked against drey's own authority.
     pub(crate) fn get(&self, slug: &str) -> Option<(u16, String)> {
+        self.get_at(slug, "/")
+    }
+
+    /// The same for a path.
+    pub(crate) fn get_at(&self, slug: &str, path: &str) -> Option<(u16, String)> {
         let host = format!("{slug}.{DOMAIN}");
         let authority = self.path("ca.pem");
         if !Path::new(&authority).exists() {
@@ -269,7 +274,7 @@ impl World {
             curl(&["-sf", "-H", &format!("Host: {host}"), "-o", &authority, &url])?;
         }
         let resolve = format!("{host}:{}:127.0.0.1", self.https);
-        let url = format!("https://{host}:{}/", self.https);
+        let url = format!("https://{host}:{}{path}", self.https);
         let output = curl(&[
             "-s",
             "-m",

@@ -25,6 +25,7 @@ mod full;
 mod git;
 mod harness;
 mod images;
+mod interlock;
 mod jobs;
 mod logs;
 mod processes;

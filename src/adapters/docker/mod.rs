@@ -17,6 +17,7 @@ mod lines;
 mod logs;
 mod networks;
 mod observe;
+mod outsiders;
 mod plugin;
 mod power;
 mod reach;

@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::names::BranchName;
 use crate::domain::pull_request::{DeployMode, PullRules, Subject};
 
+mod discovery;
 mod engine;
 mod forge;
 mod proxy;

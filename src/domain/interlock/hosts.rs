@@ -43,7 +43,7 @@ fn checked(word: &Word) -> Result<String, Fault> {
 }
 
 /// Whether it is a name that somebody can ask for; `_` is none of the standard, and was routed all the same.
-pub(super) fn is_host(text: &str) -> bool {
+pub fn is_host(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-pub use hosts::ForeignHost;
+pub use hosts::{ForeignHost, is_host};
 pub use remark::{Remark, remark};
 
 /// What every label of Interlock begins with.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::discovered::{Discovered, DiscoveredService, host_service, network_mode};
 use super::error::RewriteError;
@@ -12,6 +12,7 @@ use super::labels::{bad_label, flag, label};
 use super::primary::primary;
 use super::spoken::Spoken;
 use super::{scrape, services_of, upstream};
+use crate::domain::backend::Manner;
 use crate::domain::duration::parse_duration;
 use crate::domain::observed::ImageFacts;
 use crate::domain::path::PathPrefix;
@@ -73,13 +74,7 @@ fn found(
             best_port(&ports).ok_or_else(|| RewriteError::NoPort(name.to_owned()))?
         }
     };
-    let scheme = match label(service, "drey.scheme") {
-        None | Some("http") => Scheme::Http,
-        Some("https") => Scheme::Https,
-        Some("h2c") => Scheme::H2c,
-        Some("tcp") => Scheme::Tcp,
-        Some(other) => return Err(bad_label(name, "drey.scheme", other, "must be http, https, h2c or tcp")),
-    };
+    let scheme = scheme(name, service)?;
     let manner = upstream::manner(name, service, scheme)?;
     let asked = asked.get(name);
     Ok(DiscoveredService {
@@ -93,6 +88,34 @@ fn found(
         network: label(service, "drey.network").map(str::to_owned),
         manner,
     })
+}
+
+/// How what has these labels is spoken to.
+///
+/// # Errors
+/// The label, as `labels.NAME`, and the reason.
+pub fn spoken_to(
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> Result<(Scheme, Manner), (String, String)> {
+    let service = json!({ "labels": labels });
+    let manner = |scheme| Ok((scheme, upstream::manner(name, &service, scheme)?));
+    scheme(name, &service).and_then(manner).map_err(|error| {
+        let (key, text) = (error.key(), error.to_string());
+        let reason = text.strip_prefix(&format!("{key}: ")).unwrap_or(&text).to_owned();
+        let key = key.strip_prefix(&format!("services.{name}.")).unwrap_or(&key).to_owned();
+        (key, reason)
+    })
+}
+
+fn scheme(name: &str, service: &Value) -> Result<Scheme, RewriteError> {
+    match label(service, "drey.scheme") {
+        None | Some("http") => Ok(Scheme::Http),
+        Some("https") => Ok(Scheme::Https),
+        Some("h2c") => Ok(Scheme::H2c),
+        Some("tcp") => Ok(Scheme::Tcp),
+        Some(other) => Err(bad_label(name, "drey.scheme", other, "must be http, https, h2c or tcp")),
+    }
 }
 
 fn path(name: &str, service: &Value) -> Result<PathPrefix, RewriteError> {

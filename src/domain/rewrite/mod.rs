@@ -38,7 +38,7 @@ use super::stack::Stack;
 
 pub use binds::{BoundContent, bound_paths};
 pub use discovered::{Discovered, DiscoveredService};
-pub use discovery::discover;
+pub use discovery::{discover, spoken_to};
 pub use error::RewriteError;
 pub use fit::{EnvironmentLimits, ServiceLimits, Share, fit};
 pub use networks::network_keys;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use self::rotation::Rotated;
 use crate::domain::names::EnvironmentId;
+use crate::domain::outsiders;
 use crate::domain::time::Timestamp;
 use crate::ports::meters;
 use crate::ports::{AccessLog, AccessRecord, LogMark, PortError, PortResult, Redactor};
@@ -49,6 +50,10 @@ impl FileAccessLog {
 #[async_trait]
 impl AccessLog for FileAccessLog {
     fn record(&self, record: AccessRecord) {
+        // It has no folder, and nobody who would ask for it.
+        if outsiders::is_outside(record.environment) {
+            return;
+        }
         if self.queue.try_send(record).is_err() {
             meters::access_lost(1);
         }
