@@ -33,7 +33,7 @@ struct Fresh {
 impl Running {
     /// Reads the configuration again. One with a fault changes nothing.
     pub(super) async fn reload(&mut self) {
-        match self.read() {
+        match self.read().await {
             Ok(fresh) => {
                 if let Err(error) = self.take_up(fresh).await {
                     tracing::error!(%error, "the database does not answer: new repositories are looked at later");
@@ -47,7 +47,7 @@ impl Running {
         }
     }
 
-    fn read(&self) -> Result<Fresh, Vec<String>> {
+    async fn read(&self) -> Result<Fresh, Vec<String>> {
         let read = Settings::load(self.settings.file.as_deref());
         let read =
             read.map_err(|ConfigErrors(faults)| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
@@ -55,7 +55,7 @@ impl Running {
         let outside = (self.orchestrator.house().ports.clock.clone(), self.log.redactor());
         let orchestrator =
             wiring::orchestrator(&settings, &outside).map_err(|error| vec![format!("{error:#}")])?;
-        self.proxy.renew_certificate().map_err(|error| vec![error.to_string()])?;
+        self.proxy.renew_certificate().await.map_err(|error| vec![error.to_string()])?;
         // Last: from here on nothing is refused any more.
         let rules = wiring::tls_rules(&settings);
         self.proxy.set_tls_rules(&rules).map_err(|error| vec![error.to_string()])?;

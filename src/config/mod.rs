@@ -2,6 +2,7 @@
 
 mod access;
 mod acme;
+mod acme_binding;
 mod archive;
 mod disk;
 mod error;
@@ -29,6 +30,7 @@ use figment::value::{Dict, Value};
 
 pub use access::{SERVER, token};
 pub use acme::{Acme, AcmeChallenge};
+pub use acme_binding::AccountBinding;
 pub use archive::Archive;
 pub use disk::Gc;
 pub use error::{ConfigErrors, Fault};

@@ -13,6 +13,9 @@ const DESCRIPTORS_EACH: u64 = 2;
 /// Descriptors kept free for git, `SQLite`, the engine and idle connections to containers; of a low limit, half.
 const DESCRIPTORS_KEPT: u64 = 1024;
 
+/// Less than this hyper does not take.
+const LEAST_HEADER_BYTES: u32 = 8192;
+
 /// A proxy's bounds. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -32,6 +35,8 @@ pub(super) struct Limits {
     pub(super) per_address: Option<usize>,
     /// Streams at once over one HTTP/2 connection.
     pub(super) streams: u32,
+    /// Bytes of a request's head.
+    pub(super) header_bytes: u32,
 }
 
 impl Limits {
@@ -51,6 +56,7 @@ impl Limits {
             connections: bounds.connections.map_or(most, |wanted| wanted.clamp(1, most)),
             per_address: bounds.connections_per_address,
             streams: bounds.streams,
+            header_bytes: bounds.header_bytes.max(LEAST_HEADER_BYTES),
         }
     }
 }

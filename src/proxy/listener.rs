@@ -133,11 +133,13 @@ where
     let tasks = LocalTasks::default();
     let mut builder = Builder::new(tasks.clone());
     // Without a timer of hyper's for heads: the guard times them, and only those that do not come at once.
-    builder.http1().max_buf_size(BUFFER_SIZE);
+    // The head of a request has to fit into it.
+    builder.http1().max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(BUFFER_SIZE));
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_bytes)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(BUFFER_SIZE);

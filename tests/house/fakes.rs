@@ -274,6 +274,7 @@ impl World {
     }
 }
 
+#[async_trait]
 impl Visitors for World {
     fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
         Vec::new()
@@ -281,6 +282,10 @@ impl Visitors for World {
 
     fn presence(&self, _: EnvironmentId) -> Presence {
         self.with(|inside| inside.presence)
+    }
+
+    async fn dismiss(&self, _: EnvironmentId) {
+        self.with(|inside| inside.presence.tunnels = 0);
     }
 }
 
