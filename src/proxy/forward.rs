@@ -1,6 +1,7 @@
 //! One request to one container, and its answer back.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::tally::Tally;
 use super::upgrade::{self, Tunnel, Wanted};
 use super::visits::Visits;
 use super::{headers, patience, upstream_tls};
+use crate::domain::path::PathPrefix;
 use crate::domain::route::Scheme;
 use crate::supervisor::Supervisor;
 
@@ -30,6 +32,8 @@ pub(super) struct Outgoing {
     request: Request<RequestBody>,
     authority: HeaderValue,
     wanted: Option<Wanted>,
+    /// What the client asked for, where something was taken off its path.
+    asked: Option<Box<Uri>>,
 }
 
 /// Who is told of a tunnel.
@@ -94,21 +98,22 @@ fn labels_fault(error: &io::Error) -> Option<String> {
 
 /// Nothing came back. With the request, where it may be tried elsewhere or later.
 pub(super) struct NoAnswer {
-    pub(super) outgoing: Option<Outgoing>,
+    pub(super) outgoing: Option<Box<Outgoing>>,
     pub(super) why: Unreachable,
     /// The request's body failed on the client's side: the container had nothing to answer.
     pub(super) is_clients_fault: bool,
     /// When a container was asked, and what it got; none where there was none to ask.
-    pub(super) asked: Option<(Instant, Upload)>,
+    pub(super) since: Option<(Instant, Upload)>,
 }
 
 impl Outgoing {
-    /// Takes the client's request apart. `authority` is the host as the client wrote it.
+    /// Takes the client's request apart. `authority` is the host as the client wrote it. In a box: it is handed on many
+    /// times.
     pub(super) fn new(
         mut request: Request<Incoming>,
         authority: HeaderValue,
         client: &ConnectionInfo,
-    ) -> Self {
+    ) -> Box<Self> {
         let wanted = upgrade::wanted(&mut request);
         let (parts, body) = request.into_parts();
         let mut request = Request::new(RequestBody::from_client(body));
@@ -119,13 +124,36 @@ impl Outgoing {
         if let Some(wanted) = &wanted {
             wanted.ask(request.headers_mut());
         }
-        Self { request, authority, wanted }
+        Box::new(Self { request, authority, wanted, asked: None })
+    }
+
+    /// The path that the client asked for.
+    pub(super) fn path(&self) -> &str {
+        self.asked.as_deref().unwrap_or(self.request.uri()).path()
+    }
+
+    /// The same as the service sees it that is reached below the prefix; none: as the client asked.
+    pub(super) fn below(mut self: Box<Self>, prefix: Option<&PathPrefix>) -> Box<Self> {
+        if let Some(asked) = self.asked.take() {
+            self.request.headers_mut().remove(headers::X_FORWARDED_PREFIX);
+            *self.request.uri_mut() = *asked;
+        }
+        let Some(prefix) = prefix else { return self };
+        let rest = self.request.uri().path_and_query().and_then(|asked| prefix.strip(asked.as_str()));
+        let Some(rest) = rest.and_then(|rest| PathAndQuery::try_from(rest).ok()) else { return self };
+        let mut parts = self.request.uri().clone().into_parts();
+        parts.path_and_query = Some(rest);
+        if let (Ok(uri), Ok(value)) = (Uri::from_parts(parts), HeaderValue::from_str(prefix.as_str())) {
+            self.asked = Some(Box::new(std::mem::replace(self.request.uri_mut(), uri)));
+            self.request.headers_mut().insert(headers::X_FORWARDED_PREFIX, value);
+        }
+        self
     }
 
     /// Sends it and waits for the head of the answer. A container that takes no connection is passed over, where there
     /// are others. A new connection must be there by `connect_by`.
     pub(super) async fn send(
-        self,
+        self: Box<Self>,
         fleet: &Fleet,
         connect_by: Option<Instant>,
         house: &TunnelHouse<'_>,
@@ -143,11 +171,11 @@ impl Outgoing {
                     return Ok(response);
                 }
                 Err(NoAnswer {
-                    outgoing: Some(again), why: why @ Unreachable::Connect(_), asked, ..
+                    outgoing: Some(again), why: why @ Unreachable::Connect(_), since, ..
                 }) => {
                     tracing::debug!(error = %why, "a container takes no connection");
                     if !tries.refused() {
-                        return Err(NoAnswer { outgoing: Some(again), why, is_clients_fault: false, asked });
+                        return Err(NoAnswer { outgoing: Some(again), why, is_clients_fault: false, since });
                     }
                     outgoing = again;
                 }
@@ -157,56 +185,56 @@ impl Outgoing {
     }
 
     async fn send_to(
-        mut self,
+        mut self: Box<Self>,
         pool: &Arc<Pool>,
         connect_by: Option<Instant>,
         sending: Sending<'_>,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
         let (upload, asked_at) = (self.request.body().upload(), Instant::now());
-        let asked = || Some((asked_at, upload.clone()));
+        let since = || Some((asked_at, upload.clone()));
         let http2 = match pool.speaks_http2(self.wanted.is_some(), connect_by).await {
             Ok(http2) => http2,
-            Err(error) => return Err(NoAnswer { asked: asked(), ..self.unreached(error) }),
+            Err(error) => return Err(NoAnswer { since: since(), ..self.unreached(error) }),
         };
         self.address(http2, pool.scheme());
-        let (request, is_upgrade) = (self.request, self.wanted.is_some());
-        let sent = async {
+        let Self { request, authority, wanted, asked } = *self;
+        let is_upgrade = wanted.is_some();
+        let sent = pin!(async {
             match is_upgrade {
-                true => pool.send_fresh(request, connect_by).await,
+                true => Box::pin(pool.send_fresh(request, connect_by)).await,
                 false => pool.send(request, connect_by).await,
             }
-        };
+        });
         let sent = match patience::within(sending.timeout, &upload, sent).await {
             Ok(sent) => sent,
             Err(limit) => {
                 let why = Unreachable::TooLate(limit);
-                return Err(NoAnswer { outgoing: None, why, is_clients_fault: false, asked: asked() });
+                return Err(NoAnswer { outgoing: None, why, is_clients_fault: false, since: since() });
             }
         };
         match sent {
             Ok((response, lease)) => {
-                let answered = received(response, lease, self.wanted, sending)
-                    .map_err(|failed| NoAnswer { asked: asked(), ..failed })?;
-                Ok(answered.map(|body| body.asked(asked())))
+                let answered = received(response, lease, wanted, sending)
+                    .map_err(|failed| NoAnswer { since: since(), ..failed })?;
+                Ok(answered.map(|body| body.asked(since())))
             }
             Err(SendFailure::Unreached(request, error)) => {
-                let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted });
-                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false, asked: asked() })
+                let outgoing = Some(Box::new(Self { request, authority, wanted, asked }));
+                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false, since: since() })
             }
             Err(SendFailure::Unanswered(request, error)) => {
-                let outgoing =
-                    request.map(|request| Self { request, authority: self.authority, wanted: self.wanted });
+                let outgoing = request.map(|request| Box::new(Self { request, authority, wanted, asked }));
                 let why = match pool.scheme() {
                     Scheme::Https => Unreachable::BrokenTls(error),
                     Scheme::Http | Scheme::H2c | Scheme::Tcp => error.into(),
                 };
-                Err(NoAnswer { outgoing, why, is_clients_fault: upload.has_failed(), asked: asked() })
+                Err(NoAnswer { outgoing, why, is_clients_fault: upload.has_failed(), since: since() })
             }
         }
     }
 
-    fn unreached(self, error: io::Error) -> NoAnswer {
-        NoAnswer { outgoing: Some(self), why: error.into(), is_clients_fault: false, asked: None }
+    fn unreached(self: Box<Self>, error: io::Error) -> NoAnswer {
+        NoAnswer { outgoing: Some(self), why: error.into(), is_clients_fault: false, since: None }
     }
 
     /// HTTP/1 takes the path alone, HTTP/2 the whole address.
@@ -259,7 +287,7 @@ fn received(
     }
     let Some(wanted) = wanted.filter(|wanted| wanted.is_granted(&response)) else {
         let why = Unreachable::WrongUpgrade;
-        return Err(NoAnswer { outgoing: None, why, is_clients_fault: false, asked: None });
+        return Err(NoAnswer { outgoing: None, why, is_clients_fault: false, since: None });
     };
     let container = hyper::upgrade::on(&mut response);
     let protocol = response.headers().get(UPGRADE).cloned();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bounds::Bounds;
+use super::pool::BUFFER_SIZE;
 use crate::supervisor::descriptors;
 
 /// Connections at once over both listeners, where file descriptors allow them.
@@ -40,6 +41,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// What is kept of an HTTP/1 connection: the head of a request has to fit into it.
+    pub(super) fn head_room(&self) -> usize {
+        usize::try_from(self.header_bytes).unwrap_or(BUFFER_SIZE)
+    }
+
     #[cfg(test)]
     pub(super) fn new() -> Self {
         Self::of(&Bounds::default())

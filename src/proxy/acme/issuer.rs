@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::authority::Client;
 use super::failed::Failed;
 use super::kept::{Kept, WILDCARD, lives};
-use super::order::obtain;
+use super::order::{obtain, patiently};
 use super::proofs::Stage;
 use crate::config::{Acme, AcmeChallenge};
 use crate::domain::issuance::{self, Life, Next, Tries, Wanted};
@@ -249,12 +249,12 @@ impl Issuer {
 
     /// The one that is kept, else a new one; whoever configures this mode agrees to the authority's terms.
     async fn account(&self) -> Result<Account, Failed> {
-        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        let builder = || Account::builder_with_http(Box::new(self.client.clone()));
         let kept = self.kept.clone();
         if let Some(text) = aside(move || kept.account()).await? {
             let credentials = serde_json::from_str(&text)
                 .map_err(|error| Failed::Refused(format!("account.json: {error}; remove it")))?;
-            return Ok(builder.from_credentials(credentials).await?);
+            return Ok(builder().from_credentials(credentials).await?);
         }
         let contact: Vec<&str> = self.acme.contact.iter().map(String::as_str).collect();
         let new =
@@ -262,7 +262,7 @@ impl Issuer {
         let binding = self.acme.binding.as_ref();
         let binding = binding.map(|it| ExternalAccountKey::new(it.key_id.clone(), &it.key()));
         let directory = self.acme.directory.clone();
-        let (account, credentials) = builder.create(&new, directory, binding.as_ref()).await?;
+        let (account, credentials) = patiently!(builder().create(&new, directory.clone(), binding.as_ref()))?;
         let text = serde_json::to_string(&credentials).map_err(instant_acme::Error::from)?;
         let kept = self.kept.clone();
         aside(move || kept.put_account(&text)).await?;

@@ -30,6 +30,7 @@ mod bounds;
 pub(super) mod certificate;
 mod changes;
 mod clients;
+mod curl;
 mod drain;
 mod fleet;
 mod frames;
@@ -37,6 +38,7 @@ mod fuzz;
 mod gate;
 mod hosts;
 mod http2;
+mod paths;
 mod policy;
 mod probe;
 mod smuggling;
@@ -100,6 +102,7 @@ impl House {
                 generation: Generation(*generation),
                 name: "shop/<b>x</b>".into(),
                 service: "web".into(),
+                paths: Vec::new(),
                 access: Access::Open,
                 answer: answer.clone(),
             };
