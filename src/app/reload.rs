@@ -55,7 +55,7 @@ impl Running {
         let outside = (self.orchestrator.house().ports.clock.clone(), self.log.redactor());
         let orchestrator =
             wiring::orchestrator(&settings, &outside).map_err(|error| vec![format!("{error:#}")])?;
-        self.proxy.renew_certificate().map_err(|error| vec![error.to_string()])?;
+        self.proxy.renew_certificate().await.map_err(|error| vec![error.to_string()])?;
         // Last: from here on nothing is refused any more.
         let rules = wiring::tls_rules(&settings);
         self.proxy.set_tls_rules(&rules).map_err(|error| vec![error.to_string()])?;

@@ -246,6 +246,7 @@ pub(super) fn bounds(settings: &Settings) -> Bounds {
         connections: limits.connections.map(number),
         connections_per_address: limits.connections_per_address.map(number),
         streams: limits.streams,
+        header_bytes: limits.header_size,
         trusted_proxies: settings.proxy.trusted_proxies.clone(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use figment::value::Value;
 
+use super::acme_binding::AccountBinding;
 use super::reader::{Section, at_least_one};
 
 /// The authority that is asked when none is named.
@@ -31,6 +32,8 @@ pub struct Acme {
     /// From the record to the question.
     pub propagation: Duration,
     pub orders_per_hour: u64,
+    /// The account at the authority that drey's one is bound to, for those that take no stranger's.
+    pub binding: Option<AccountBinding>,
 }
 
 /// How it is shown that a name is ours.
@@ -89,6 +92,7 @@ impl Acme {
             hook,
             propagation: section.duration("propagation").unwrap_or(PROPAGATION),
             orders_per_hour: section.read("orders_per_hour", at_least_one).unwrap_or(ORDERS_PER_HOUR),
+            binding: AccountBinding::read(section),
         };
         section.finish();
         read

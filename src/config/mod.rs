@@ -2,6 +2,7 @@
 
 mod access;
 mod acme;
+mod acme_binding;
 mod archive;
 mod discovery;
 mod disk;
@@ -31,6 +32,7 @@ use figment::value::{Dict, Value};
 
 pub use access::{SERVER, token};
 pub use acme::{Acme, AcmeChallenge};
+pub use acme_binding::AccountBinding;
 pub use archive::Archive;
 pub use discovery::Discovery;
 pub use disk::Gc;

@@ -7,6 +7,11 @@ use super::reader::Section;
 /// Nobody waits longer for a single step, and no time here is shorter than a second.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
+/// Bytes of a request's head, unless it is said otherwise; the least and the most that may be said.
+const HEADER_SIZE: u32 = 64 * 1024;
+const LEAST_HEADER_SIZE: u32 = 8 * 1024;
+const MOST_HEADER_SIZE: u32 = 1024 * 1024;
+
 /// `[proxy.timeouts]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyTimeouts {
@@ -26,6 +31,8 @@ pub struct ProxyLimits {
     /// None: as many as there is room for.
     pub connections_per_address: Option<u64>,
     pub streams: u32,
+    /// Bytes of a request's head.
+    pub header_size: u32,
 }
 
 impl ProxyTimeouts {
@@ -67,7 +74,14 @@ impl ProxyLimits {
         if streams.is_none() {
             section.fault("streams", "must be from 1 to 65536");
         }
+        let header_size = section.size("header_size").map(u32::try_from);
+        let header_size = header_size.unwrap_or(Ok(HEADER_SIZE)).ok();
+        let header_size = header_size.filter(|size| (LEAST_HEADER_SIZE..=MOST_HEADER_SIZE).contains(size));
+        if header_size.is_none() {
+            section.fault("header_size", "must be from 8KiB to 1MiB");
+        }
         section.finish();
-        Self { connections, connections_per_address, streams: streams.unwrap_or(256) }
+        let (streams, header_size) = (streams.unwrap_or(256), header_size.unwrap_or(HEADER_SIZE));
+        Self { connections, connections_per_address, streams, header_size }
     }
 }

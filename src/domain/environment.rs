@@ -113,7 +113,12 @@ pub enum Intent {
     /// Put right what was touched from outside, from the stack that runs.
     Repair,
     /// Stop the containers; data, networks and images stay. `why` is told while it sleeps.
-    Sleep { why: String },
+    Sleep {
+        why: String,
+        /// Whoever came before anything was stopped keeps it awake.
+        #[serde(default)]
+        gives_way: bool,
+    },
     /// Take it down. With `archive` its history is kept, without nothing is.
     End { outcome: Outcome, archive: bool },
 }
@@ -202,7 +207,7 @@ pub struct Environment {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub last_visited_at: Option<Timestamp>,
-    /// The last push, deployment asked for or waking.
+    /// The last push, deployment asked for or waking; when it came up, once it did.
     pub active_at: Timestamp,
     /// Rises with each write of the row; a write names the version it read.
     pub version: i64,
@@ -243,6 +248,18 @@ impl Environment {
     /// When somebody last visited it, pushed, or asked for it.
     pub fn last_wanted_at(&self) -> Timestamp {
         self.last_visited_at.map_or(self.active_at, |visited| visited.max(self.active_at))
+    }
+
+    /// What was deployed or woken comes up with this phase: from now on its time without visitors counts. What is only put
+    /// right was up all the time.
+    pub fn comes_up(&self, next: Phase) -> bool {
+        let is_asked_for = matches!(self.intent, Intent::Run { .. } | Intent::Wake);
+        is_asked_for && next == Phase::Ready && self.phase != Phase::Ready
+    }
+
+    /// It failed, and a version from before is served.
+    pub fn fell_back(&self) -> bool {
+        matches!(self.phase, Phase::Failed | Phase::Blocked) && self.serving
     }
 
     pub fn has_work(&self) -> bool {

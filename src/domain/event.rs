@@ -144,6 +144,9 @@ pub enum EventKind {
     SleepRequested {
         branch: BranchName,
         why: String,
+        /// Whoever came before anything was stopped keeps it awake.
+        #[serde(default)]
+        gives_way: bool,
     },
     /// Somebody wants to see what sleeps.
     WakeRequested {

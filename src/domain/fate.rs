@@ -68,7 +68,7 @@ fn because(environment: &Environment) -> String {
             format!("{}{kept}", ended_by(*outcome))
         }
         (Intent::End { outcome, .. }, _) => format!("it is ending: {}", ended_by(*outcome)),
-        (Intent::Sleep { why }, _) => format!("it sleeps: {why}"),
+        (Intent::Sleep { why, .. }, _) => format!("it sleeps: {why}"),
         (_, Phase::Queued) if environment.reason.is_some() => reason(),
         (_, Phase::Queued) => "its turn comes next".to_owned(),
         (_, Phase::Failed | Phase::Blocked) => {

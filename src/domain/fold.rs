@@ -85,8 +85,9 @@ pub fn fold(event: &Event, situation: Situation<'_>) -> Consequence {
             None => nothing("the branch moved on"),
         },
         EventKind::Drifted { .. } => Consequence { judge: false, change: drifted(situation) },
-        EventKind::SleepRequested { why, .. } => {
-            Consequence { judge: false, change: put_to_sleep(why, situation) }
+        EventKind::SleepRequested { why, gives_way, .. } => {
+            let intent = Intent::Sleep { why: why.clone(), gives_way: *gives_way };
+            Consequence { judge: false, change: put_to_sleep(intent, situation) }
         }
         EventKind::WakeRequested { .. } => Consequence { judge: false, change: woken(situation) },
         EventKind::Expired { .. } => ended(Outcome::Expired, true, situation),
@@ -199,7 +200,7 @@ fn drifted(situation: Situation<'_>) -> Change {
     }
 }
 
-fn put_to_sleep(why: &str, situation: Situation<'_>) -> Change {
+fn put_to_sleep(intent: Intent, situation: Situation<'_>) -> Change {
     let nothing = |reason: &str| Change::Nothing { reason: reason.to_owned() };
     let Some(environment) = situation.environment else { return nothing("the branch has no environment") };
     match environment.intent {
@@ -212,7 +213,6 @@ fn put_to_sleep(why: &str, situation: Situation<'_>) -> Change {
             nothing("nothing of it runs")
         }
         Intent::Run { .. } | Intent::Wake | Intent::Repair => {
-            let intent = Intent::Sleep { why: why.to_owned() };
             Change::Intend { intent, commit: environment.commit.clone() }
         }
     }
@@ -420,15 +420,19 @@ mod tests {
         let there = ready(sha('a'));
         let change =
             |kind, environment: &Environment| fold(&event(kind), situation(Some(environment))).change;
-        let sleep = || EventKind::SleepRequested { branch: branch(), why: "quiet".to_owned() };
+        let sleep =
+            || EventKind::SleepRequested { branch: branch(), why: "quiet".to_owned(), gives_way: false };
         let wake = || EventKind::WakeRequested { branch: branch() };
         let drifted = || EventKind::Drifted { branch: branch() };
         let intent = |intent| Change::Intend { intent, commit: Some(sha('a')) };
-        assert_eq!(change(sleep(), &there), intent(Intent::Sleep { why: "quiet".to_owned() }));
+        assert_eq!(
+            change(sleep(), &there),
+            intent(Intent::Sleep { why: "quiet".to_owned(), gives_way: false })
+        );
         assert_eq!(change(drifted(), &there), intent(Intent::Repair));
         assert!(matches!(change(wake(), &there), Change::Nothing { .. }));
         let intent_of = |intent, phase| Environment { intent, phase, serving: false, ..ready(sha('a')) };
-        let asleep = intent_of(Intent::Sleep { why: "quiet".to_owned() }, Phase::Asleep);
+        let asleep = intent_of(Intent::Sleep { why: "quiet".to_owned(), gives_way: false }, Phase::Asleep);
         assert_eq!(change(wake(), &asleep), intent(Intent::Wake));
         assert!(matches!(change(sleep(), &asleep), Change::Nothing { .. }));
         assert!(matches!(change(drifted(), &asleep), Change::Nothing { .. }));

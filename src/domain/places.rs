@@ -53,10 +53,11 @@ impl Tenant {
     /// The tenant that this environment is, if it has a place. `was_let_in`: it was given one, whatever the row says yet.
     pub fn of(environment: &Environment, was_let_in: bool) -> Option<Self> {
         let leaves = !environment.intent.runs();
+        let is_up = environment.phase == Phase::Ready || environment.fell_back();
         (was_let_in || is_awake(environment)).then(|| Self {
             id: environment.id,
             repo: environment.repo.clone(),
-            is_movable: !environment.pinned && !environment.has_work() && environment.phase == Phase::Ready,
+            is_movable: !environment.pinned && !environment.has_work() && is_up,
             is_leaving: leaves,
             wanted_at: environment.last_wanted_at(),
         })
@@ -69,8 +70,8 @@ pub fn is_awake(environment: &Environment) -> bool {
         // Who wakes has a place as soon as it is let in.
         Phase::Queued | Phase::Waking | Phase::Archived | Phase::Destroyed => false,
         Phase::Asleep => environment.has_work() && matches!(environment.intent, Intent::Sleep { .. }),
-        // What did not come up the first time was cleared away.
-        Phase::Failed | Phase::Blocked => environment.running_commit.is_some(),
+        // What did not come up was stopped or cleared away, unless a version from before is served.
+        Phase::Failed | Phase::Blocked => environment.serving,
         Phase::Preparing
         | Phase::Building
         | Phase::Starting
@@ -270,10 +271,18 @@ mod tests {
         assert!(is_awake(&ready));
         let queued = Environment { phase: Phase::Queued, running_commit: None, ..sample("a") };
         assert!(!is_awake(&queued) && Tenant::of(&queued, true).is_some());
-        let failed = Environment { phase: Phase::Failed, running_commit: None, ..sample("a") };
+        let failed =
+            Environment { phase: Phase::Failed, running_commit: None, serving: false, ..sample("a") };
         assert!(!is_awake(&failed));
-        let asleep =
-            Environment { phase: Phase::Asleep, intent: Intent::Sleep { why: String::new() }, ..ready };
+        let of_a_sleeper = Environment { phase: Phase::Failed, serving: false, ..ready.clone() };
+        assert!(of_a_sleeper.running_commit.is_some() && !is_awake(&of_a_sleeper));
+        let fell_back = Environment { phase: Phase::Blocked, serving: true, ..ready.clone() };
+        assert!(Tenant::of(&fell_back, false).unwrap().is_movable);
+        let asleep = Environment {
+            phase: Phase::Asleep,
+            intent: Intent::Sleep { why: String::new(), gives_way: false },
+            ..ready
+        };
         assert!(!is_awake(&asleep));
     }
 }

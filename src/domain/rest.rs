@@ -53,9 +53,11 @@ pub enum Due {
 /// How long before its end an environment says so.
 const WARNING: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When it goes to sleep if nobody comes; `None` where it does not.
+/// When it goes to sleep if nobody comes; `None` where it does not. What failed and serves a version from before sleeps as
+/// well.
 pub fn sleeps_at(environment: &Environment, rules: Rules) -> Option<Timestamp> {
-    let may = environment.phase == Phase::Ready && environment.intent.runs() && !environment.has_work();
+    let is_up = environment.phase == Phase::Ready || environment.fell_back();
+    let may = is_up && environment.intent.runs() && !environment.has_work();
     Some(environment.last_wanted_at().plus(rules.sleep_after.filter(|_| may)?))
 }
 
@@ -127,9 +129,27 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_sleeps_where_a_version_from_before_is_served() {
+        let fell_back = Environment { phase: Phase::Failed, serving: true, ..ready() };
+        assert_eq!(due(&fell_back, RULES, at(159)), None);
+        assert!(matches!(due(&fell_back, RULES, at(160)), Some(Due::Sleep(_))));
+        let blocked = Environment { phase: Phase::Blocked, ..fell_back.clone() };
+        assert!(matches!(due(&blocked, RULES, at(160)), Some(Due::Sleep(_))));
+        let is_down = Environment { serving: false, ..fell_back };
+        assert_eq!(
+            due(&is_down, RULES, at(160)),
+            None,
+            "nothing of it runs, and its reason stays to be seen"
+        );
+    }
+
+    #[test]
     fn who_sleeps_already_or_is_worked_on_is_left_alone() {
-        let asleep =
-            Environment { phase: Phase::Asleep, intent: Intent::Sleep { why: String::new() }, ..ready() };
+        let asleep = Environment {
+            phase: Phase::Asleep,
+            intent: Intent::Sleep { why: String::new(), gives_way: false },
+            ..ready()
+        };
         assert_eq!(due(&asleep, RULES, at(699)), None);
         assert!(matches!(due(&asleep, RULES, at(700)), Some(Due::Expire(_))));
         let busy = Environment { generation: crate::domain::names::Generation(9), ..ready() };

@@ -107,7 +107,7 @@ impl Orchestrator {
             spoken(Duration::from_secs(last.at.elapsed().as_secs().max(1)))
         );
         tracing::warn!(environment.slug = %environment.slug, why, "an environment that fills the disk is put to sleep");
-        let kind = EventKind::SleepRequested { branch: environment.branch, why };
+        let kind = EventKind::SleepRequested { branch: environment.branch, why, gives_way: false };
         let (source, repo) = (EventSource::Timer, environment.repo);
         self.submit(None, &[NewEvent { source, repo, kind, delivery_id: None, skip: false }]).await?;
         Ok(())

@@ -179,7 +179,9 @@ impl Orchestrator {
         let branch = environment.branch.clone();
         let kind = match when_full {
             WhenFull::ArchiveOldest => EventKind::Expired { branch, why },
-            WhenFull::SleepOldest | WhenFull::Wait => EventKind::SleepRequested { branch, why },
+            WhenFull::SleepOldest | WhenFull::Wait => {
+                EventKind::SleepRequested { branch, why, gives_way: false }
+            }
         };
         let (source, repo) = (EventSource::Timer, environment.repo.clone());
         self.submit(None, &[NewEvent { source, repo, kind, delivery_id: None, skip: false }]).await?;

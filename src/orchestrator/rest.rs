@@ -97,7 +97,7 @@ impl Orchestrator {
                 Some(Due::Sleep(_)) if self.house.ports.visitors.presence(environment.id).is_somebody() => {
                     continue;
                 }
-                Some(Due::Sleep(why)) => EventKind::SleepRequested { branch, why },
+                Some(Due::Sleep(why)) => EventKind::SleepRequested { branch, why, gives_way: true },
                 Some(Due::Expire(why)) => EventKind::Expired { branch, why },
             };
             let (source, repo) = (EventSource::Timer, environment.repo);
@@ -158,7 +158,7 @@ impl Orchestrator {
                 continue;
             };
             let told = match &environment.intent {
-                Intent::Sleep { why } => self.house.store.tell(&environment, Some(why), now).await?,
+                Intent::Sleep { why, .. } => self.house.store.tell(&environment, Some(why), now).await?,
                 Intent::Run { .. } | Intent::Wake | Intent::Repair | Intent::End { .. } => None,
             };
             self.board.rest(id);

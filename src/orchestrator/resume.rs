@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::environment::{Intent, Phase};
+use crate::domain::environment::{DeploymentState, Intent, Phase};
 use crate::domain::names::CommitSha;
 use crate::domain::reconcile::{self, Force};
 use crate::domain::rewrite;
@@ -27,7 +27,8 @@ impl Run<'_> {
     async fn former(&self) -> Result<Result<(Stack, CommitSha), &'static str>, Failure> {
         let environment = &self.environment;
         let Some(commit) = environment.running_commit.clone() else { return Ok(Err("nothing of it ran")) };
-        if environment.commit.as_ref() != Some(&commit) && !self.is_to_stay_behind().await? {
+        let is_behind = environment.commit.as_ref() != Some(&commit);
+        if is_behind && !self.is_to_stay_behind().await? && !self.newest_failed().await? {
             return Ok(Err("the branch is at another commit than what ran"));
         }
         let Some(applied) = self.house.store.stack(environment.id).await? else {
@@ -44,6 +45,28 @@ impl Run<'_> {
             }
         }
         Ok(Ok((stack, commit)))
+    }
+
+    /// The newest commit was tried and did not come up: what sleeps wakes as it was before that.
+    async fn newest_failed(&self) -> Result<bool, Failure> {
+        let history = self.house.store.deployments(self.environment.id).await?;
+        let newest = history.iter().filter(|it| it.generation == self.environment.run_generation);
+        Ok(newest.max_by_key(|it| it.id).is_some_and(|it| it.state == DeploymentState::Failed))
+    }
+
+    /// Said of what wakes with an older commit than its branch has, because the newer one failed.
+    pub(super) async fn why_behind(&self, commit: &CommitSha) -> Result<Option<String>, Failure> {
+        let Some(newest) = self.environment.commit.as_ref().filter(|newest| *newest != commit) else {
+            return Ok(None);
+        };
+        if self.environment.intent != Intent::Wake || !self.newest_failed().await? {
+            return Ok(None);
+        }
+        let (newest, name) = (newest.short(), self.environment.name());
+        Ok(Some(format!(
+            "{newest} failed, and {} from before runs; `drey env deploy {name}` tries {newest} again",
+            commit.short()
+        )))
     }
 
     async fn resume_stack(&self, stack: &Stack, commit: &CommitSha) -> Result<(), Failure> {

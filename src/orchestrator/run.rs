@@ -111,10 +111,10 @@ impl Run<'_> {
                 result = self.with_retries(|| self.bring_up()) => result,
             },
             // Not cut: the engine would go on stopping what a newer run takes for running.
-            Intent::Sleep { why } => {
+            Intent::Sleep { why, gives_way } => {
                 let go_on = async || match newer.is_cancelled() {
                     true => Err(Failure::Superseded),
-                    false => self.sleep(&why).await,
+                    false => self.sleep(&why, gives_way).await,
                 };
                 self.with_retries(go_on).await
             }

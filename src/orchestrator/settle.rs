@@ -97,6 +97,13 @@ impl Run<'_> {
         {
             self.say(format!("what was started could not be removed yet: {failure}"));
         }
+        if settled
+            && self.environment.intent.runs()
+            && !is_repair
+            && let Err(failure) = self.stop_unseen().await
+        {
+            self.say(format!("what nobody can see could not be stopped: {failure}"));
+        }
         self.board.release(self.environment.id);
         let reason = self.with_next_try(end.reason, settled && is_repair).await?;
         // Around a repair that failed the rest goes on; who watches the engine comes again, with pauses.

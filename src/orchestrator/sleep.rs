@@ -19,8 +19,8 @@ const STOP_TIMEOUT: u32 = 10;
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
-    /// Until nothing of it runs.
-    pub(super) async fn sleep(&self, why: &str) -> Result<(), Failure> {
+    /// Until nothing of it runs; with `gives_way` only where nobody came meanwhile.
+    pub(super) async fn sleep(&self, why: &str, gives_way: bool) -> Result<(), Failure> {
         self.board.release(self.environment.id);
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
         let mode = self.sleep_mode().await?;
@@ -29,7 +29,9 @@ impl Run<'_> {
         for planned in &plan.steps {
             let _measured = meters::step("sleep", planned.step.word());
             if planned.step == Step::Withdraw {
-                self.lie_down(why, false).await?;
+                if !self.leave_route(why, gives_way).await? {
+                    return Ok(());
+                }
             } else if planned.step == Step::Stop {
                 self.stop().await?;
             } else if planned.step == Step::Pause {
@@ -50,6 +52,42 @@ impl Run<'_> {
         self.lie_down(why, true).await?;
         tracing::info!(environment.slug = %self.environment.slug, repo = %self.environment.repo, why, "the environment sleeps");
         Ok(())
+    }
+
+    /// Takes it off the route, and says whether it goes on from there.
+    async fn leave_route(&self, why: &str, gives_way: bool) -> Result<bool, Failure> {
+        self.lie_down(why, false).await?;
+        if gives_way && self.stays_awake().await? {
+            return Ok(false);
+        }
+        self.house.ports.visitors.dismiss(self.environment.id).await;
+        Ok(true)
+    }
+
+    /// Whoever came between the last look and the end of the route finds it as it was: nothing was stopped yet.
+    async fn stays_awake(&self) -> Result<bool, Failure> {
+        let environment = &self.environment;
+        if !self.house.ports.visitors.presence(environment.id).is_somebody() {
+            return Ok(false);
+        }
+        let now = self.house.ports.clock.now();
+        let awake = self.house.store.stay_awake(environment, now).await?.ok_or(Failure::Superseded)?;
+        self.say("somebody came: it stays awake");
+        self.board.refresh(&awake).await;
+        Ok(true)
+    }
+
+    /// What failed and is not served runs for nobody.
+    pub(super) async fn stop_unseen(&self) -> Result<(), Failure> {
+        let row = self.house.store.environment(self.environment.id).await?;
+        if row.is_none_or(|row| row.serving || row.running_commit.is_none()) {
+            return Ok(());
+        }
+        let observed = self.house.ports.engine.observe(&self.environment.project).await?;
+        match reconcile::sleep(&observed, false, SleepMode::Stop).steps.is_empty() {
+            true => Ok(()),
+            false => self.stop().await,
+        }
     }
 
     /// An engine that cannot freeze stops.

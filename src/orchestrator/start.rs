@@ -135,14 +135,14 @@ impl Run<'_> {
             })
             .await?;
         self.board.refresh(&environment).await;
-        Ok(())
+        self.stop_unseen().await
     }
 
     async fn publish(&self, stack: &Stack, commit: &CommitSha, observed: &Observed) -> Result<(), Failure> {
         self.failpoint("seen_ready");
         self.remember(stack).await?;
         self.failpoint("remembered");
-        let reason = self.loss(stack).await?;
+        let reason = self.loss(stack).await?.or(self.why_behind(commit).await?);
         let environment = self
             .change(StateChange {
                 phase: Phase::Ready,

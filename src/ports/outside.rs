@@ -46,11 +46,14 @@ pub trait RoutePublisher: Send + Sync {
 }
 
 /// Who comes to environments.
+#[async_trait]
 pub trait Visitors: Send + Sync {
     /// The last use of each environment that had one since this was last asked. What is open is used now.
     fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)>;
     /// Who is with it at this moment.
     fn presence(&self, environment: EnvironmentId) -> Presence;
+    /// Ends its tunnels (connections that were upgraded), with a word of farewell; returns when they are over.
+    async fn dismiss(&self, environment: EnvironmentId);
 }
 
 /// Asks a service whether it answers.

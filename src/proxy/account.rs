@@ -1,5 +1,6 @@
 //! What one request came to, from its first moment to its last byte: for the environment's numbers and its log.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use super::body::Upload;
 use super::connection::ConnectionInfo;
+use super::forwarded;
 use super::table::Entry;
 use crate::domain::text::clean_end;
 use crate::domain::time::Timestamp;
@@ -28,6 +30,8 @@ struct Told {
     uri: Uri,
     host: Option<HeaderValue>,
     agent: Option<HeaderValue>,
+    /// Behind a trusted proxy: whom that speaks for.
+    client: Option<IpAddr>,
     version: Version,
 }
 
@@ -52,12 +56,13 @@ pub(super) struct Account {
 }
 
 impl Asked {
-    pub(super) fn new<B>(request: &Request<B>, is_logged: bool) -> Self {
+    pub(super) fn new<B>(request: &Request<B>, client: &ConnectionInfo, is_logged: bool) -> Self {
         let told = is_logged.then(|| Told {
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: request.headers().get(header::HOST).cloned(),
             agent: request.headers().get(header::USER_AGENT).cloned(),
+            client: forwarded::client_before(request.headers(), client),
             version: request.version(),
         });
         Self { begun: Instant::now(), told }
@@ -104,7 +109,7 @@ impl Drop for Account {
             upstream: self.upstream,
             total: self.asked.begun.elapsed(),
             service: self.entry.route.service.clone(),
-            client: text(Some(&client.address)),
+            client: told.client.map_or_else(|| text(Some(&client.address)), |client| client.to_string()),
             agent: text(told.agent.as_ref()),
             http: version(told.version),
         });

@@ -57,10 +57,10 @@ impl AnswerBody {
         Self { content, lease, open: None, visit: None, asked: None, account: None, _busy: None }
     }
 
-    /// A container answered this, having been asked then.
+    /// A container answered this, or failed to, having been asked then.
     #[must_use]
-    pub(super) fn asked(mut self, at: Instant, upload: Upload) -> Self {
-        self.asked = Some((at, upload));
+    pub(super) fn asked(mut self, asked: Option<(Instant, Upload)>) -> Self {
+        self.asked = asked;
         self
     }
 
@@ -193,6 +193,7 @@ pub(super) fn refusal(version: Version, reason: impl std::fmt::Display) -> Respo
 
 /// The same answer to a HEAD request: all but the body.
 pub(super) fn without_body(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
-    *response.body_mut() = AnswerBody::whole(Bytes::new());
+    let asked = response.body_mut().take_asked();
+    *response.body_mut() = AnswerBody::whole(Bytes::new()).asked(asked);
     response
 }

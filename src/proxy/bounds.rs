@@ -23,6 +23,8 @@ pub struct Bounds {
     pub connections_per_address: Option<usize>,
     /// Streams at once over one HTTP/2 connection.
     pub streams: u32,
+    /// Bytes of a request's head, 8 KiB at least.
+    pub header_bytes: u32,
     /// Peers whose word on the client is passed on.
     pub trusted_proxies: Vec<Network>,
 }
@@ -38,6 +40,7 @@ impl Default for Bounds {
             connections: None,
             connections_per_address: None,
             streams: 256,
+            header_bytes: 64 * 1024,
             trusted_proxies: Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::answer::AnswerBody;
-use super::body::RequestBody;
+use super::body::{RequestBody, Upload};
 use super::connection::ConnectionInfo;
 use super::fleet::Fleet;
 use super::pool::{Lease, Pool};
@@ -102,6 +102,8 @@ pub(super) struct NoAnswer {
     pub(super) why: Unreachable,
     /// The request's body failed on the client's side: the container had nothing to answer.
     pub(super) is_clients_fault: bool,
+    /// When a container was asked, and what it got; none where there was none to ask.
+    pub(super) since: Option<(Instant, Upload)>,
 }
 
 impl Outgoing {
@@ -168,10 +170,12 @@ impl Outgoing {
                     tries.mark(response.headers_mut(), house.client.is_secure);
                     return Ok(response);
                 }
-                Err(NoAnswer { outgoing: Some(again), why: why @ Unreachable::Connect(_), .. }) => {
+                Err(NoAnswer {
+                    outgoing: Some(again), why: why @ Unreachable::Connect(_), since, ..
+                }) => {
                     tracing::debug!(error = %why, "a container takes no connection");
                     if !tries.refused() {
-                        return Err(NoAnswer { outgoing: Some(again), why, is_clients_fault: false });
+                        return Err(NoAnswer { outgoing: Some(again), why, is_clients_fault: false, since });
                     }
                     outgoing = again;
                 }
@@ -186,12 +190,13 @@ impl Outgoing {
         connect_by: Option<Instant>,
         sending: Sending<'_>,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
+        let (upload, asked_at) = (self.request.body().upload(), Instant::now());
+        let since = || Some((asked_at, upload.clone()));
         let http2 = match pool.speaks_http2(self.wanted.is_some(), connect_by).await {
             Ok(http2) => http2,
-            Err(error) => return Err(self.unreached(error)),
+            Err(error) => return Err(NoAnswer { since: since(), ..self.unreached(error) }),
         };
         self.address(http2, pool.scheme());
-        let (upload, asked_at) = (self.request.body().upload(), Instant::now());
         let Self { request, authority, wanted, asked } = *self;
         let is_upgrade = wanted.is_some();
         let sent = pin!(async {
@@ -204,17 +209,18 @@ impl Outgoing {
             Ok(sent) => sent,
             Err(limit) => {
                 let why = Unreachable::TooLate(limit);
-                return Err(NoAnswer { outgoing: None, why, is_clients_fault: false });
+                return Err(NoAnswer { outgoing: None, why, is_clients_fault: false, since: since() });
             }
         };
         match sent {
             Ok((response, lease)) => {
-                let answered = received(response, lease, wanted, sending)?;
-                Ok(answered.map(|body| body.asked(asked_at, upload)))
+                let answered = received(response, lease, wanted, sending)
+                    .map_err(|failed| NoAnswer { since: since(), ..failed })?;
+                Ok(answered.map(|body| body.asked(since())))
             }
             Err(SendFailure::Unreached(request, error)) => {
                 let outgoing = Some(Box::new(Self { request, authority, wanted, asked }));
-                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
+                Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false, since: since() })
             }
             Err(SendFailure::Unanswered(request, error)) => {
                 let outgoing = request.map(|request| Box::new(Self { request, authority, wanted, asked }));
@@ -222,13 +228,13 @@ impl Outgoing {
                     Scheme::Https => Unreachable::BrokenTls(error),
                     Scheme::Http | Scheme::H2c | Scheme::Tcp => error.into(),
                 };
-                Err(NoAnswer { outgoing, why, is_clients_fault: upload.has_failed() })
+                Err(NoAnswer { outgoing, why, is_clients_fault: upload.has_failed(), since: since() })
             }
         }
     }
 
     fn unreached(self: Box<Self>, error: io::Error) -> NoAnswer {
-        NoAnswer { outgoing: Some(self), why: error.into(), is_clients_fault: false }
+        NoAnswer { outgoing: Some(self), why: error.into(), is_clients_fault: false, since: None }
     }
 
     /// HTTP/1 takes the path alone, HTTP/2 the whole address.
@@ -280,7 +286,8 @@ fn received(
         return Ok(Response::from_parts(parts, AnswerBody::streamed(body, lease).occupying(busy)));
     }
     let Some(wanted) = wanted.filter(|wanted| wanted.is_granted(&response)) else {
-        return Err(NoAnswer { outgoing: None, why: Unreachable::WrongUpgrade, is_clients_fault: false });
+        let why = Unreachable::WrongUpgrade;
+        return Err(NoAnswer { outgoing: None, why, is_clients_fault: false, since: None });
     };
     let container = hyper::upgrade::on(&mut response);
     let protocol = response.headers().get(UPGRADE).cloned();
@@ -297,6 +304,7 @@ fn received(
         container,
         client: house.client.clone(),
         visit: house.visits.begin().into_tunnel(),
+        leave: house.visits.leave(),
         tally: house.tally.clone(),
         grace: house.grace,
         busy,

@@ -1,5 +1,7 @@
 //! What a trusted proxy in front of this one says of the client: kept, and extended by its own address.
 
+use std::net::IpAddr;
+
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -45,11 +47,24 @@ impl Told {
         if self.0.contains_key(X_REAL_IP) {
             return None;
         }
-        let forwarded = self.0.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let forwarded: Vec<&str> = forwarded.collect();
-        let real = network::client(client.peer, &forwarded, client.trusted.as_ref()?);
-        HeaderValue::try_from(real.to_string()).ok()
+        HeaderValue::try_from(last_stranger(&self.0, client)?.to_string()).ok()
     }
+}
+
+/// Whose request it is, as a trusted proxy says: the last of `X-Forwarded-For` that is none, else `X-Real-IP`. Nothing
+/// where the peer is nobody to be believed, or says nothing of it.
+pub(super) fn client_before(headers: &HeaderMap, client: &ConnectionInfo) -> Option<IpAddr> {
+    client.trusted.as_ref()?;
+    if headers.contains_key(X_FORWARDED_FOR) {
+        return last_stranger(headers, client);
+    }
+    headers.get(X_REAL_IP)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn last_stranger(headers: &HeaderMap, client: &ConnectionInfo) -> Option<IpAddr> {
+    let forwarded = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let forwarded: Vec<&str> = forwarded.collect();
+    Some(network::client(client.peer, &forwarded, client.trusted.as_ref()?))
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl Gate {
     ) -> Result<Response<AnswerBody>, Infallible> {
         let open = client.begin();
         let is_head = request.method() == Method::HEAD;
-        let (asked, mut found) = (Asked::new(&request, self.access_log.is_some()), None);
+        let (asked, mut found) = (Asked::new(&request, &client, self.access_log.is_some()), None);
         let response = self.respond(request, &client, &mut found).await;
         let response =
             response.unwrap_or_else(|page| if is_head { answer::without_body(page) } else { page });
@@ -191,7 +191,7 @@ impl Gate {
         reader: Reader,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let place =
-            self.waiting.enter(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, reader))?;
+            self.waiting.listen(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, reader))?;
         let (gate, changes) = (self.clone(), self.table.changes());
         let look = move || {
             let found = gate.table.find(&host);
@@ -291,14 +291,17 @@ impl Gate {
             Err(failed) => failed,
         };
         tracing::debug!(environment.name = %entry.route.name, service = %entry.route.service, error = %failed.why, "no answer from a container");
+        let failed_page = |page: Response<AnswerBody>| page.map(|body| body.asked(failed.since.clone()));
         if failed.is_clients_fault {
-            return Err(answer::refusal(visitor.version, "its body is malformed or was cut"));
+            let refusal = answer::refusal(visitor.version, "its body is malformed or was cut");
+            return Err(failed_page(refusal));
         }
+        let unreachable = || failed_page(self.pages.unreachable(&entry.route, &failed.why, visitor.reader));
         // What was sent is not sent again to a container that only refused others.
         let refused = matches!(failed.why, Unreachable::Connect(_));
         let looks = if refused { MOST_LOOKS } else { 1 };
         let Some(outgoing) = failed.outgoing else {
-            return Err(self.pages.unreachable(&entry.route, &failed.why, visitor.reader));
+            return Err(unreachable());
         };
         if matches!(entry.target, Target::Replacing(_)) {
             return Ok(Next::Hold(entry, outgoing));
@@ -311,7 +314,7 @@ impl Gate {
             Some(found) if tries.was_held && refused && tries.failures < MOST_FAILURES => {
                 Ok(Next::TryAgain(found, outgoing))
             }
-            Some(_) | None => Err(self.pages.unreachable(&entry.route, &failed.why, visitor.reader)),
+            Some(_) | None => Err(unreachable()),
         }
     }
 

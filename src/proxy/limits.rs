@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bounds::Bounds;
+use super::pool::BUFFER_SIZE;
 use crate::supervisor::descriptors;
 
 /// Connections at once over both listeners, where file descriptors allow them.
@@ -12,6 +13,9 @@ const MOST_CONNECTIONS: usize = 16_384;
 const DESCRIPTORS_EACH: u64 = 2;
 /// Descriptors kept free for git, `SQLite`, the engine and idle connections to containers; of a low limit, half.
 const DESCRIPTORS_KEPT: u64 = 1024;
+
+/// Less than this hyper does not take.
+const LEAST_HEADER_BYTES: u32 = 8192;
 
 /// A proxy's bounds. Tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +36,16 @@ pub(super) struct Limits {
     pub(super) per_address: Option<usize>,
     /// Streams at once over one HTTP/2 connection.
     pub(super) streams: u32,
+    /// Bytes of a request's head.
+    pub(super) header_bytes: u32,
 }
 
 impl Limits {
+    /// What is kept of an HTTP/1 connection: the head of a request has to fit into it.
+    pub(super) fn head_room(&self) -> usize {
+        usize::try_from(self.header_bytes).unwrap_or(BUFFER_SIZE)
+    }
+
     #[cfg(test)]
     pub(super) fn new() -> Self {
         Self::of(&Bounds::default())
@@ -51,6 +62,7 @@ impl Limits {
             connections: bounds.connections.map_or(most, |wanted| wanted.clamp(1, most)),
             per_address: bounds.connections_per_address,
             streams: bounds.streams,
+            header_bytes: bounds.header_bytes.max(LEAST_HEADER_BYTES),
         }
     }
 }

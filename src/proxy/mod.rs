@@ -6,6 +6,7 @@
 mod account;
 mod acme;
 mod answer;
+mod aside;
 mod backend_verifier;
 mod body;
 mod bounds;

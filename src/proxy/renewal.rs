@@ -11,6 +11,7 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_util::sync::CancellationToken;
 
 use super::acme::kept::Kept;
+use super::aside::aside;
 use super::certificates::{Certificates, Names};
 use super::examine::Shown;
 use super::local_ca::LocalCa;
@@ -60,7 +61,7 @@ impl Renewal {
     }
 
     /// Until the daemon drains.
-    pub(super) async fn run(&self, clock: Arc<dyn Clock>, draining: CancellationToken) {
+    pub(super) async fn run(self: Arc<Self>, clock: Arc<dyn Clock>, draining: CancellationToken) {
         let mut renewed = Instant::now();
         loop {
             tokio::select! {
@@ -68,7 +69,8 @@ impl Renewal {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let is_due = renewed.elapsed() >= RENEW_EVERY;
-            if self.look(clock.now(), is_due) {
+            let (this, now) = (self.clone(), clock.now());
+            if aside(move || Ok(this.look(now, is_due))).await.unwrap_or_default() {
                 renewed = Instant::now();
             }
         }

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
+use super::aside::aside;
 use super::bounds::Bounds;
 use super::challenges::Challenges;
 use super::door::Door;
@@ -163,10 +165,11 @@ impl Proxy {
     ///
     /// # Errors
     /// When it cannot be read; then the old one stays in use.
-    pub fn renew_certificate(&self) -> Result<(), ProxyError> {
-        let Some(renewal) = &self.renewal else { return Ok(()) };
+    pub async fn renew_certificate(&self) -> Result<(), ProxyError> {
+        let Some(renewal) = self.renewal.clone() else { return Ok(()) };
         renewal.nudge();
-        renewal.renew(self.gate.clock.now())
+        let now = self.gate.clock.now();
+        aside(move || renewal.renew(now)).await
     }
 
     /// What visitors asked for since the daemon began, by environment.
@@ -198,6 +201,7 @@ impl RoutePublisher for Proxy {
     }
 }
 
+#[async_trait]
 impl Visitors for Proxy {
     fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
         self.gate.table.take_visits()
@@ -205,6 +209,12 @@ impl Visitors for Proxy {
 
     fn presence(&self, environment: EnvironmentId) -> Presence {
         self.gate.table.presence(environment)
+    }
+
+    async fn dismiss(&self, environment: EnvironmentId) {
+        if let Some(visits) = self.gate.table.visits(environment) {
+            visits.dismiss().await;
+        }
     }
 }
 

@@ -59,6 +59,7 @@ impl Serving {
             let builder = builder
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(self.limits.streams)
+                .max_header_list_size(self.limits.header_bytes)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_send_buf_size(BUFFER_SIZE);
@@ -69,8 +70,9 @@ impl Serving {
             let stream = TokioIo::new(self.guarded(stream, Protocol::Http1));
             // Without a timer of hyper's for heads: the guard times them, and only those that do not come at once.
             let mut builder = http1::Builder::new();
+            builder.max_buf_size(self.limits.head_room());
             let answers = service_fn(move |request| self.answer(request));
-            let connection = builder.max_buf_size(BUFFER_SIZE).serve_connection(stream, answers);
+            let connection = builder.serve_connection(stream, answers);
             let connection = Box::pin(connection.with_upgrades());
             drive(connection, tasks, ending, |it| it.get_mut().as_mut().graceful_shutdown()).await?;
         }
@@ -82,11 +84,12 @@ impl Serving {
         let tasks = LocalTasks::default();
         let ending = self.ending();
         let mut builder = auto::Builder::new(tasks.clone());
-        builder.http1().max_buf_size(BUFFER_SIZE);
+        builder.http1().max_buf_size(self.limits.head_room());
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.limits.streams)
+            .max_header_list_size(self.limits.header_bytes)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(BUFFER_SIZE);

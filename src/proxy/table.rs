@@ -189,7 +189,12 @@ impl Table {
 
     /// Who is with the environment at this moment.
     pub(super) fn presence(&self, environment: EnvironmentId) -> Presence {
-        self.current.load().visits.get(&environment).map(|visits| visits.presence()).unwrap_or_default()
+        self.visits(environment).map(|visits| visits.presence()).unwrap_or_default()
+    }
+
+    /// The environment's visitors.
+    pub(super) fn visits(&self, environment: EnvironmentId) -> Option<Arc<Visits>> {
+        self.current.load().visits.get(&environment).cloned()
     }
 
     /// What visitors asked for, by environment; of those that nobody came to, nothing.

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -21,7 +20,7 @@ use super::headers::has_token;
 use super::pool::BUFFER_SIZE;
 use super::standing::Busy;
 use super::tally::Tally;
-use super::visits::Visit;
+use super::visits::{Leave, Visit};
 use crate::supervisor::Supervisor;
 
 /// How long a tunnel's ends may take to hear that it is over.
@@ -77,6 +76,8 @@ pub(super) struct Tunnel {
     pub(super) container: OnUpgrade,
     pub(super) client: Arc<ConnectionInfo>,
     pub(super) visit: Visit,
+    /// When its environment wants it gone.
+    pub(super) leave: Leave,
     pub(super) tally: Arc<Tally>,
     /// How long it may go on when the daemon drains.
     pub(super) grace: Duration,
@@ -88,14 +89,15 @@ impl Tunnel {
     /// Passes bytes both ways until both sides ended, one broke, or the daemon drains.
     pub(super) fn run(self, supervisor: &Supervisor) {
         self.client.become_tunnel();
-        let ending = ended(supervisor.draining(), self.grace);
+        let (leave, stays) = (self.leave.clone(), self.leave.stay());
+        let ending = ended(supervisor.draining(), self.grace, leave);
         supervisor.spawn("proxy tunnel", async move {
             let _open = OpenTunnel::new(self.tally.clone());
             let is_websocket = has_token(&self.wanted.protocols, "websocket");
-            let (received, sent) = pass(self.wanted.client, self.container, ending, is_websocket).await;
-            self.tally.passed(received, sent);
+            pass(self.wanted.client, self.container, ending, (is_websocket, &self.tally)).await;
             drop(self.visit);
             drop(self.busy);
+            drop(stays);
         });
     }
 }
@@ -116,36 +118,42 @@ impl Drop for OpenTunnel {
     }
 }
 
-async fn ended(draining: CancellationToken, grace: Duration) {
-    draining.cancelled().await;
-    tokio::time::sleep(grace).await;
+async fn ended(draining: CancellationToken, grace: Duration, leave: Leave) {
+    let drained = async {
+        draining.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = leave.told() => {}
+    }
 }
 
-/// Returns the bytes from the client and to it.
 async fn pass(
     client: OnUpgrade,
     container: OnUpgrade,
     ending: impl Future<Output = ()> + Send,
-    is_websocket: bool,
-) -> (u64, u64) {
+    (is_websocket, tally): (bool, &Tally),
+) {
     let ending = ending.shared();
     let both = tokio::select! {
         both = async { tokio::try_join!(client, container) } => both,
-        () = ending.clone() => return (0, 0),
+        () = ending.clone() => return,
     };
     let (client, container) = match both {
         Ok(both) => both,
         Err(error) => {
             tracing::debug!(%error, "an upgrade did not come about");
-            return (0, 0);
+            return;
         }
     };
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_container, to_container) = tokio::io::split(TokioIo::new(container));
     let farewell = |bytes: &'static [u8]| is_websocket.then(|| (Frames::default(), bytes));
-    let (received, sent) = (AtomicU64::new(0), AtomicU64::new(0));
-    let up = copy(from_client, to_container, farewell(&GOING_AWAY_MASKED), ending.clone(), &received);
-    let down = copy(from_container, to_client, farewell(&GOING_AWAY), ending.clone(), &sent);
+    let received = |bytes| tally.passed(bytes, 0);
+    let sent = |bytes| tally.passed(0, bytes);
+    let up = copy(from_client, to_container, farewell(&GOING_AWAY_MASKED), ending.clone(), received);
+    let down = copy(from_container, to_client, farewell(&GOING_AWAY), ending.clone(), sent);
     let both = async { tokio::try_join!(up, down) };
     let cut = async {
         ending.await;
@@ -157,7 +165,6 @@ async fn pass(
         }
         () = cut => {}
     }
-    (received.into_inner(), sent.into_inner())
 }
 
 /// Passes bytes one way until their end, which is passed on. When the tunnel is to end, a WebSocket does so between two
@@ -167,7 +174,7 @@ async fn copy(
     mut to: impl AsyncWrite + Unpin,
     mut farewell: Option<(Frames, &'static [u8])>,
     ending: impl Future<Output = ()>,
-    passed: &AtomicU64,
+    passed: impl Fn(u64),
 ) -> io::Result<()> {
     let mut ending = std::pin::pin!(ending);
     let mut is_ending = false;
@@ -194,7 +201,7 @@ async fn copy(
             None => {}
         }
         to.write_all(bytes).await?;
-        passed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        passed(bytes.len() as u64);
         to.flush().await?;
     }
 }

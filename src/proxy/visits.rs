@@ -1,11 +1,14 @@
 //! Who is at an environment's door or inside: when it was last used, what is open, and how many wait.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
@@ -23,8 +26,30 @@ pub(super) struct Visits {
     requests: AtomicUsize,
     tunnels: AtomicUsize,
     held: AtomicUsize,
+    listening: AtomicUsize,
     /// Taken by those who are let in after they waited.
     turns: Semaphore,
+    /// Of the tunnels that are open now.
+    leave: Mutex<Leave>,
+}
+
+/// When tunnels have to end, and whether they did.
+#[derive(Clone, Default)]
+pub(super) struct Leave {
+    told: CancellationToken,
+    over: TaskTracker,
+}
+
+impl Leave {
+    /// Returns when the tunnels of now are to end.
+    pub(super) async fn told(&self) {
+        self.told.cancelled().await;
+    }
+
+    /// A tunnel is not over as long as it has this.
+    pub(super) fn stay(&self) -> TaskTrackerToken {
+        self.over.token()
+    }
 }
 
 /// So many of those who waited are let in at once.
@@ -36,8 +61,18 @@ impl Visits {
     pub(super) fn new(environment: EnvironmentId, clock: Arc<dyn Clock>) -> Self {
         let none = || AtomicUsize::new(0);
         let last = AtomicI64::new(NONE);
-        let turns = Semaphore::new(TURNS);
-        Self { environment, clock, last, requests: none(), tunnels: none(), held: none(), turns }
+        let (turns, leave) = (Semaphore::new(TURNS), Mutex::default());
+        Self {
+            environment,
+            clock,
+            last,
+            requests: none(),
+            tunnels: none(),
+            held: none(),
+            listening: none(),
+            turns,
+            leave,
+        }
     }
 
     /// A request comes in. It is use until what is returned is dropped, with the last byte of its answer.
@@ -68,6 +103,19 @@ impl Visits {
         }
     }
 
+    /// For a tunnel that begins now.
+    pub(super) fn leave(&self) -> Leave {
+        self.leave.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the tunnels that are open; returns when they are over. Those that begin from now on stay.
+    pub(super) async fn dismiss(&self) {
+        let leave = std::mem::take(&mut *self.leave.lock().unwrap_or_else(PoisonError::into_inner));
+        leave.told.cancel();
+        leave.over.close();
+        leave.over.wait().await;
+    }
+
     /// Lets those who waited in a few at a time, until the deadline: a thousand at once would bring down what has only just
     /// come up.
     pub(super) async fn in_turn<T>(&self, deadline: Instant, work: impl Future<Output = T>) -> T {
@@ -84,9 +132,18 @@ impl Visits {
 
     /// A place to wait in, where fewer than `most` wait.
     pub(super) fn hold(self: &Arc<Self>, most: usize) -> Option<Held> {
-        let room = |held| (held < most).then_some(held + 1);
-        let got = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
-        got.is_ok().then(|| Held(self.clone()))
+        self.enter(|visits| &visits.held, most)
+    }
+
+    /// The same for a page that listens.
+    pub(super) fn listen(self: &Arc<Self>, most: usize) -> Option<Held> {
+        self.enter(|visits| &visits.listening, most)
+    }
+
+    fn enter(self: &Arc<Self>, room: fn(&Self) -> &AtomicUsize, most: usize) -> Option<Held> {
+        let one_more = |there| (there < most).then_some(there + 1);
+        let got = room(self).fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        got.is_ok().then(|| Held { visits: self.clone(), room })
     }
 }
 
@@ -117,11 +174,14 @@ impl Drop for Visit {
 }
 
 /// One that waits; its place is free when this is dropped.
-pub(super) struct Held(Arc<Visits>);
+pub(super) struct Held {
+    visits: Arc<Visits>,
+    room: fn(&Visits) -> &AtomicUsize,
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::Relaxed);
+        (self.room)(&self.visits).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -161,7 +221,26 @@ mod tests {
         let first = visits.hold(2);
         let second = visits.hold(2);
         assert!(first.is_some() && second.is_some() && visits.hold(2).is_none());
+        let listener = visits.listen(1);
+        assert!(listener.is_some() && visits.listen(1).is_none(), "pages have places of their own");
         drop(first);
         assert!(visits.hold(2).is_some());
+    }
+
+    #[tokio::test]
+    async fn those_who_are_dismissed_are_waited_for_and_later_ones_stay() {
+        let visits = visits();
+        let (leave, later) = (visits.leave(), Arc::new(AtomicUsize::new(0)));
+        let (stays, gone) = (leave.stay(), later.clone());
+        let tunnel = async move {
+            leave.told().await;
+            gone.store(1, Ordering::SeqCst);
+            drop(stays);
+        };
+        tokio::join!(visits.dismiss(), tunnel);
+        assert_eq!(later.load(Ordering::SeqCst), 1);
+        let told =
+            tokio::time::timeout(Duration::from_millis(20), async { visits.leave().told().await }).await;
+        assert!(told.is_err(), "a tunnel that begins afterwards is not told");
     }
 }

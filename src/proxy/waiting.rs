@@ -17,11 +17,17 @@ const PAGE_AFTER: Duration = Duration::from_secs(10);
 /// How often one that waits looks, and knocks where nobody was heard.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
+/// Waiting pages that listen at once, of all environments and of one. They are many and cost little, and take no place
+/// of those who wait for an answer.
+const LISTENERS: usize = 8192;
+const LISTENERS_OF_ENVIRONMENT: usize = 1024;
+
 /// The places there are.
 pub(super) struct WaitingRoom {
     places: Arc<Semaphore>,
     of_environment: usize,
     time: Duration,
+    listeners: Arc<Semaphore>,
 }
 
 /// A place; free again when this is dropped.
@@ -33,7 +39,8 @@ pub(super) struct Place {
 impl WaitingRoom {
     pub(super) fn new(settings: HoldSettings) -> Self {
         let places = Arc::new(Semaphore::new(settings.requests));
-        Self { places, of_environment: settings.of_environment, time: settings.time }
+        let listeners = Arc::new(Semaphore::new(LISTENERS));
+        Self { places, of_environment: settings.of_environment, time: settings.time, listeners }
     }
 
     /// Until when one that comes now may wait.
@@ -45,6 +52,12 @@ impl WaitingRoom {
     pub(super) fn enter(&self, visits: &Arc<Visits>) -> Option<Place> {
         let all = self.places.clone().try_acquire_owned().ok()?;
         Some(Place { _all: all, _of_environment: visits.hold(self.of_environment)? })
+    }
+
+    /// A place for a page that listens; none where too many do.
+    pub(super) fn listen(&self, visits: &Arc<Visits>) -> Option<Place> {
+        let all = self.listeners.clone().try_acquire_owned().ok()?;
+        Some(Place { _all: all, _of_environment: visits.listen(LISTENERS_OF_ENVIRONMENT)? })
     }
 }
 

@@ -138,6 +138,9 @@ impl Store {
             return Ok(None);
         }
         write_state(&mut transaction, &present, change, now).await?;
+        if present.comes_up(change.phase) {
+            came_up(&mut transaction, id, now).await?;
+        }
         if ends && !present.phase.is_over() {
             give_back(&mut transaction, &present, now).await?;
         }
@@ -283,6 +286,12 @@ async fn write_state(
     Ok(())
 }
 
+async fn came_up(connection: &mut SqliteConnection, id: EnvironmentId, now: Timestamp) -> StoreResult<()> {
+    let now = now.as_millis();
+    sqlx::query!("UPDATE environment SET active_at = ? WHERE id = ?", now, id.0).execute(connection).await?;
+    Ok(())
+}
+
 async fn give_back(
     connection: &mut SqliteConnection,
     environment: &Environment,
@@ -318,6 +327,26 @@ mod tests {
         let error = store.create_environment(new_environment("feature/x", 6)).await.unwrap_err();
         assert_eq!(error.to_string(), "shop/feature/x has an environment already");
         assert_eq!(store.live_environment(&made.repo, &made.branch).await.unwrap(), Some(made));
+    }
+
+    #[tokio::test]
+    async fn its_time_without_visitors_counts_from_when_it_came_up() {
+        let (_folder, store) = home().await;
+        let made = store.create_environment(new_environment("a", 1)).await.unwrap();
+        let ready = StateChange { serving: Some(true), ..StateChange::to(Phase::Ready) };
+        let active = async |change: &StateChange, at: i64| {
+            let row = store.environment(made.id).await.unwrap().unwrap();
+            let changed = store.update_state(made.id, row.generation, change, moment(at)).await.unwrap();
+            changed.unwrap().active_at
+        };
+        assert_eq!(active(&StateChange::to(Phase::Building), 100).await, moment(1));
+        assert_eq!(active(&ready, 900).await, moment(900));
+        let settled = StateChange { settled: true, ..ready.clone() };
+        assert_eq!(active(&settled, 1000).await, moment(900), "it was up already");
+        store.set_intent(made.id, &Intent::Repair, None, moment(2000)).await.unwrap();
+        assert_eq!(active(&settled, 2100).await, moment(900), "what is put right was up all the time");
+        store.set_intent(made.id, &Intent::Wake, None, moment(3000)).await.unwrap();
+        assert_eq!(active(&settled, 3500).await, moment(3500));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 mod approval;
 mod archive;
 mod archive_image;
+mod awake;
 mod backup;
 mod codec;
 mod deployment;

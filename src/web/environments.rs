@@ -78,7 +78,8 @@ pub(super) async fn destroy(State(web): State<Web>, named: Named) -> Result<Json
 pub(super) async fn sleep(State(web): State<Web>, named: Named) -> Result<Json<Value>, ApiError> {
     let environment = find_live(&web, named).await?;
     let why = "somebody asked for it; a visit wakes it".to_owned();
-    ask(&web, environment.repo, EventKind::SleepRequested { branch: environment.branch, why }).await
+    let kind = EventKind::SleepRequested { branch: environment.branch, why, gives_way: false };
+    ask(&web, environment.repo, kind).await
 }
 
 pub(super) async fn wake(State(web): State<Web>, named: Named) -> Result<Json<Value>, ApiError> {

@@ -32,6 +32,17 @@ pub(crate) struct Authority {
 impl Authority {
     /// `settings` are variables of Pebble's environment.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::configured(settings, &[]).await
+    }
+
+    /// It takes accounts only that are bound to one that it knows by this name and this key.
+    pub(crate) async fn start_bound(key_id: &str, hmac_key: &str) -> Self {
+        let keys = serde_json::json!({ key_id: hmac_key });
+        let more = [("externalAccountBindingRequired", true.into()), ("externalAccountMACKeys", keys)];
+        Self::configured(&[], &more).await
+    }
+
+    async fn configured(settings: &[(&str, &str)], more: &[(&str, serde_json::Value)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [port, management, records, dns, http, https] = std::array::from_fn(|_| free_port());
         let mut authority =
@@ -42,12 +53,15 @@ impl Authority {
         names.args(["-defaultIPv6", "", "-management", &format!("127.0.0.1:{records}")]);
         authority.run(names, "names.log");
 
-        let config = serde_json::json!({ "pebble": {
+        let mut config = serde_json::json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
             "managementListenAddress": format!("127.0.0.1:{management}"),
             "certificate": authority.file("server.pem"), "privateKey": authority.file("server.key"),
             "httpPort": http, "tlsPort": https, "ocspResponderURL": "",
         }});
+        for (key, value) in more {
+            config["pebble"][key] = value.clone();
+        }
         std::fs::write(authority.file("pebble.json"), config.to_string()).unwrap();
         authority.sign(settings).await;
         authority
@@ -95,6 +109,7 @@ impl Authority {
             hook,
             propagation: Duration::from_millis(10),
             orders_per_hour: 10,
+            binding: None,
         }
     }
 

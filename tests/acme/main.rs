@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drey::config::{Acme, AcmeChallenge};
+use drey::config::{AccountBinding, Acme, AcmeChallenge, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -83,15 +83,41 @@ async fn one_wildcard_by_dns_is_renewed_also_by_an_authority_that_has_forgotten_
     let wanted = [record("present"), record("present"), record("cleanup"), record("cleanup")];
     eventually("the records are taken away", async || (authority.records() == wanted).then_some(())).await;
 
-    drey.proxy.renew_certificate().unwrap();
+    drey.proxy.renew_certificate().await.unwrap();
     authority.start_anew().await;
     let root = authority.root();
     let facts = drey.state().certificates.remove(0).1;
     clock.set_ahead(facts.valid_until.since(facts.valid_from) / 4 * 3);
-    drey.proxy.renew_certificate().unwrap();
+    drey.proxy.renew_certificate().await.unwrap();
     let second = drey.eventually_shown("any.qa.example", &root).await;
     clock.set_ahead(Duration::ZERO);
     assert_ne!(first, second);
+    drey.end().await;
+}
+
+/// Where strangers may not have an account, it is bound to one that the authority gave out; a wrong key is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_bound_to_one_at_the_authority_where_that_wants_it() {
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::<MovedClock>::default());
+    let authority = Authority::start_bound("kid-1", KEY).await;
+    let with = |key_id: &str, key: &str| Acme {
+        binding: AccountBinding::new(key_id.to_owned(), Secret::new(key.to_owned())),
+        ..authority.settings(AcmeChallenge::TlsAlpn01)
+    };
+    let unbound = authority.settings(AcmeChallenge::TlsAlpn01);
+    for (acme, told) in [(unbound, "externalAccountRequired"), (with("kid-1", "c29tZSBvdGhlciBrZXk"), "")] {
+        let nowhere = tempfile::tempdir().unwrap();
+        let drey = Drey::start(&authority, acme, nowhere.path(), &clock).await;
+        drey.publish(&["x"]);
+        let reason = drey.eventually_failed().await;
+        assert!(reason.contains(told) && !reason.contains(KEY), "{reason}");
+        drey.end().await;
+    }
+    let drey = Drey::start(&authority, with("kid-1", KEY), folder.path(), &clock).await;
+    drey.publish(&["x"]);
+    drey.eventually_shown("x.qa.example", &authority.root()).await;
+    assert_eq!((drey.orders(), drey.state().failures.len()), (1, 0));
     drey.end().await;
 }
 
@@ -126,7 +152,7 @@ async fn a_host_that_is_not_found_ours_is_tried_again_later_also_after_a_restart
     assert_eq!(drey.orders(), 2);
     assert!(drey.shown("x.qa.example", &root).await.is_err());
     clock.set_ahead(Duration::from_secs(301));
-    drey.proxy.renew_certificate().unwrap();
+    drey.proxy.renew_certificate().await.unwrap();
     drey.eventually_shown("x.qa.example", &root).await;
     assert!(drey.state().failures.is_empty());
     drey.end().await;
@@ -142,10 +168,10 @@ async fn an_hour_has_a_budget_and_whoever_is_asked_for_comes_first() {
     let root = authority.root();
     drey.eventually_shown("a.qa.example", &root).await;
     drey.shown("c.qa.example", &root).await.unwrap();
-    drey.proxy.renew_certificate().unwrap();
+    drey.proxy.renew_certificate().await.unwrap();
     drey.shown("b.qa.example", &drey.local_root()).await.unwrap();
     clock.set_ahead(Duration::from_secs(3601));
-    drey.proxy.renew_certificate().unwrap();
+    drey.proxy.renew_certificate().await.unwrap();
     drey.eventually_shown("b.qa.example", &root).await;
     drey.end().await;
 }

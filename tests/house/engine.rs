@@ -81,7 +81,13 @@ async fn what_sleeps_is_not_repaired() {
     in_house(|house| async move {
         house.begin().await;
         let environment = house.environment("feature/x").await.unwrap();
-        house.tell(EventKind::SleepRequested { branch: branch("feature/x"), why: "asked".into() }).await;
+        house
+            .tell(EventKind::SleepRequested {
+                branch: branch("feature/x"),
+                why: "asked".into(),
+                gives_way: false,
+            })
+            .await;
         house.reaches("feature/x", Phase::Asleep).await;
         house.world.harm(&environment.project, |observed| observed.containers.clear()).await;
         tokio::time::sleep(std::time::Duration::from_secs(4)).await;

@@ -281,6 +281,7 @@ impl World {
     }
 }
 
+#[async_trait]
 impl Visitors for World {
     fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
         Vec::new()
@@ -288,6 +289,10 @@ impl Visitors for World {
 
     fn presence(&self, _: EnvironmentId) -> Presence {
         self.with(|inside| inside.presence)
+    }
+
+    async fn dismiss(&self, _: EnvironmentId) {
+        self.with(|inside| inside.presence.tunnels = 0);
     }
 }
 

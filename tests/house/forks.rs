@@ -134,7 +134,13 @@ async fn a_new_commit_is_held_again_and_what_ran_goes_on_asleep_or_awake() {
         let held = house.held_at('c').await;
         assert_eq!((held.serving, held.running_commit), (true, Some(sha('b'))));
         assert_eq!(house.fetched(), 1, "the new one was not fetched");
-        house.tell(EventKind::SleepRequested { branch: branch(FORK), why: "quiet".to_owned() }).await;
+        house
+            .tell(EventKind::SleepRequested {
+                branch: branch(FORK),
+                why: "quiet".to_owned(),
+                gives_way: false,
+            })
+            .await;
         house.reaches(FORK, Phase::Asleep).await;
         house.tell(EventKind::WakeRequested { branch: branch(FORK) }).await;
         let awake = house.reaches(FORK, Phase::Ready).await;

@@ -60,7 +60,12 @@ fn rules(sleep: u64, expire: u64) -> rest::Rules {
 impl TestHouse {
     /// Puts it to sleep and waits until it does.
     async fn lull(&self, name: &str) -> Environment {
-        self.ask(EventKind::SleepRequested { branch: branch(name), why: "quiet".to_owned() }).await;
+        self.ask(EventKind::SleepRequested {
+            branch: branch(name),
+            why: "quiet".to_owned(),
+            gives_way: false,
+        })
+        .await;
         self.reaches(name, Phase::Asleep).await
     }
 
@@ -120,6 +125,77 @@ async fn what_is_only_frozen_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn who_came_just_before_it_lay_down_keeps_it_awake_unless_a_person_wants_it_to_sleep() {
+    in_house(|house| async move {
+        house.begin().await;
+        house.world.with(|inside| inside.presence.tunnels = 1);
+        let sleep = |gives_way| EventKind::SleepRequested {
+            branch: branch("feature/x"),
+            why: "quiet".to_owned(),
+            gives_way,
+        };
+        house.ask(sleep(true)).await;
+        eventually("the wish is taken back", || async {
+            house.environment("feature/x").await.is_some_and(|it| it.generation.0 == 2 && !it.has_work())
+        })
+        .await;
+        let awake = house.environment("feature/x").await.unwrap();
+        assert_eq!((awake.phase, awake.serving), (Phase::Ready, true));
+        assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
+        assert_eq!(house.running("feature/x").await, 1);
+        house.ask(sleep(false)).await;
+        house.reaches("feature/x", Phase::Asleep).await;
+        assert_eq!(house.world.with(|inside| inside.presence.tunnels), 0, "they were told");
+    })
+    .await;
+}
+
+/// A document that the policy does not let in.
+fn refused() -> serde_json::Value {
+    let mut refused = document();
+    refused["services"]["web"]["privileged"] = serde_json::json!(true);
+    refused
+}
+
+#[tokio::test]
+async fn what_failed_sleeps_too_and_wakes_with_the_version_from_before() {
+    in_house(|house| async move {
+        let house = house.ruled(|inside| inside.rest = rules(600, 60_000)).await;
+        house.begin().await;
+        house.commit('c', "feature/x", &['b'], refused());
+        house.push("feature/x").await;
+        assert!(house.reaches("feature/x", Phase::Blocked).await.serving);
+        house.later(11 * MINUTE);
+        let asleep = house.reaches("feature/x", Phase::Asleep).await;
+        house.orchestrator.knock(asleep.id).await.unwrap();
+        let awake = house.reaches("feature/x", Phase::Ready).await;
+        assert_eq!(
+            (awake.running_commit, awake.commit),
+            (Some(crate::harness::sha('b')), Some(crate::harness::sha('c')))
+        );
+        assert!(awake.reason.as_ref().is_some_and(|it| it.contains("failed, and")), "{:?}", awake.reason);
+        assert_eq!(house.running("feature/x").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sleeper_whose_push_failed_takes_nobodys_place() {
+    in_house(|house| async move {
+        let house = house.ruled(|inside| inside.places.total = Some(1)).await;
+        house.begin().await;
+        house.lull("feature/x").await;
+        house.commit('c', "feature/x", &['b'], refused());
+        house.push("feature/x").await;
+        assert!(!house.reaches("feature/x", Phase::Blocked).await.serving);
+        house.commit('d', "feature/y", &['a'], document());
+        house.push("feature/y").await;
+        house.reaches("feature/y", Phase::Ready).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn visits_wake_only_so_often_within_an_hour() {
     in_house(|house| async move {
         let house = house.ruled(|inside| inside.wakes_per_hour = Some(2)).await;
@@ -152,7 +228,13 @@ async fn what_sleeps_is_woken_by_a_visit_as_it_was() {
     in_house(|house| async move {
         house.begin().await;
         let ups = house.world.with(|inside| inside.ups);
-        house.ask(EventKind::SleepRequested { branch: branch("feature/x"), why: "quiet".to_owned() }).await;
+        house
+            .ask(EventKind::SleepRequested {
+                branch: branch("feature/x"),
+                why: "quiet".to_owned(),
+                gives_way: false,
+            })
+            .await;
         let asleep = house.reaches("feature/x", Phase::Asleep).await;
         assert_eq!((asleep.serving, asleep.reason.as_deref()), (false, Some("quiet")));
         assert_eq!(house.running("feature/x").await, 0);
@@ -176,13 +258,25 @@ async fn what_sleeps_is_woken_by_a_visit_as_it_was() {
 async fn a_push_while_it_sleeps_deploys_and_a_merge_ends_it() {
     in_house(|house| async move {
         house.begin().await;
-        house.ask(EventKind::SleepRequested { branch: branch("feature/x"), why: "quiet".to_owned() }).await;
+        house
+            .ask(EventKind::SleepRequested {
+                branch: branch("feature/x"),
+                why: "quiet".to_owned(),
+                gives_way: false,
+            })
+            .await;
         house.reaches("feature/x", Phase::Asleep).await;
         house.commit('c', "feature/x", &['b'], document());
         house.push("feature/x").await;
         let ready = house.reaches("feature/x", Phase::Ready).await;
         assert_eq!(ready.commit, ready.running_commit);
-        house.ask(EventKind::SleepRequested { branch: branch("feature/x"), why: "quiet".to_owned() }).await;
+        house
+            .ask(EventKind::SleepRequested {
+                branch: branch("feature/x"),
+                why: "quiet".to_owned(),
+                gives_way: false,
+            })
+            .await;
         house.reaches("feature/x", Phase::Asleep).await;
         house.commit('d', "main", &['a', 'c'], document());
         house.push_main('a').await;
@@ -237,7 +331,13 @@ async fn who_finds_no_place_waits_and_says_so_until_one_is_free() {
         // It still waits after a restart, and what runs has kept its place.
         let house = house.restart().await;
         house.says("feature/y", "waiting for a place").await;
-        house.ask(EventKind::SleepRequested { branch: branch("feature/x"), why: "quiet".to_owned() }).await;
+        house
+            .ask(EventKind::SleepRequested {
+                branch: branch("feature/x"),
+                why: "quiet".to_owned(),
+                gives_way: false,
+            })
+            .await;
         house.reaches("feature/y", Phase::Ready).await;
         let asleep = house.reaches("feature/x", Phase::Asleep).await;
         // Now the other one finds no place, and gives it up by its end.

@@ -78,7 +78,13 @@ async fn the_files_are_there_while_it_is_awake_and_no_longer() {
         let house = house.restart().await;
         assert_eq!(value(&house, "feature/x").await.as_deref(), Some("first value"));
 
-        house.tell(EventKind::SleepRequested { branch: branch("feature/x"), why: "asked".into() }).await;
+        house
+            .tell(EventKind::SleepRequested {
+                branch: branch("feature/x"),
+                why: "asked".into(),
+                gives_way: false,
+            })
+            .await;
         house.reaches("feature/x", Phase::Asleep).await;
         assert_eq!(value(&house, "feature/x").await, None);
         set(&house, "**", "second value").await;

@@ -86,7 +86,13 @@ async fn what_sleeps_goes_on_sleeping_and_wakes_as_it_was() {
     in_house(|house| async move {
         house.begin().await;
         let branch = branch("feature/x");
-        house.tell(EventKind::SleepRequested { branch: branch.clone(), why: "quiet".to_owned() }).await;
+        house
+            .tell(EventKind::SleepRequested {
+                branch: branch.clone(),
+                why: "quiet".to_owned(),
+                gives_way: false,
+            })
+            .await;
         house.reaches("feature/x", Phase::Asleep).await;
         house.commit('c', "feature/x", &['b'], document());
         house.has_message('c', "[skip drey]");

@@ -8,17 +8,18 @@ fn the_proxys_bounds_are_read_and_taken_up() {
     let old = settings(proxy, &[]).unwrap();
     assert_eq!((old.proxy.timeouts.upstream, old.proxy.limits.streams), (None, 256));
     let bounds = "trusted_proxies = [\"10.0.0.0/8\"]\n[proxy.timeouts]\nupstream = \"90s\"\ndrain = \"0s\"\n\
-                  [proxy.limits]\nconnections = 100\nconnections_per_address = 10\nstreams = 8\n";
+                  [proxy.limits]\nconnections = 100\nconnections_per_address = 10\nstreams = 8\nheader_size = \"16KiB\"\n";
     let new = settings(&format!("{proxy}{bounds}"), &[]).unwrap();
     let (taken, later) = new.taken_up(&old);
     assert_eq!(later, ["proxy.limits.connections"]);
     assert_eq!(taken.proxy.timeouts.upstream, Some(Duration::from_secs(90)));
     assert_eq!(taken.proxy.timeouts.drain, Duration::ZERO);
     let limits = taken.proxy.limits;
+    assert_eq!((old.proxy.limits.header_size, limits.header_size), (65_536, 16_384));
     assert_eq!((limits.connections, limits.connections_per_address, limits.streams), (None, Some(10), 8));
     assert_eq!(taken.proxy.trusted_proxies.len(), 1);
     let bad = "trusted_proxies = [\"10.0.0.1/8\"]\n[proxy.timeouts]\nheader = \"0s\"\nupstream = \"2h\"\n\
-               [proxy.limits]\nconnections = 0\nstreams = 0\n";
+               [proxy.limits]\nconnections = 0\nstreams = 0\nheader_size = \"4KiB\"\n";
     let faults = settings(&format!("{proxy}{bad}"), &[]).unwrap_err().0;
     let mut keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
     keys.sort_unstable();
@@ -26,6 +27,7 @@ fn the_proxys_bounds_are_read_and_taken_up() {
         keys,
         [
             "proxy.limits.connections",
+            "proxy.limits.header_size",
             "proxy.limits.streams",
             "proxy.timeouts.header",
             "proxy.timeouts.upstream",

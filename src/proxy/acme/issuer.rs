@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use instant_acme::{Account, NewAccount};
+use instant_acme::{Account, ExternalAccountKey, NewAccount};
 use tokio::sync::watch;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_util::sync::CancellationToken;
@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use super::authority::Client;
 use super::failed::Failed;
 use super::kept::{Kept, WILDCARD, lives};
-use super::order::obtain;
+use super::order::{obtain, patiently};
 use super::proofs::Stage;
 use crate::config::{Acme, AcmeChallenge};
 use crate::domain::issuance::{self, Life, Next, Tries, Wanted};
 use crate::domain::text::clean_line;
 use crate::domain::time::Timestamp;
 use crate::ports::{Clock, DnsRecords, meters};
+use crate::proxy::aside::aside;
 use crate::proxy::challenges::Challenges;
 use crate::proxy::examine::Shown;
 use crate::proxy::renewal::Renewal;
@@ -84,7 +85,7 @@ impl Issuer {
             let now = clock.now();
             let wanted = self.wanted(table, now);
             if table.is_published() {
-                self.tidy(&wanted, now);
+                self.tidy(&wanted, now).await;
             }
             let next = {
                 let state = self.lock();
@@ -146,40 +147,59 @@ impl Issuer {
     }
 
     /// Forgets what nobody wants any more: failures, and certificates whose life is over. Others may come back.
-    fn tidy(&self, wanted: &[Wanted], now: Timestamp) {
-        let mut state = self.lock();
-        state.tries.keep_only(wanted);
+    async fn tidy(&self, wanted: &[Wanted], now: Timestamp) {
         let is_over =
             |key: &String, life: &Life| life.until <= now && !wanted.iter().any(|wanted| wanted.key == *key);
-        state.held.retain(|key, life| {
-            let is_over = is_over(key, life);
-            if is_over {
-                self.kept.remove(key);
-            }
-            !is_over
+        let mut over = Vec::new();
+        {
+            let mut state = self.lock();
+            state.tries.keep_only(wanted);
+            state.held.retain(|key, life| {
+                let is_over = is_over(key, life);
+                if is_over {
+                    over.push(key.clone());
+                }
+                !is_over
+            });
+        }
+        if over.is_empty() {
+            return;
+        }
+        let kept = self.kept.clone();
+        let removed = aside(move || {
+            over.iter().for_each(|key| kept.remove(key));
+            Ok(())
         });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "certificates whose life is over stay");
+        }
     }
 
     async fn order(&self, wanted: &Wanted, clock: &dyn Clock, draining: &CancellationToken) {
         let key = &wanted.key;
         tracing::info!(certificate = %key, directory = %self.acme.directory, "a certificate is ordered");
-        let ordered = match self.begin(clock) {
+        let ordered = match self.begin(clock).await {
             Ok(()) => self.obtain(wanted, draining).await,
             Err(error) => Err(error.into()),
         };
-        match ordered.and_then(|pem| self.take_up(key, &pem, clock)) {
+        let taken_up = match ordered {
+            Ok(pem) => self.take_up(key, pem, clock).await,
+            Err(failed) => Err(failed),
+        };
+        match taken_up {
             Ok(()) => meters::acme_order("issued"),
             // The next start orders it anew.
             Err(Failed::Ended) => return,
             Err(error) => self.note_failure(key, &error, clock.now()),
         }
-        self.write_tries();
-    }
-
-    fn write_tries(&self) {
-        if let Err(error) = self.kept.put_tries(&self.lock().tries) {
+        if let Err(error) = self.write_tries().await {
             tracing::error!(%error, "what was ordered cannot be written down");
         }
+    }
+
+    async fn write_tries(&self) -> Result<(), ProxyError> {
+        let (kept, tries) = (self.kept.clone(), self.lock().tries.clone());
+        aside(move || kept.put_tries(&tries)).await
     }
 
     fn note_failure(&self, key: &str, error: &Failed, now: Timestamp) {
@@ -194,10 +214,9 @@ impl Issuer {
     }
 
     /// Written down before anything is asked: what dies on its way counts.
-    fn begin(&self, clock: &dyn Clock) -> Result<(), ProxyError> {
-        let mut state = self.lock();
-        state.tries.begin(clock.now());
-        self.kept.put_tries(&state.tries)
+    async fn begin(&self, clock: &dyn Clock) -> Result<(), ProxyError> {
+        self.lock().tries.begin(clock.now());
+        self.write_tries().await
     }
 
     async fn obtain(&self, wanted: &Wanted, draining: &CancellationToken) -> Result<String, Failed> {
@@ -206,7 +225,12 @@ impl Issuer {
             return ordered;
         }
         tracing::warn!("the authority does not know drey's account any more: a new one is made");
-        self.kept.forget_account();
+        let kept = self.kept.clone();
+        aside(move || {
+            kept.forget_account();
+            Ok(())
+        })
+        .await?;
         self.obtain_once(wanted, draining).await
     }
 
@@ -225,40 +249,50 @@ impl Issuer {
 
     /// The one that is kept, else a new one; whoever configures this mode agrees to the authority's terms.
     async fn account(&self) -> Result<Account, Failed> {
-        let builder = Account::builder_with_http(Box::new(self.client.clone()));
-        if let Some(text) = self.kept.account()? {
+        let builder = || Account::builder_with_http(Box::new(self.client.clone()));
+        let kept = self.kept.clone();
+        if let Some(text) = aside(move || kept.account()).await? {
             let credentials = serde_json::from_str(&text)
                 .map_err(|error| Failed::Refused(format!("account.json: {error}; remove it")))?;
-            return Ok(builder.from_credentials(credentials).await?);
+            return Ok(builder().from_credentials(credentials).await?);
         }
         let contact: Vec<&str> = self.acme.contact.iter().map(String::as_str).collect();
         let new =
             NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-        let (account, credentials) = builder.create(&new, self.acme.directory.clone(), None).await?;
+        let binding = self.acme.binding.as_ref();
+        let binding = binding.map(|it| ExternalAccountKey::new(it.key_id.clone(), &it.key()));
+        let directory = self.acme.directory.clone();
+        let (account, credentials) = patiently!(builder().create(&new, directory.clone(), binding.as_ref()))?;
         let text = serde_json::to_string(&credentials).map_err(instant_acme::Error::from)?;
-        self.kept.put_account(&text)?;
+        let kept = self.kept.clone();
+        aside(move || kept.put_account(&text)).await?;
         Ok(account)
     }
 
     /// Keeps the certificate and shows it from now on.
-    fn take_up(&self, key: &str, pem: &str, clock: &dyn Clock) -> Result<(), Failed> {
+    async fn take_up(&self, key: &str, pem: String, clock: &dyn Clock) -> Result<(), Failed> {
         let path = Path::new(key);
         let shown = Shown::parse((pem.as_bytes(), pem.as_bytes()), (path, path), &self.stage.provider)?;
-        self.kept.put(key, pem)?;
+        let (kept, name) = (self.kept.clone(), key.to_owned());
+        aside(move || kept.put(&name, &pem)).await?;
         let life = Life { from: shown.facts.valid_from, until: shown.facts.valid_until };
+        self.holds(key, life, clock.now());
+        let (renewal, now) = (self.renewal.clone(), clock.now());
+        aside(move || renewal.renew(now)).await?;
+        tracing::info!(certificate = %key, until = %life.until, "a certificate is there");
+        Ok(())
+    }
+
+    fn holds(&self, key: &str, life: Life, now: Timestamp) {
         let mut state = self.lock();
         state.held.insert(key.to_owned(), life);
-        if life.renew_at() > clock.now() {
+        if life.renew_at() > now {
             state.tries.succeeded(key);
         } else {
             let reason =
                 "it is due for renewal as soon as it is there: is this machine's clock right?".to_owned();
-            state.tries.failed(key, reason, clock.now());
+            state.tries.failed(key, reason, now);
         }
-        drop(state);
-        self.renewal.renew(clock.now())?;
-        tracing::info!(certificate = %key, until = %life.until, "a certificate is there");
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

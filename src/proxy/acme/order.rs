@@ -7,7 +7,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
-use super::failed::{BAD_NONCE, Failed, is, told};
+use super::failed::{Failed, told};
 use super::proofs::{Proof, Stage, kind_of, settles};
 use crate::config::Acme;
 
@@ -17,21 +17,28 @@ const POLL: RetryPolicy = RetryPolicy::new()
     .backoff(1.5)
     .timeout(Duration::from_secs(120));
 /// Tries of one step whose nonce the authority does not take; each of them is three requests.
-const NONCE_TRIES: usize = 5;
+pub(super) const NONCE_TRIES: usize = 5;
 /// Does a step again when the authority refuses its nonce (RFC 8555, 6.5): it has done nothing then. No function, because
 /// a future made by a closure that borrows cannot be sent to another thread.
 macro_rules! patiently {
     ($step:expr) => {{
-        let mut left = NONCE_TRIES;
+        let mut left = $crate::proxy::acme::order::NONCE_TRIES;
         loop {
             left -= 1;
             match $step.await {
-                Err(Error::Api(problem)) if left > 0 && is(&problem, BAD_NONCE) => {}
+                Err(instant_acme::Error::Api(problem))
+                    if left > 0
+                        && $crate::proxy::acme::failed::is(
+                            &problem,
+                            $crate::proxy::acme::failed::BAD_NONCE,
+                        ) => {}
                 result => break result,
             }
         }
     }};
 }
+
+pub(super) use patiently;
 
 /// Orders a certificate for the names and proves that they are ours. Gives back its key and chain, PEM. Proofs that were
 /// shown are in `shown`, also when the order is dropped on its way.

@@ -128,6 +128,52 @@ async fn waits_and_wakes_are_counted_and_stay_over_changes() {
     assert_eq!(house.traffic(), Some(traffic));
 }
 
+/// A container that takes requests and does not answer them.
+async fn silent() -> Upstream {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    Supervisor::new().spawn("silent", async move {
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            kept.push(stream);
+        }
+    });
+    Upstream::new(address, Scheme::Http, "silent")
+}
+
+#[tokio::test]
+async fn what_a_container_takes_to_fail_is_no_wait_before_it() {
+    const LIMIT: Duration = Duration::from_millis(60);
+    let limits = Limits { upstream: Some(LIMIT), ..Limits::new() };
+    let house = House::within(false, limits).await;
+    house.publish(&[("x", 1, Answer::Proxy(silent().await))]);
+    let head = get("x").replace("GET", "HEAD");
+    for request in [get("x"), head] {
+        assert!(house.plain(&request).await.starts_with("HTTP/1.1 504"));
+    }
+    for told in house.told(2).await {
+        assert!(told.upstream.is_some_and(|took| took >= LIMIT) && told.held < LIMIT, "{told:?}");
+    }
+    assert_eq!(house.traffic().unwrap().responses.buckets.iter().sum::<u64>(), 2);
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_client_is_told_of_and_nobody_elses_word_counts() {
+    let house = House::new(false).await;
+    let (upstream, _) = echo("told").await;
+    house.publish(&[("x", 1, Answer::Proxy(upstream))]);
+    let ask = |more: &str| format!("GET / HTTP/1.1\r\nHost: x.qa.example\r\n{more}Connection: close\r\n\r\n");
+    let lists = "X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\nX-Forwarded-For: 127.0.0.9\r\n";
+    house.plain(&ask(lists)).await;
+    let trusted_proxies = vec![crate::domain::network::Network::parse("127.0.0.0/8").unwrap()];
+    house.proxy.tune(&crate::proxy::Bounds { trusted_proxies, ..Default::default() });
+    for more in [lists, "X-Real-IP: 2001:db8::7\r\n", "", "X-Real-IP: nobody\r\n"] {
+        house.plain(&ask(more)).await;
+    }
+    let told: Vec<String> = house.told(5).await.into_iter().map(|told| told.client).collect();
+    assert_eq!(told, ["127.0.0.1", "192.0.2.1", "2001:db8::7", "127.0.0.1", "127.0.0.1"]);
+}
+
 #[tokio::test]
 async fn a_tunnel_is_counted_while_it_is_open() {
     let house = House::new(false).await;
@@ -150,6 +196,9 @@ async fn a_tunnel_is_counted_while_it_is_open() {
     socket.next().await.unwrap().unwrap();
     let traffic = house.traffic().unwrap();
     assert_eq!((traffic.upgrades, traffic.classes[0]), (1, 1));
+    // Heads, a mask, five bytes: while it is open, not when it is over.
+    let bytes = || house.traffic().map(|traffic| (traffic.received, traffic.sent));
+    eventually("its bytes are counted", || bytes() == Some((2 + 4 + 5, 2 + 5))).await;
     socket.close(None).await.unwrap();
     drop(socket);
     eventually("it is closed", || house.traffic().unwrap().upgrades == 0).await;

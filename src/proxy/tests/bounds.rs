@@ -57,6 +57,22 @@ async fn what_a_trusted_proxy_says_reaches_the_container() {
 }
 
 #[tokio::test]
+async fn the_head_of_a_request_may_have_so_many_bytes() {
+    let house = House::new(false).await;
+    let (upstream, _) = echo("there").await;
+    house.publish(&[("x", 1, Answer::Proxy(upstream))]);
+    let with = |bytes: usize| get("x").replace("\r\n\r\n", &format!("\r\nX: {}\r\n\r\n", "x".repeat(bytes)));
+    let status = async |bytes: usize| house.plain(&with(bytes)).await.get(..12).map(str::to_owned);
+    let ok = || Some("HTTP/1.1 200".to_owned());
+    let too_large = || Some("HTTP/1.1 431".to_owned());
+    assert_eq!((status(30_000).await, status(70_000).await), (ok(), too_large()));
+    house.proxy.tune(&Bounds { header_bytes: 16_384, ..Bounds::default() });
+    assert_eq!((status(10_000).await, status(30_000).await), (ok(), too_large()));
+    house.proxy.tune(&Bounds { header_bytes: 200_000, ..Bounds::default() });
+    assert_eq!(status(100_000).await, ok());
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed_in_time_and_a_tunnel_is_not() {
     let house = House::new(false).await;
     house.proxy.tune(&Bounds { idle: Duration::from_millis(400), ..Bounds::default() });

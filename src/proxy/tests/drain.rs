@@ -98,6 +98,28 @@ async fn at_the_end_a_tunnel_has_its_grace_and_both_sides_are_told() {
 }
 
 #[tokio::test]
+async fn who_is_with_an_environment_that_lies_down_is_told_and_who_comes_later_stays() {
+    let house = House::new(false).await;
+    let (upstream, _keep, mut told) = websocket("told").await;
+    house.publish(&[("x", 1, Answer::Proxy(upstream.clone()))]);
+    let mut socket = visitor(&house).await;
+    assert!(is_echoed(&mut socket, "before").await);
+    house.publish(&[("x", 1, page(Phase::Asleep, ""))]);
+    house.proxy.dismiss(EnvironmentId(1)).await;
+    assert_eq!(house.proxy.presence(EnvironmentId(1)).tunnels, 0, "all are over when it returns");
+    match socket.next().await {
+        Some(Ok(Message::Close(Some(frame)))) => assert_eq!(frame.code, CloseCode::Away),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(told.recv().await, Some(1001));
+    house.publish(&[("x", 2, Answer::Proxy(upstream))]);
+    let mut later = visitor(&house).await;
+    assert!(is_echoed(&mut later, "after it woke").await);
+    house.proxy.dismiss(EnvironmentId(7)).await;
+    assert!(is_echoed(&mut later, "another one lay down").await);
+}
+
+#[tokio::test]
 async fn a_large_message_is_not_cut_by_the_end() {
     let house = House::within(false, Limits { tunnel_grace: Duration::ZERO, ..Limits::new() }).await;
     let (upstream, _keep, _) = websocket("large").await;

@@ -27,6 +27,30 @@ impl House {
 }
 
 #[tokio::test]
+async fn pages_that_listen_take_no_place_of_those_who_wait() {
+    let hold = HoldSettings { requests: 1, of_environment: 1, ..HoldSettings::default() };
+    let house = House::with(false, Limits::new(), hold).await;
+    house.publish(&[("x", 1, page(Phase::Building, ""))]);
+    let mut pages = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(house.proxy.http_address().unwrap()).await.unwrap();
+        stream.write_all(browse("x", "/.well-known/drey/events").as_bytes()).await.unwrap();
+        let mut read = Vec::new();
+        while !String::from_utf8_lossy(&read).contains("data: ") {
+            assert!(stream.read_buf(&mut read).await.unwrap() > 0, "{}", String::from_utf8_lossy(&read));
+        }
+        pages.push(stream);
+    }
+    let waiting = house.ask(get("x"));
+    house.until(1).await;
+    // No place is left for a second one.
+    assert!(house.plain(&get("x")).await.starts_with("HTTP/1.1 503"));
+    let (upstream, _) = echo("there").await;
+    house.publish(&[("x", 2, Answer::Proxy(upstream))]);
+    assert!(waiting.await.unwrap().contains("there"));
+}
+
+#[tokio::test]
 async fn in_every_phase_that_passes_programs_wait_and_browsers_get_a_page() {
     let house = House::new(false).await;
     let mut knocks = house.proxy.knocks().unwrap();
