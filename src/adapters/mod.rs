@@ -11,6 +11,7 @@ pub mod git;
 pub mod logs;
 pub mod process;
 pub mod room;
+pub mod routes;
 pub mod template;
 pub mod vault;
 pub mod workspace;

@@ -18,6 +18,7 @@ mod lock;
 mod log;
 mod mirrors;
 pub mod names;
+mod provider;
 mod reload;
 pub mod remote;
 pub mod repositories;

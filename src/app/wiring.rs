@@ -33,8 +33,8 @@ use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    AccessLog, Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits,
-    Visitors, Volumes,
+    AccessLog, Clock, DnsRecords, Firewall, ForgeApi, Prober, Provider, Redactor, Remote, RoutePublisher,
+    TreeLimits, Visitors, Volumes,
 };
 use crate::proxy::{Bounds, HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
 
@@ -45,7 +45,7 @@ pub(super) struct Folders {
     archives: PathBuf,
     empty: PathBuf,
     builder: PathBuf,
-    tls: PathBuf,
+    pub(super) tls: PathBuf,
 }
 
 impl Folders {
@@ -77,6 +77,7 @@ pub(super) struct ProxyPorts {
     pub(super) access_log: Arc<dyn AccessLog>,
     pub(super) routes: Arc<dyn RoutePublisher>,
     pub(super) visitors: Arc<dyn Visitors>,
+    pub(super) provider: Arc<dyn Provider>,
     pub(super) prober: Arc<dyn Prober>,
 }
 
@@ -119,6 +120,7 @@ pub(super) fn ports(
         routes: proxy.routes,
         access_log: proxy.access_log,
         visitors: proxy.visitors,
+        provider: proxy.provider,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
@@ -215,9 +217,10 @@ pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> Pro
             records: (acme.challenge == AcmeChallenge::Dns01).then(|| hook(&acme.hook)),
         },
     };
+    let (https, http) = settings.proxy.own_listeners();
     ProxySettings {
-        https: settings.proxy.https,
-        http: settings.proxy.http,
+        https,
+        http,
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
@@ -245,7 +248,7 @@ pub(super) fn bounds(settings: &Settings) -> Bounds {
         connections: limits.connections.map(number),
         connections_per_address: limits.connections_per_address.map(number),
         streams: limits.streams,
-        trusted_proxies: settings.proxy.trusted_proxies.clone(),
+        trusted_proxies: settings.proxy.believed(),
     }
 }
 

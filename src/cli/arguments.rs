@@ -59,6 +59,9 @@ pub(super) enum Command {
     /// Secrets that services of a repository's branches may ask for
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// The proxy in front, where it is not drey itself
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// Write a consistent copy of the database while the daemon runs
     Backup { file: PathBuf },
     /// Print the completion script of a shell
@@ -75,6 +78,7 @@ impl Command {
             | Self::Event(_)
             | Self::Token(_)
             | Self::Secret(_)
+            | Self::Proxy(_)
             | Self::Backup { .. } => true,
             Self::Serve
             | Self::Check
@@ -302,4 +306,12 @@ pub(super) enum SecretCommand {
         #[arg(long, value_name = "PATTERN")]
         branches: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProxyCommand {
+    /// What serves: configuration, since when, last error, environments that it refuses
+    Status,
+    /// Print what would be written for the routes as they are now
+    Render,
 }

@@ -7,6 +7,7 @@ mod environments;
 mod exit;
 mod local;
 mod output;
+mod proxy;
 mod records;
 mod repositories;
 mod restore;
@@ -68,6 +69,7 @@ fn run(arguments: Arguments) -> Outcome {
         | Command::Event(_)
         | Command::Token(_)
         | Command::Secret(_)
+        | Command::Proxy(_)
         | Command::Backup { .. }
         | Command::Check
         | Command::Stack(_)
@@ -84,6 +86,7 @@ fn ask(client: &Client<'_>, command: Command, json: bool) -> Outcome {
         Command::Event(command) => records::event(client, &command, json),
         Command::Token(command) => tokens::run(client, &command, json),
         Command::Secret(command) => secrets::run(client, &command, json),
+        Command::Proxy(command) => proxy::run(client, &command, json),
         Command::Backup { file } => records::backup(client, &file, json),
         Command::Serve
         | Command::Name { .. }

@@ -21,7 +21,7 @@ use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     AccessLog, Ancestry, Archives, Builder, Cgroups, Changes, Clock, Confinements, Disks, Engine,
     EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, PortError, PortResult, Power,
-    Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
+    Prober, Programs, Provider, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
     Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError};
@@ -57,6 +57,7 @@ pub struct Ports {
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub visitors: Arc<dyn Visitors>,
+    pub provider: Arc<dyn Provider>,
     pub prober: Arc<dyn Prober>,
     pub disks: Arc<dyn Disks>,
     pub stock: Arc<dyn Stock>,

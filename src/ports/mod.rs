@@ -19,6 +19,7 @@ mod jobs;
 pub mod meters;
 mod outside;
 mod power;
+mod provider;
 mod stacks;
 pub mod traffic;
 mod vault;
@@ -43,6 +44,7 @@ pub use outside::{
     Programs, Restoring, RoutePublisher, Visitors,
 };
 pub use power::Power;
+pub use provider::{Embedded, Provider};
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use vault::{Redactor, SecretFiles, Vault};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

@@ -14,7 +14,7 @@ use crate::domain::access::Role::{Admin, Developer, Qa};
 use super::access::{self, Admission, Least};
 use super::{
     Web, approval, archives, environments, error, events, figures, health, hooks, keeping, link, log,
-    openapi, restore, secrets, tokens,
+    openapi, provider, restore, secrets, tokens,
 };
 
 /// A line of the table.
@@ -101,6 +101,9 @@ fn of_the_house() -> Vec<Route> {
         acts("/api/v1/events/{id}/replay", admin, events::replay),
         looks("/api/v1/repositories", qa, archives::repositories),
         looks("/api/v1/repositories/{name}", qa, archives::repository),
+        looks("/api/v1/proxy", qa, provider::status),
+        // It names paths and containers of all branches.
+        looks("/api/v1/proxy/files", admin, provider::files),
         looks("/api/v1/secrets", Least::Role(Developer), secrets::list),
         acts("/api/v1/secrets/set", admin, secrets::set),
         acts("/api/v1/secrets/remove", admin, secrets::remove),

@@ -27,6 +27,7 @@ mod images;
 mod jobs;
 mod logs;
 mod processes;
+mod providers;
 mod room;
 mod secrets;
 mod seen;

@@ -9,6 +9,7 @@ pub mod jail;
 pub mod life;
 mod lines;
 mod running;
+mod signal;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use ahead::{Ahead, Started};
 pub use dying::Children;
 pub use jail::Jail;
+pub use signal::{Told, tell};
 
 use crate::ports::{LogSink, PortError, PortResult};
 
