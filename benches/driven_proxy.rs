@@ -163,6 +163,7 @@ fn route(domain: &str, number: i64, address: SocketAddr) -> (String, Route) {
     let upstream = Upstream::new(address, Scheme::Http, format!("container-{number}"));
     let route = Route {
         access: Default::default(),
+        paths: Default::default(),
         environment: EnvironmentId(number),
         generation: Generation(1),
         name: format!("shop/feature-{number}"),

@@ -31,6 +31,7 @@ pub(crate) fn table(lines: &[Line<'_>]) -> RouteTable {
             name: format!("shop/{slug}"),
             service: "web".to_owned(),
             access: Access::Open,
+            paths: Vec::new(),
             answer: answer.clone(),
         };
         (host(slug), route)

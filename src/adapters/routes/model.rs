@@ -165,7 +165,8 @@ fn backend(host: &str, route: &Route, frame: &Frame, abilities: Abilities) -> Op
         Access::Open => true,
         Access::Link(_) | Access::Basic(_) | Access::Token => false,
     };
-    if !frame.direct || !is_open || !can(upstream, abilities) {
+    // Only the gate takes paths apart.
+    if !frame.direct || !is_open || !route.paths.is_empty() || !can(upstream, abilities) {
         return None;
     }
     let mut servers: Vec<SocketAddr> = upstream.others.iter().map(|replica| replica.address).collect();
