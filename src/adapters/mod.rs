@@ -12,6 +12,7 @@ pub mod git;
 pub mod logs;
 pub mod process;
 pub mod room;
+pub mod routes;
 pub mod template;
 mod tls;
 pub mod vault;

@@ -22,6 +22,7 @@ mod log;
 pub mod migrate;
 mod mirrors;
 pub mod names;
+mod provider;
 mod reload;
 pub mod remote;
 pub mod repositories;

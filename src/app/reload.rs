@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::log::LogControl;
+use super::provider::Frames;
 use super::{configuration, repositories, wiring};
+use crate::adapters::routes::Frame;
 use crate::config::{ConfigErrors, Settings};
 use crate::domain::names::RepoName;
 use crate::orchestrator::{self, Orchestrator};
@@ -19,6 +21,8 @@ pub(super) struct Running {
     pub(super) orchestrator: Orchestrator,
     pub(super) web: Web,
     pub(super) proxy: Arc<Proxy>,
+    /// For a proxy in front.
+    pub(super) frames: Option<Frames>,
     pub(super) log: LogControl,
 }
 
@@ -26,6 +30,7 @@ pub(super) struct Running {
 struct Fresh {
     settings: Settings,
     orchestrator: orchestrator::Settings,
+    frame: Option<Frame>,
     /// Keys that count from the next start on.
     later: Vec<&'static str>,
 }
@@ -56,14 +61,19 @@ impl Running {
         let orchestrator =
             wiring::orchestrator(&settings, &outside).map_err(|error| vec![format!("{error:#}")])?;
         self.proxy.renew_certificate().await.map_err(|error| vec![error.to_string()])?;
+        let frame = self.frames.as_ref().map(|frames| frames.read(&settings)).transpose();
+        let frame = frame.map_err(|error| vec![format!("{error:#}")])?;
         // Last: from here on nothing is refused any more.
         let rules = wiring::tls_rules(&settings);
         self.proxy.set_tls_rules(&rules).map_err(|error| vec![error.to_string()])?;
-        Ok(Fresh { settings, orchestrator, later })
+        Ok(Fresh { settings, orchestrator, frame, later })
     }
 
     async fn take_up(&mut self, fresh: Fresh) -> Result<(), StoreError> {
-        let Fresh { settings, orchestrator, later } = fresh;
+        let Fresh { settings, orchestrator, frame, later } = fresh;
+        if let Some((frames, frame)) = self.frames.as_ref().zip(frame) {
+            frames.take(&settings, frame);
+        }
         let before = std::mem::replace(&mut self.settings, settings);
         let changed = changed(&before, &self.settings);
         repositories::hide_secrets(&self.settings, &self.log.redactor());

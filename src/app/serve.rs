@@ -16,6 +16,7 @@ use super::figures::FiguresHandle;
 use super::lock::DataDirLock;
 use super::log::LogControl;
 use super::mirrors;
+use super::provider;
 use super::reload::Running;
 use super::repositories;
 use super::signals::Signals;
@@ -116,12 +117,15 @@ async fn start(
         .with_context(|| format!("http.listen: {} cannot be listened on", settings.http.listen))?;
     let access_log = access_log(data_dir, &log, supervisor);
     let (faces, facing) = (supervisor.faces(), wiring::proxy(&settings, &access_log));
-    let proxy = Proxy::on(facing, sockets.proxy, &faces, clock.clone()).await?;
+    let proxy = Proxy::on(facing, sockets.proxy, &faces, clock.clone()).await;
+    let proxy = proxy.map_err(|error| provider::explained(&settings, error))?;
     proxy.set_tls_rules(&wiring::tls_rules(&settings))?;
     let proxy = Arc::new(proxy);
     engine::spawn_bridge(&settings, supervisor)?;
-    let (routes, visitors, prober) = (proxy.clone(), proxy.clone(), Arc::new(HttpProber::new()?));
-    let proxy_ports = ProxyPorts { access_log, routes, visitors, prober };
+    let outward = provider::start(&settings, &proxy, &clock, &faces)?;
+    let (prober, frames) = (Arc::new(HttpProber::new()?), outward.frames);
+    let (routes, visitors, provider) = (outward.routes, outward.visitors, outward.provider);
+    let proxy_ports = ProxyPorts { access_log, routes, visitors, provider, prober };
     let git = Arc::new(wiring::git(&settings)?);
     let outside = (clock, log.redactor());
     let Wired { ports, volumes } =
@@ -146,7 +150,7 @@ async fn start(
     }
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
-    Ok(Running { settings, orchestrator, web, proxy, log })
+    Ok(Running { settings, orchestrator, web, proxy, frames, log })
 }
 
 async fn api_socket(

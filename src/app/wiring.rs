@@ -35,8 +35,8 @@ use crate::domain::visitors::Access;
 use crate::domain::{leftovers, places, rest, retention, walls};
 use crate::orchestrator::{self, AddressSettings, Limits, Ports};
 use crate::ports::{
-    AccessLog, Clock, DnsRecords, Firewall, ForgeApi, Prober, Redactor, Remote, RoutePublisher, TreeLimits,
-    Visitors, Volumes,
+    AccessLog, Clock, DnsRecords, Firewall, ForgeApi, Prober, Provider, Redactor, Remote, RoutePublisher,
+    TreeLimits, Visitors, Volumes,
 };
 use crate::proxy::{Bounds, HoldSettings, ProxySettings, Robots, TlsRules, TlsSettings};
 
@@ -47,7 +47,7 @@ pub(super) struct Folders {
     archives: PathBuf,
     empty: PathBuf,
     builder: PathBuf,
-    tls: PathBuf,
+    pub(super) tls: PathBuf,
 }
 
 impl Folders {
@@ -79,6 +79,7 @@ pub(super) struct ProxyPorts {
     pub(super) access_log: Arc<dyn AccessLog>,
     pub(super) routes: Arc<dyn RoutePublisher>,
     pub(super) visitors: Arc<dyn Visitors>,
+    pub(super) provider: Arc<dyn Provider>,
     pub(super) prober: Arc<dyn Prober>,
 }
 
@@ -123,6 +124,7 @@ pub(super) fn ports(
         routes: proxy.routes,
         access_log: proxy.access_log,
         visitors: proxy.visitors,
+        provider: proxy.provider,
         prober: proxy.prober,
         disks: Arc::new(LocalDisks::new(settings.data_dir.clone(), engine.clone(), &settings.engine.host)),
         stock: engine.clone(),
@@ -216,9 +218,10 @@ pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> Pro
             records: (acme.challenge == AcmeChallenge::Dns01).then(|| hook(&acme.hook)),
         },
     };
+    let (https, http) = settings.proxy.own_listeners();
     ProxySettings {
-        https: settings.proxy.https,
-        http: settings.proxy.http,
+        https,
+        http,
         domain: settings.proxy.domain.clone(),
         tls,
         dashboard_url: None,
@@ -247,7 +250,7 @@ pub(super) fn bounds(settings: &Settings) -> Bounds {
         connections_per_address: limits.connections_per_address.map(number),
         streams: limits.streams,
         header_bytes: limits.header_size,
-        trusted_proxies: settings.proxy.trusted_proxies.clone(),
+        trusted_proxies: settings.proxy.believed(),
     }
 }
 

@@ -64,6 +64,9 @@ pub(super) enum Command {
     /// Containers that drey did not start
     #[command(subcommand)]
     Discovery(DiscoveryCommand),
+    /// The proxy in front, where it is not drey itself
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// Write a consistent copy of the database while the daemon runs
     Backup { file: PathBuf },
     /// Another program's configuration as one of drey's
@@ -85,6 +88,7 @@ impl Command {
             | Self::Secret(_)
             | Self::Services(_)
             | Self::Discovery(_)
+            | Self::Proxy(_)
             | Self::Backup { .. } => true,
             Self::Serve
             | Self::Check
@@ -338,4 +342,12 @@ pub(super) enum SecretCommand {
         #[arg(long, value_name = "PATTERN")]
         branches: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProxyCommand {
+    /// What serves: configuration, since when, last error, environments that it refuses
+    Status,
+    /// Print what would be written for the routes as they are now
+    Render,
 }

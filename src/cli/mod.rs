@@ -9,6 +9,7 @@ mod exit;
 mod local;
 mod migrate;
 mod output;
+mod proxy;
 mod records;
 mod repositories;
 mod restore;
@@ -75,6 +76,7 @@ fn run(arguments: Arguments) -> Outcome {
         | Command::Secret(_)
         | Command::Services(_)
         | Command::Discovery(_)
+        | Command::Proxy(_)
         | Command::Backup { .. }
         | Command::Check
         | Command::Stack(_)
@@ -94,6 +96,7 @@ fn ask(client: &Client<'_>, command: Command, json: bool) -> Outcome {
         Command::Secret(command) => secrets::run(client, &command, json),
         Command::Services(filter) => services::run(client, &filter, json),
         Command::Discovery(command) => discovery::run(client, &command, json),
+        Command::Proxy(command) => proxy::run(client, &command, json),
         Command::Backup { file } => records::backup(client, &file, json),
         Command::Serve
         | Command::Name { .. }

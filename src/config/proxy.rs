@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::gate::Gate;
+use super::provider::Provider;
 use super::proxy_bounds::{ProxyLimits, ProxyTimeouts};
 use super::reader::Section;
 use super::sections::networks;
@@ -14,6 +15,7 @@ use crate::domain::network::Network;
 /// `[proxy]`.
 #[derive(Clone, Debug)]
 pub struct Proxy {
+    pub provider: Provider,
     pub domain: String,
     pub https: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
@@ -34,13 +36,7 @@ pub struct Proxy {
 
 impl Proxy {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        section.read("provider", |value| match value.as_str() {
-            Some("embedded") => Ok(()),
-            Some(other @ ("nginx" | "haproxy" | "caddy" | "traefik")) => {
-                Err(format!("{other:?} is not supported by this version; leave it out or write \"embedded\""))
-            }
-            Some(_) | None => Err("must be \"embedded\"".to_owned()),
-        });
+        let provider = Provider::read(section);
         let domain = section.read("domain", |value| {
             let domain = value.as_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
             let label = |label: &str| {
@@ -64,6 +60,11 @@ impl Proxy {
         if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {
             section.needed(key, false, why);
         }
+        if provider.is_outside() && matches!(tls, TlsMode::Acme(_)) {
+            let message =
+                "\"acme\" is for `provider = \"embedded\"`: give \"files\" that your own client renews";
+            section.needed("tls.mode", false, message);
+        }
         let hsts = section.duration("hsts");
         let told = hsts.is_none() || https.is_some();
         section.needed("hsts", told, "needs `https`: there is no TLS without it");
@@ -81,6 +82,7 @@ impl Proxy {
         let limits = ProxyLimits::read(&mut section.section("limits"));
         let traefik = Traefik::read(&mut section.section("traefik"));
         let read = Self {
+            provider,
             domain,
             https,
             http,
@@ -96,6 +98,22 @@ impl Proxy {
         };
         section.finish();
         read
+    }
+
+    /// Where drey itself listens, with TLS and without: what another proxy has in front comes without.
+    pub fn own_listeners(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        match self.provider.is_outside() {
+            false => (self.https, self.http),
+            true => (None, Some(self.provider.gate_listen)),
+        }
+    }
+
+    /// Proxies whose word on the client drey itself believes: one in front of it knows whom to believe.
+    pub fn believed(&self) -> Vec<Network> {
+        match self.provider.is_outside() {
+            false => self.trusted_proxies.clone(),
+            true => ["127.0.0.0/8", "::1"].iter().filter_map(|text| Network::parse(text).ok()).collect(),
+        }
     }
 
     /// Whether only this machine reaches it.

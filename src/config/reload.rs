@@ -37,6 +37,7 @@ impl Settings {
                 rate_per_repository: http.rate_per_repository,
             },
             proxy: Proxy {
+                provider: later.keep("proxy.provider", &old.proxy.provider, &proxy.provider),
                 domain: later.keep("proxy.domain", &old.proxy.domain, &proxy.domain),
                 https: later.keep("proxy.https", &old.proxy.https, &proxy.https),
                 http: later.keep("proxy.http", &old.proxy.http, &proxy.http),

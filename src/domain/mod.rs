@@ -39,6 +39,7 @@ pub mod plan;
 pub mod policy;
 pub mod poll;
 pub mod presence;
+pub mod provider;
 pub mod pull_request;
 pub mod readiness;
 pub mod reconcile;

@@ -21,8 +21,8 @@ use crate::domain::{places, rest, retention, walls};
 use crate::ports::{
     AccessLog, Ancestry, Archives, Builder, Catalogue, Cgroups, Changes, Clock, Confinements, Disks, Engine,
     EngineWatch, Firewall, Folders, ForgeApi, Git, Jobs, KeptCommits, Logs, Outsiders, PortError, PortResult,
-    Power, Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
-    Workspace, meters,
+    Power, Prober, Programs, Provider, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault,
+    Visitors, Workspace, meters,
 };
 use crate::store::{EventFilter, Store, StoreError, StoredRoute};
 use crate::supervisor::Supervisor;
@@ -60,6 +60,7 @@ pub struct Ports {
     pub archives: Arc<dyn Archives>,
     pub routes: Arc<dyn RoutePublisher>,
     pub visitors: Arc<dyn Visitors>,
+    pub provider: Arc<dyn Provider>,
     pub prober: Arc<dyn Prober>,
     pub disks: Arc<dyn Disks>,
     pub stock: Arc<dyn Stock>,

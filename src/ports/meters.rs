@@ -83,6 +83,23 @@ const DESCRIBED: &[(&str, Kind, &str)] = &[
         Kind::Gauge,
         "When the first of the proxy's certificates expires, in seconds since the Unix epoch.",
     ),
+    (
+        "drey_provider_changes_total",
+        Kind::Counter,
+        "Tries to bring routes into force at a proxy in front, by outcome.",
+    ),
+    ("drey_provider_up", Kind::Gauge, "1 while the proxy in front has the newest routes."),
+    (
+        "drey_provider_applied_timestamp_seconds",
+        Kind::Gauge,
+        "When the proxy in front took up the configuration that serves, in seconds since the Unix epoch.",
+    ),
+    ("drey_provider_quarantined", Kind::Gauge, "Environments whose routes the proxy in front refuses."),
+    (
+        "drey_provider_apply_seconds",
+        Kind::Histogram,
+        "From the first change until the proxy in front serves by it.",
+    ),
     ("drey_reports_total", Kind::Counter, "Tries to tell a forge something, by kind and outcome."),
     ("drey_archives", Kind::Gauge, "Archives that are kept."),
     ("drey_archives_bytes", Kind::Gauge, "Bytes of all archives that are kept."),
@@ -149,6 +166,25 @@ pub fn hook_answered(status: u16, took: Duration) {
 /// A delivery was not taken.
 pub fn hook_refused(reason: &'static str) {
     counter!("drey_hook_refused_total", "reason" => reason).increment(1);
+}
+
+/// A try to bring routes into force ended.
+pub fn provider_taken(outcome: &'static str) {
+    counter!("drey_provider_changes_total", "outcome" => outcome).increment(1);
+}
+
+/// New routes are in force, so long after the first change.
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows floating point numbers only")]
+pub fn provider_applied(took: Duration, at: Timestamp) {
+    histogram!("drey_provider_apply_seconds").record(took);
+    set("drey_provider_applied_timestamp_seconds", (at.as_millis() / 1000) as f64);
+}
+
+/// Whether the newest routes are in force, but for those that the proxy refuses.
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows floating point numbers only")]
+pub fn provider_stands(is_up: bool, quarantined: usize) {
+    set("drey_provider_up", f64::from(u8::from(is_up)));
+    set("drey_provider_quarantined", quarantined as f64);
 }
 
 /// A forge was told something, or did not take it.

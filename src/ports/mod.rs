@@ -21,6 +21,7 @@ pub mod meters;
 mod outside;
 mod outsiders;
 mod power;
+mod provider;
 mod stacks;
 pub mod traffic;
 mod vault;
@@ -47,6 +48,7 @@ pub use outside::{
 };
 pub use outsiders::Outsiders;
 pub use power::Power;
+pub use provider::{Embedded, Provider};
 pub use stacks::{BuildRequest, Builder, Expectation, RenderRequest, Rendered, Stacks, UpRequest};
 pub use vault::{Redactor, SecretFiles, Vault};
 pub use volumes::{Outgoing, VOLUME_ROOT, VolumeFacts, Volumes};

@@ -95,6 +95,21 @@ impl LocalCa {
     }
 }
 
+/// The wildcard certificate of the local authority for a proxy that is not ours, made where it is missing or old; and the
+/// authority's own. All of it is kept in this directory.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn local_certificate(
+    directory: &Path,
+    domain: &str,
+    now: Timestamp,
+) -> Result<(CertificateFiles, PathBuf), ProxyError> {
+    let authority = LocalCa::new(directory.to_owned());
+    authority.ensure(domain, now)?;
+    Ok((authority.leaf(), authority.authority()))
+}
+
 /// May sign for names in the domain only: who trusts it need not fear for other sites, should the key be stolen.
 fn authority(domain: &str, now: Timestamp) -> Result<(String, String), ProxyError> {
     let mut params = CertificateParams::default();

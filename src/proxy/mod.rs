@@ -71,6 +71,7 @@ mod words;
 pub use acme::kept::{AcmeState, state as acme_state};
 pub use bounds::Bounds;
 pub use examine::CertificateFacts;
+pub use local_ca::local_certificate;
 pub use probe::HttpProber;
 pub use server::Proxy;
 pub use settings::{HoldSettings, ProxyError, ProxySettings, Robots, Sockets, TlsRules, TlsSettings};

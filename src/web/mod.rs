@@ -23,6 +23,7 @@ mod lines;
 mod link;
 mod log;
 mod openapi;
+mod provider;
 mod restore;
 mod routes;
 mod secrets;

@@ -31,6 +31,7 @@ mod tests {
     use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, PullChange};
     use crate::domain::fate::{Fate, Upcoming, What};
     use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, RepoName, Slug};
+    use crate::domain::provider::{ProviderFile, ProviderState, ProviderStatus, Quarantined};
     use crate::domain::secrets::{Secret, SecretName};
     use crate::domain::time::Timestamp;
 
@@ -86,6 +87,31 @@ mod tests {
         let entry = services::tests::entry("drey-a-1-x-web-1");
         fits("PrometheusTargets", &crate::domain::directory::prometheus(std::slice::from_ref(&entry)));
         fits("ServiceList", &json!(List { items: vec![entry], next: Some("x".to_owned()) }));
+    }
+
+    #[test]
+    fn the_proxy_in_front_is_as_described() {
+        let bad = Quarantined { environment: "shop/x".to_owned(), reason: "x".to_owned() };
+        let status = ProviderStatus {
+            provider: "nginx".to_owned(),
+            generation: Some("a".to_owned()),
+            applied_at: Some(NOW),
+            last_apply_ms: Some(1),
+            error: Some("x".to_owned()),
+            failing_since: Some(NOW),
+            quarantined: vec![bad],
+            ..ProviderStatus::default()
+        };
+        for state in [ProviderState::Waiting, ProviderState::Serving, ProviderState::Failing] {
+            assert_eq!(json!(state), state.word());
+            fits("Proxy", &json!(ProviderStatus { state, ..status.clone() }));
+        }
+        fits(
+            "Proxy",
+            &json!(ProviderStatus { provider: "embedded".to_owned(), ..ProviderStatus::default() }),
+        );
+        let file = ProviderFile { path: "/x".to_owned(), content: "x".to_owned() };
+        fits("ProxyFileList", &json!({"items": [file], "next": null}));
     }
 
     #[test]

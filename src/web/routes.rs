@@ -14,7 +14,7 @@ use crate::domain::access::Role::{Admin, Developer, Qa};
 use super::access::{self, Admission, Least};
 use super::{
     Web, approval, archives, discovery, environments, error, events, figures, health, hooks, keeping, link,
-    log, openapi, restore, secrets, services, tokens, traefik,
+    log, openapi, provider, restore, secrets, services, tokens, traefik,
 };
 
 /// A line of the table.
@@ -105,6 +105,9 @@ fn of_the_house() -> Vec<Route> {
         looks("/api/v1/discovery/prometheus", qa, services::prometheus),
         looks("/api/v1/providers/traefik", qa, traefik::document),
         looks("/api/v1/discovery", qa, discovery::show),
+        looks("/api/v1/proxy", qa, provider::status),
+        // It names paths and containers of all branches.
+        looks("/api/v1/proxy/files", admin, provider::files),
         looks("/api/v1/secrets", Least::Role(Developer), secrets::list),
         acts("/api/v1/secrets/set", admin, secrets::set),
         acts("/api/v1/secrets/remove", admin, secrets::remove),

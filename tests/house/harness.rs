@@ -103,6 +103,7 @@ impl TestHouse {
             archives: shared.clone(),
             routes: shared.clone(),
             visitors: shared.clone(),
+            provider: Arc::new(drey::ports::Embedded),
             power: shared.clone(),
             prober: shared.clone(),
             disks: shared.clone(),

@@ -92,7 +92,13 @@ async fn traefik_is_told_where_what_is_ready_is_and_leads_all_else_to_the_gate()
         assert_eq!(to(&first), "drey_feature-x_qa_example", "{first}");
         let server = &first["services"]["drey_feature-x_qa_example"]["loadBalancer"]["servers"][0]["url"];
         assert!(server.as_str().unwrap().starts_with("http://127.0.0.1:"), "{first}");
-        house.tell(EventKind::SleepRequested { branch: branch("feature/x"), why: "asked".into() }).await;
+        house
+            .tell(EventKind::SleepRequested {
+                branch: branch("feature/x"),
+                why: "asked".into(),
+                gives_way: false,
+            })
+            .await;
         house.reaches("feature/x", Phase::Asleep).await;
         let asleep = told().await;
         assert_eq!(to(&asleep), "drey_gate", "{asleep}");

@@ -29,6 +29,7 @@ mod interlock;
 mod jobs;
 mod logs;
 mod processes;
+mod providers;
 mod room;
 mod secrets;
 mod seen;

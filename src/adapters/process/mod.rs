@@ -9,6 +9,7 @@ pub mod jail;
 pub mod life;
 mod lines;
 mod running;
+mod signal;
 mod talk;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub use ahead::{Ahead, Started};
 pub use dying::Children;
 pub use jail::Jail;
+pub use signal::{Told, tell};
 pub use talk::Talk;
 
 use crate::ports::{LogSink, PortError, PortResult};

@@ -1,7 +1,9 @@
-//! Tera templates: the overlay and the starter stacks.
+//! Tera templates: the overlay, the starter stacks, configurations of proxies.
 //!
 //! Templates come with the binary, or from the operator; never from a repository. Only values come from there, and
 //! each goes through the filter `json`, whose output is a scalar of JSON and so of YAML.
+
+mod proxies;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,6 +11,8 @@ use std::path::Path;
 use serde_json::Value as Json;
 use tera::{Context, Tera, Value};
 use thiserror::Error;
+
+pub use proxies::render_proxy;
 
 const OVERLAY: &str = include_str!("../../../compose-templates/overlay.yaml.tera");
 

@@ -1,0 +1,36 @@
+//! Proxies of the team's own: the route table becomes their configuration, and comes into force there.
+//!
+//! One task takes the newest table, makes a model of it that no proxy is named in, and gives that to the one proxy that is
+//! configured. What a proxy cannot do, and whatever is not ready, leads to drey's gate. It knows nothing of how the routes
+//! came about.
+
+mod actor;
+mod applier;
+mod bisect;
+mod caddy;
+mod certificates;
+mod confirm;
+mod disk;
+mod driver;
+mod fault;
+mod haproxy;
+mod model;
+mod nginx;
+mod place;
+mod publisher;
+mod status;
+mod visits;
+
+pub use actor::{Actor, Pace, Shown};
+pub use applier::{Applied, Applier, Apply, Taken};
+pub use caddy::{Caddy, CaddySettings, FILE as CADDY_FILE};
+pub use disk::Disk;
+pub use driver::Driver;
+pub use fault::Fault;
+pub use haproxy::{FILE as HAPROXY_FILE, Haproxy, HaproxySettings};
+pub use model::{Certificate, Frame, Policy};
+pub use nginx::{FILE as NGINX_FILE, Nginx, NginxSettings};
+pub use place::{HostProcess, Place};
+pub use publisher::{Publisher, Tables};
+pub use status::Status;
+pub use visits::{AllVisitors, Passing};

@@ -1,0 +1,113 @@
+//! nginx, 1.18 and newer.
+
+mod values;
+mod version;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::confirm;
+use super::disk::{Disk, Rendered};
+use super::driver::Driver;
+use super::fault::Fault;
+use super::model::{Abilities, Frame, Model};
+use super::place::Place;
+use crate::adapters::process::Told;
+use crate::adapters::template::render_proxy;
+use crate::ports::PortResult;
+use values::Values;
+use version::Version;
+
+/// The one file that nginx is started with.
+pub const FILE: &str = "nginx.conf";
+/// How much of the end of its log is looked at.
+const LOG_TAIL: usize = 4096;
+
+/// How this nginx is run.
+#[derive(Clone, Debug)]
+pub struct NginxSettings {
+    /// The user of its workers; none: as it was built.
+    pub user: Option<String>,
+    /// Where it tells which configuration serves.
+    pub confirm: SocketAddr,
+    /// The operator's templates.
+    pub templates: Option<PathBuf>,
+    /// Where drey hears of requests.
+    pub visits: Option<PathBuf>,
+}
+
+/// An nginx that reads what drey writes.
+pub struct Nginx {
+    place: Arc<dyn Place>,
+    disk: Disk,
+    settings: NginxSettings,
+}
+
+impl Nginx {
+    pub fn new(place: Arc<dyn Place>, disk: Disk, settings: NginxSettings) -> Self {
+        Self { place, disk, settings }
+    }
+
+    async fn version(&self) -> PortResult<Version> {
+        let said = self.place.run(vec!["-v".to_owned()]).await?;
+        Version::parse(&said.text)
+    }
+}
+
+#[async_trait]
+impl Driver for Nginx {
+    fn name(&self) -> &'static str {
+        "nginx"
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { h2c: false, sticky: false, timeout: false }
+    }
+
+    async fn render(&self, frame: &Frame, model: &Model) -> Result<Rendered, Fault> {
+        let version = self.version().await?;
+        let values = Values { frame, model, version, disk: &self.disk, settings: &self.settings };
+        let (json, pems) = values.read();
+        let text = render_proxy(self.name(), FILE, self.settings.templates.as_deref(), &json);
+        let text = text.map_err(|error| Fault::Template(error.to_string()))?;
+        Ok(Rendered::new(BTreeMap::from([(FILE.to_owned(), text)]), pems))
+    }
+
+    async fn validate(&self, folder: &Path) -> Result<(), Fault> {
+        let file = folder.join(FILE).display().to_string();
+        let said = self.place.run(vec!["-t".to_owned(), "-q".to_owned(), "-c".to_owned(), file]).await?;
+        if said.ok { Ok(()) } else { Err(refusal(&said.text)) }
+    }
+
+    async fn reload(&self) -> Result<(), Fault> {
+        self.place.tell(Told::Hangup).await
+    }
+
+    async fn serving(&self) -> Option<String> {
+        confirm::ask(self.settings.confirm).await
+    }
+
+    async fn last_words(&self) -> String {
+        let text = std::fs::read(self.disk.run().join("error.log")).unwrap_or_default();
+        let tail = text.get(text.len().saturating_sub(LOG_TAIL)..).unwrap_or_default();
+        let tail = String::from_utf8_lossy(tail);
+        tail.lines()
+            .rev()
+            .find(|line| line.contains("[emerg]"))
+            .map_or_else(String::new, |line| format!(": {line}"))
+    }
+}
+
+/// A full disk is none of the configuration's faults.
+fn refusal(text: &str) -> Fault {
+    let fatal: Vec<&str> = text.lines().filter(|line| line.contains("[emerg]")).collect();
+    let text = if fatal.is_empty() { text.to_owned() } else { fatal.join("; ") };
+    match crate::ports::is_no_room(&text) {
+        true => Fault::Disk(text),
+        false => Fault::Refused(text),
+    }
+}

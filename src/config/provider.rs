@@ -1,0 +1,184 @@
+//! `[proxy]`, as far as a proxy of the team's own stands in front: which one, where, and how drey reaches it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::reader::Section;
+
+/// Where the gate listens when another proxy stands in front of it.
+const GATE_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8421);
+/// Where nginx tells which configuration it serves by.
+const CONFIRM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8422);
+
+/// Where Caddy takes configurations, as it comes.
+const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 2019);
+
+/// Who takes the visitors' connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    pub kind: ProviderKind,
+    /// Where drey itself listens for what the proxy does not send straight to containers.
+    pub gate_listen: SocketAddr,
+    /// Ready environments lead straight to their containers.
+    pub direct: bool,
+    pub nginx: OwnProxy,
+    pub haproxy: OwnProxy,
+    pub caddy: OwnProxy,
+}
+
+/// `proxy.provider`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// drey.
+    #[default]
+    Embedded,
+    Nginx,
+    Haproxy,
+    Caddy,
+}
+
+impl ProviderKind {
+    /// As the configuration writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Caddy => "caddy",
+        }
+    }
+}
+
+/// `[proxy.nginx]` and its like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnProxy {
+    /// Where drey writes; none: beside the data directory.
+    pub directory: Option<PathBuf>,
+    pub binary: Option<String>,
+    /// The user of its workers.
+    pub user: Option<String>,
+    /// Where it tells which configuration it serves by.
+    pub confirm: SocketAddr,
+    /// Where Caddy takes configurations.
+    pub admin: SocketAddr,
+    /// The operator's templates.
+    pub templates: Option<PathBuf>,
+}
+
+impl Provider {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let kind = section.read("provider", |value| match value.as_str() {
+            Some("embedded") => Ok(ProviderKind::Embedded),
+            Some("nginx") => Ok(ProviderKind::Nginx),
+            Some("haproxy") => Ok(ProviderKind::Haproxy),
+            Some("caddy") => Ok(ProviderKind::Caddy),
+            Some(_) | None => Err("must be \"embedded\", \"nginx\", \"haproxy\" or \"caddy\"".to_owned()),
+        });
+        let gate_listen = section.address("gate_listen").unwrap_or(GATE_LISTEN);
+        let direct = section.flag("direct").unwrap_or(true);
+        let nginx = OwnProxy::read(&mut section.section("nginx"), ProviderKind::Nginx);
+        let haproxy = OwnProxy::read(&mut section.section("haproxy"), ProviderKind::Haproxy);
+        let caddy = OwnProxy::read(&mut section.section("caddy"), ProviderKind::Caddy);
+        Self { kind: kind.unwrap_or_default(), gate_listen, direct, nginx, haproxy, caddy }
+    }
+
+    /// What is configured of the proxy in front.
+    pub fn own(&self) -> Option<&OwnProxy> {
+        match self.kind {
+            ProviderKind::Embedded => None,
+            ProviderKind::Nginx => Some(&self.nginx),
+            ProviderKind::Haproxy => Some(&self.haproxy),
+            ProviderKind::Caddy => Some(&self.caddy),
+        }
+    }
+
+    /// Another proxy stands in front of drey's.
+    pub fn is_outside(&self) -> bool {
+        self.kind != ProviderKind::Embedded
+    }
+}
+
+impl OwnProxy {
+    fn read(section: &mut Section<'_>, kind: ProviderKind) -> Self {
+        // `HAProxy` tells by its socket, and Caddy has no workers of another user.
+        let (confirms, is_caddy) = (kind != ProviderKind::Haproxy, kind == ProviderKind::Caddy);
+        let confirm = if confirms { section.address("confirm") } else { None };
+        let admin = if is_caddy { section.address("admin") } else { None };
+        let user = if is_caddy { None } else { user(section) };
+        let read = Self {
+            directory: absolute(section, "directory"),
+            binary: section.text("binary"),
+            user,
+            confirm: confirm.unwrap_or(CONFIRM),
+            admin: admin.unwrap_or(ADMIN),
+            templates: absolute(section, "templates"),
+        };
+        if !read.confirm.ip().is_loopback() {
+            section.fault("confirm", "must be an address of loopback, for instance 127.0.0.1:8422");
+        }
+        section.finish();
+        read
+    }
+}
+
+fn user(section: &mut Section<'_>) -> Option<String> {
+    section.read("user", |value| {
+        let name = value.as_str().unwrap_or_default();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_name = !name.is_empty() && name.bytes().all(plain);
+        is_name.then(|| name.to_owned()).ok_or_else(|| "must be the name of a user".to_owned())
+    })
+}
+
+/// Programs read it that were started elsewhere. It is written into configurations as it is.
+fn absolute(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+    section.read(key, |value| {
+        let text = value.as_str().unwrap_or_default();
+        let plain = |c: char| c.is_alphanumeric() || "/-_.+@".contains(c);
+        match text.starts_with('/') && text.chars().all(plain) {
+            true => Ok(PathBuf::from(text)),
+            false => Err("must be an absolute path of letters, digits and - _ . + @".to_owned()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    fn provider(text: &str) -> Result<Provider, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let proxy = "[proxy]\ndomain = \"qa.example\"\nhttps = \"127.0.0.1:8443\"\n";
+        std::io::Write::write_all(&mut file, format!("{proxy}{text}").as_bytes()).unwrap();
+        let read = Settings::from_parts(Some(file.path()), &[]);
+        read.map(|read| read.proxy.provider).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn a_proxy_in_front_is_named_with_what_it_takes() {
+        let usual = provider("").unwrap();
+        assert!(!usual.is_outside() && usual.direct);
+        let text = "provider = \"nginx\"\ndirect = false\ngate_listen = \"127.0.0.1:9000\"\n[proxy.nginx]\n\
+                    directory = \"/srv/nginx\"\nuser = \"www-data\"\nconfirm = \"127.0.0.1:9001\"";
+        let read = provider(text).unwrap();
+        assert!(read.is_outside() && !read.direct && read.gate_listen.port() == 9000);
+        assert_eq!(read.nginx.directory, Some(PathBuf::from("/srv/nginx")));
+        for (text, fault) in [
+            ("provider = \"apache\"", "proxy.provider: must be"),
+            ("provider = \"nginx\"\n[proxy.nginx]\ndirectory = \"x\"", "proxy.nginx.directory: must be"),
+            ("provider = \"nginx\"\n[proxy.nginx]\ndirectory = \"/a;b\"", "proxy.nginx.directory: must be"),
+            ("[proxy.nginx]\nconfirm = \"0.0.0.0:1\"", "proxy.nginx.confirm: must be"),
+            ("[proxy.haproxy]\nconfirm = \"127.0.0.1:1\"", "proxy.haproxy.confirm: is not known"),
+            ("[proxy.nginx]\nuser = \"a;b\"", "proxy.nginx.user: must be"),
+            ("[proxy.nginx]\nworkers = 2", "proxy.nginx.workers: is not known"),
+            (
+                "provider = \"nginx\"\n[proxy.tls]\nmode = \"acme\"\n[proxy.tls.acme]\nchallenge = \"tls-alpn-01\"",
+                "proxy.tls.mode",
+            ),
+        ] {
+            let error = provider(text).unwrap_err();
+            assert!(error.contains(fault), "{text}: {error}");
+        }
+    }
+}

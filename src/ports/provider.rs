@@ -1,0 +1,30 @@
+//! The proxy that drey drives, for those who look at it.
+
+use async_trait::async_trait;
+
+use super::PortResult;
+use crate::domain::provider::{ProviderFile, ProviderState, ProviderStatus};
+
+/// What is known of the proxy in front.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// As it stands now.
+    fn status(&self) -> ProviderStatus;
+    /// What would be written for the newest routes. Certificates and keys are named by their paths only.
+    async fn render(&self) -> PortResult<Vec<ProviderFile>>;
+}
+
+/// The embedded proxy: it has the routes at once, and no files.
+pub struct Embedded;
+
+#[async_trait]
+impl Provider for Embedded {
+    fn status(&self) -> ProviderStatus {
+        let provider = "embedded".to_owned();
+        ProviderStatus { provider, state: ProviderState::Serving, ..ProviderStatus::default() }
+    }
+
+    async fn render(&self) -> PortResult<Vec<ProviderFile>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,138 @@
+//! A branch's life behind a proxy of the distribution: the same for each of them.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{REPO, World};
+
+const COMPOSE: &str = r#"
+services:
+  web:
+    image: drey-demo/tiny:1
+    command: [serve, "8080", /www]
+    expose: [8080]
+    volumes: ["./www:/www"]
+"#;
+
+/// Started as the operator does, ended with all its workers.
+struct Proxy(Child);
+
+impl Proxy {
+    fn start(program: &str, arguments: &[&str], file: &Path) -> Self {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = Command::new(program);
+        command.args(arguments).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).status().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn free() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn status(world: &World) -> Value {
+    world
+        .drey(&["proxy", "status", "--json"])
+        .ok()
+        .and_then(|it| serde_json::from_str(&it).ok())
+        .unwrap_or_default()
+}
+
+/// The whole of it: made, seen, changed, asleep, woken, failed, archived.
+fn lives_behind(name: &'static str, provider: &str, file: &str, (program, arguments): (&str, &[&str])) {
+    let files = [("compose.yaml", COMPOSE), ("www/index.html", "main\n")];
+    let mut world = World::configured(name, &files, "");
+    world.kill();
+    let (gate, confirm, directory) = (free(), free(), world.path("proxy"));
+    let own = |key: &str| format!("DREY__PROXY__{}__{key}", provider.to_uppercase());
+    let (folder, user, confirms) = (own("DIRECTORY"), own("USER"), own("CONFIRM"));
+    let mut variables = vec![
+        ("DREY__PROXY__PROVIDER", provider),
+        ("DREY__PROXY__GATE_LISTEN", gate.as_str()),
+        (folder.as_str(), directory.as_str()),
+    ];
+    let (admin, admins) = (free(), own("ADMIN"));
+    match provider {
+        // The folder of a test is for its owner only.
+        "nginx" => variables.extend([(user.as_str(), "root"), (confirms.as_str(), confirm.as_str())]),
+        "caddy" => {
+            variables.extend([(admins.as_str(), admin.as_str()), (confirms.as_str(), confirm.as_str())]);
+        }
+        _ => {}
+    }
+    // Caddy leaves all to the gate.
+    let direct = if provider == "caddy" { 0 } else { 2 };
+    world.spawn(&variables);
+    world.eventually("the daemon answers", 30, || world.answers());
+    let file = Path::new(&directory).join("current").join(file);
+    world.eventually("a configuration is written", 30, || file.exists());
+    let proxy = Proxy::start(program, arguments, &file);
+    world.eventually("the proxy serves", 30, || status(&world)["state"] == "serving");
+
+    world.push("feature/one", &[("www/index.html", "first\n")]);
+    world.push("feature/two", &[("www/index.html", "second\n")]);
+    world.reaches("feature/one", "ready");
+    world.reaches("feature/two", "ready");
+    world.serves("feature-one", "first");
+    world.serves("feature-two", "second");
+    world.eventually("both lead straight to their containers", 30, || status(&world)["direct"] == direct);
+
+    world.push("feature/one", &[("www/index.html", "changed\n")]);
+    world.reaches("feature/one", "ready");
+    world.serves("feature-one", "changed");
+    assert_eq!(world.get("feature-two").unwrap(), (200, "second\n".to_owned()));
+
+    world.drey(&["env", "sleep", &format!("{REPO}/feature/one")]).unwrap();
+    world.eventually("it sleeps", 60, || world.environment("feature/one").unwrap()["phase"] == "asleep");
+    // A visit wakes it, and is answered by what woke.
+    assert_eq!(world.get("feature-one").unwrap(), (200, "changed\n".to_owned()));
+    world.reaches("feature/one", "ready");
+    world.eventually("it leads straight there again", 30, || status(&world)["direct"] == direct);
+
+    world.push(
+        "feature/bad",
+        &[("compose.yaml", "services: { web: { image: drey-demo/none:1, ports: [80] } }\n")],
+    );
+    world.reaches("feature/bad", "failed");
+    let (code, page) = world.get("feature-bad").unwrap();
+    assert!(code >= 500 && page.contains("failed"), "{code}: {page}");
+
+    world.git(&["push", "-q", "origin", "--delete", "feature/one"]);
+    assert_eq!(world.archived("feature/one"), "deleted");
+    world.eventually("a page tells of it", 60, || {
+        world.get("feature-one").is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
+    });
+    assert!(world.things("feature/one").is_empty());
+    assert_eq!(world.get("feature-two").unwrap(), (200, "second\n".to_owned()));
+    let told = status(&world);
+    assert_eq!(
+        (&told["state"], &told["quarantined"]),
+        (&"serving".into(), &Value::Array(Vec::new())),
+        "{told}"
+    );
+    drop(proxy);
+}
+
+#[test]
+fn a_branch_lives_behind_nginx() {
+    lives_behind("nginx", "nginx", "nginx.conf", ("nginx", &["-g", "daemon off;", "-c"]));
+}
+
+#[test]
+fn a_branch_lives_behind_haproxy() {
+    lives_behind("haproxy", "haproxy", "haproxy.cfg", ("haproxy", &["-W", "-f"]));
+}
+
+#[test]
+fn a_branch_lives_behind_caddy() {
+    lives_behind("caddy", "caddy", "caddy.json", ("caddy", &["run", "--config"]));
+}
