@@ -97,6 +97,7 @@ fn route(number: i64, generation: i64, address: SocketAddr) -> Route {
     let upstream = Upstream::new(address, Scheme::Http, format!("container-{number}"));
     Route {
         access: Default::default(),
+        paths: Default::default(),
         environment: EnvironmentId(number),
         generation: Generation(generation),
         name: format!("shop/feature-{number}"),

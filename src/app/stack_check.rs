@@ -32,13 +32,13 @@ pub struct Report {
 impl Report {
     /// `{"verdict":"accept|reject","findings":[…],"routes":[…]}`, as `drey stack check --json` prints it.
     pub fn to_json(&self) -> Value {
-        let route = |route: &DiscoveredService| {
+        let route = |(place, route): (usize, &DiscoveredService)| {
             json!({
-                "service": route.service, "host": route.label, "port": route.port, "scheme": route.scheme,
-                "primary": route.label.is_empty(),
+                "service": route.service, "host": route.label, "aliases": route.aliases, "path": route.path,
+                "port": route.port, "scheme": route.scheme, "primary": place == 0,
             })
         };
-        let routes = self.routes.iter().map(route).collect();
+        let routes = self.routes.iter().enumerate().map(route).collect();
         let mut document = self.verdict.to_json();
         if let Some(members) = document.as_object_mut() {
             members.insert("routes".to_owned(), routes);
@@ -277,8 +277,8 @@ mod tests {
         assert_eq!(
             found["routes"],
             json!([
-                { "service": "web", "host": "", "port": 80, "scheme": "http", "primary": true },
-                { "service": "api", "host": "api", "port": 3000, "scheme": "h2c", "primary": false },
+                { "service": "web", "host": "", "aliases": [], "path": "/", "port": 80, "scheme": "http", "primary": true },
+                { "service": "api", "host": "api", "aliases": [], "path": "/", "port": 3000, "scheme": "h2c", "primary": false },
             ])
         );
         assert_eq!(found["findings"][0]["file"], ".env");

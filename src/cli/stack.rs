@@ -63,11 +63,15 @@ fn routes(report: &Report) -> Vec<Vec<String>> {
         (_, "") => format!("<slug>.{}", report.domain),
         (_, label) => format!("<slug>--{label}.{}", report.domain),
     };
-    let row = |route: &crate::domain::rewrite::DiscoveredService| {
-        let port = route.port.to_string();
-        vec![route.service.clone(), address(&route.label, route.scheme), port, route.scheme.word().to_owned()]
+    let rows = |route: &crate::domain::rewrite::DiscoveredService| {
+        let path = if route.path.is_root() { "" } else { route.path.as_str() };
+        let row = |label: &String| {
+            let address = address(label, route.scheme) + path;
+            vec![route.service.clone(), address, route.port.to_string(), route.scheme.word().to_owned()]
+        };
+        std::iter::once(&route.label).chain(&route.aliases).map(row).collect::<Vec<_>>()
     };
-    report.routes.iter().map(row).collect()
+    report.routes.iter().flat_map(rows).collect()
 }
 
 fn summary(report: &Report) -> String {

@@ -250,6 +250,8 @@ mod tests {
             port,
             scheme,
             label: String::new(),
+            path: Default::default(),
+            strip_path: false,
             network: "p_default".to_owned(),
             host_service: None,
             manner: Default::default(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::backend::{BackendTls, Balance};
 use super::environment::{Outcome, Phase};
 use super::names::{EnvironmentId, Generation};
+use super::path::PathPrefix;
 use super::visitors::Access;
 
 /// All that the proxy knows. Replaced as a whole; a reader sees the old table or the new one, never a mixture.
@@ -41,9 +42,30 @@ pub struct Route {
     /// Who may look.
     pub access: Access,
     pub answer: Answer,
+    /// Paths that lead to other services of the environment, longest first. Mostly there are none.
+    pub paths: Vec<PathRoute>,
+}
+
+/// What the paths of a host below one prefix lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRoute {
+    /// Never `/`.
+    pub prefix: PathPrefix,
+    /// The service sees the paths without the prefix.
+    pub strip: bool,
+    pub service: String,
+    pub answer: Answer,
 }
 
 impl Route {
+    /// The route of one of its paths, alone.
+    #[must_use]
+    pub fn below(&self, path: &PathRoute) -> Self {
+        let (service, answer) = (path.service.clone(), path.answer.clone());
+        let (name, access) = (self.name.clone(), self.access.clone());
+        Self { service, answer, name, access, paths: Vec::new(), ..*self }
+    }
+
     /// The repository's name: it has no slash.
     pub fn repo(&self) -> &str {
         self.name.split_once('/').map_or(self.name.as_str(), |(repo, _)| repo)

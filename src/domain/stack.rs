@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::backend::Manner;
+use super::path::PathPrefix;
 use super::route::Scheme;
 use super::settings::StackSettings;
 
@@ -98,6 +99,12 @@ pub struct RouteSpec {
     pub scheme: Scheme,
     /// Empty for the primary: `<slug>.<domain>`; else `<slug>--<label>.<domain>`.
     pub label: String,
+    /// What the paths begin with that lead here; the longest one counts.
+    #[serde(default, skip_serializing_if = "PathPrefix::is_root")]
+    pub path: PathPrefix,
+    /// The service sees them without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strip_path: bool,
     /// Engine name of the network through which the proxy reaches the service.
     pub network: String,
     /// The service whose container has the address, where it is not this one: `network_mode: service:NAME`.

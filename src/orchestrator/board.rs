@@ -18,6 +18,7 @@ use crate::domain::visitors::Access;
 use crate::store::{StoreError, StoredRoute};
 
 use super::house::House;
+use super::paths;
 
 /// Makes route tables and publishes them.
 pub struct Board {
@@ -266,10 +267,11 @@ impl Board {
         let primary = self.house.settings().address.primary_host(&environment.slug);
         let waiting = || (primary.clone(), route_to(environment, String::new(), self.page(environment)));
         let family = stored.is_empty().then(waiting);
-        let mut hosts: Vec<(String, Route)> = Vec::new();
+        let mut routes = Vec::new();
         for stored in &stored {
-            hosts.push((stored.host.clone(), self.route(environment, stored, observed).await));
+            routes.push((stored.clone(), self.route(environment, stored, observed).await));
         }
+        let mut hosts = paths::joined(routes);
         if !stored.iter().any(|stored| stored.host == primary) {
             hosts.push(waiting());
         }
@@ -330,6 +332,7 @@ fn route_to(environment: &Environment, service: String, answer: Answer) -> Route
         generation: environment.generation,
         name: environment.name(),
         service,
+        paths: Vec::new(),
         // The narrowest, until it is published.
         access: Access::Token,
         answer,

@@ -24,7 +24,7 @@ use crate::ports::{
     Prober, Programs, Redactor, Remote, RoutePublisher, Stacks, Stock, TreeLimits, Vault, Visitors,
     Workspace, meters,
 };
-use crate::store::{EventFilter, Store, StoreError};
+use crate::store::{EventFilter, Store, StoreError, StoredRoute};
 use crate::supervisor::Supervisor;
 
 use super::absence::Absence;
@@ -255,6 +255,12 @@ impl AddressSettings {
     /// Address of a hostname.
     pub fn url(&self, host: &str) -> String {
         format!("{}://{}", self.proto, self.authority(host))
+    }
+
+    /// Address of a service: its hostname, and its path where it shares that with others.
+    pub fn url_of(&self, stored: &StoredRoute) -> String {
+        let path = &stored.route.path;
+        self.url(&stored.host) + if path.is_root() { "" } else { path.as_str() }
     }
 
     /// Hostname of the primary service.

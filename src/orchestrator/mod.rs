@@ -37,6 +37,7 @@ mod keep;
 mod last_words;
 mod orphans;
 mod outside;
+mod paths;
 mod places;
 mod poll;
 mod power;

@@ -154,10 +154,12 @@ impl Orchestrator {
         let line = |stored: crate::store::StoredRoute| ServiceLine {
             is_up: !down.contains(&stored.host),
             // Nothing for a browser.
-            url: (stored.route.scheme != Scheme::Tcp).then(|| address.url(&stored.host)),
+            url: (stored.route.scheme != Scheme::Tcp).then(|| address.url_of(&stored)),
             name: self.house.ports.redactor.text(&stored.route.service).into_owned(),
         };
-        Ok(routes.into_iter().map(line).collect())
+        let mut named = BTreeSet::new();
+        let first = routes.into_iter().filter(|stored| named.insert(stored.route.service.clone()));
+        Ok(first.map(line).collect())
     }
 
     /// Pull requests that show the environment: those that are open, and those that have a comment already.

@@ -61,7 +61,9 @@ impl Run<'_> {
         let (repo, branch) = (&self.environment.repo, &self.environment.branch);
         let labels =
             discovered.services.iter().map(|found| (found.service.clone(), found.label.clone())).collect();
-        rewrite::container_variables(self.address(), repo, branch, &labels)
+        let mut variables = rewrite::container_variables(self.address(), repo, branch, &labels);
+        rewrite::put_paths(&mut variables, &discovered.services);
+        variables
     }
 
     pub(super) async fn make_stack(&self, prepared: &Prepared, images: &Images) -> Result<Stack, Failure> {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{self, AnswerBody};
 use super::link;
-use super::pages::Pages;
+use super::pages::{Pages, Reader};
 use super::pass::Pass;
 use super::round::Round;
 use crate::domain::route::{Answer, Route};
@@ -44,6 +44,7 @@ pub(super) struct Caller<'a> {
     pub(super) authority: &'a str,
     /// The same, canonical.
     pub(super) host: &'a str,
+    pub(super) reader: Reader,
     /// All hosts of the branch; asked for only where a link leads in.
     pub(super) hosts: &'a dyn Fn() -> Vec<String>,
     pub(super) now: Timestamp,
@@ -87,9 +88,9 @@ impl Door {
             Shown::Enough => None,
             Shown::Link(until) => Some(until),
             Shown::Nothing if is_challenge(request, route) => None,
-            Shown::Nothing => return Some(refused(pages, &route.access, None, request.headers())),
+            Shown::Nothing => return Some(refused(pages, &route.access, None, caller.reader)),
             Shown::Refused(error) => {
-                return Some(refused(pages, &route.access, Some(error), request.headers()));
+                return Some(refused(pages, &route.access, Some(error), caller.reader));
             }
         };
         if matches!(route.access, Access::Basic(_)) {
@@ -194,12 +195,7 @@ fn elsewhere(location: HeaderValue, cookie: Option<HeaderValue>) -> Response<Ans
     response
 }
 
-fn refused(
-    pages: &Pages,
-    access: &Access,
-    link: Option<LinkError>,
-    headers: &HeaderMap,
-) -> Response<AnswerBody> {
+fn refused(pages: &Pages, access: &Access, link: Option<LinkError>, reader: Reader) -> Response<AnswerBody> {
     const ASK: &str = "Whoever pushes to it sees one in the answer to the push, and \"drey env url --link \
                        REPO/BRANCH\" prints one. A program shows an API token in the header Drey-Token.";
     let (status, why) = match (access, link) {
@@ -224,7 +220,7 @@ fn refused(
                 .to_owned(),
         ),
     };
-    let mut response = pages.not_for_everybody(status, &why, headers);
+    let mut response = pages.not_for_everybody(status, &why, reader);
     if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Basic realm=\"branch\", charset=\"UTF-8\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);

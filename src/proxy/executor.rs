@@ -54,7 +54,9 @@ where
             if let Poll::Ready(Some(())) = ending.poll_next_unpin(context) {
                 close(connection.as_mut());
             }
-            while let Poll::Ready(Some(())) = running.poll_next_unpin(context) {}
+            while !running.is_empty()
+                && let Poll::Ready(Some(())) = running.poll_next_unpin(context)
+            {}
             if let Poll::Ready(output) = connection.as_mut().poll(context) {
                 return Poll::Ready(output);
             }

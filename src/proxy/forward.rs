@@ -1,6 +1,7 @@
 //! One request to one container, and its answer back.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::tally::Tally;
 use super::upgrade::{self, Tunnel, Wanted};
 use super::visits::Visits;
 use super::{headers, patience, upstream_tls};
+use crate::domain::path::PathPrefix;
 use crate::domain::route::Scheme;
 use crate::supervisor::Supervisor;
 
@@ -30,6 +32,8 @@ pub(super) struct Outgoing {
     request: Request<RequestBody>,
     authority: HeaderValue,
     wanted: Option<Wanted>,
+    /// What the client asked for, where something was taken off its path.
+    asked: Option<Box<Uri>>,
 }
 
 /// Who is told of a tunnel.
@@ -94,19 +98,20 @@ fn labels_fault(error: &io::Error) -> Option<String> {
 
 /// Nothing came back. With the request, where it may be tried elsewhere or later.
 pub(super) struct NoAnswer {
-    pub(super) outgoing: Option<Outgoing>,
+    pub(super) outgoing: Option<Box<Outgoing>>,
     pub(super) why: Unreachable,
     /// The request's body failed on the client's side: the container had nothing to answer.
     pub(super) is_clients_fault: bool,
 }
 
 impl Outgoing {
-    /// Takes the client's request apart. `authority` is the host as the client wrote it.
+    /// Takes the client's request apart. `authority` is the host as the client wrote it. In a box: it is handed on many
+    /// times.
     pub(super) fn new(
         mut request: Request<Incoming>,
         authority: HeaderValue,
         client: &ConnectionInfo,
-    ) -> Self {
+    ) -> Box<Self> {
         let wanted = upgrade::wanted(&mut request);
         let (parts, body) = request.into_parts();
         let mut request = Request::new(RequestBody::from_client(body));
@@ -117,13 +122,36 @@ impl Outgoing {
         if let Some(wanted) = &wanted {
             wanted.ask(request.headers_mut());
         }
-        Self { request, authority, wanted }
+        Box::new(Self { request, authority, wanted, asked: None })
+    }
+
+    /// The path that the client asked for.
+    pub(super) fn path(&self) -> &str {
+        self.asked.as_deref().unwrap_or(self.request.uri()).path()
+    }
+
+    /// The same as the service sees it that is reached below the prefix; none: as the client asked.
+    pub(super) fn below(mut self: Box<Self>, prefix: Option<&PathPrefix>) -> Box<Self> {
+        if let Some(asked) = self.asked.take() {
+            self.request.headers_mut().remove(headers::X_FORWARDED_PREFIX);
+            *self.request.uri_mut() = *asked;
+        }
+        let Some(prefix) = prefix else { return self };
+        let rest = self.request.uri().path_and_query().and_then(|asked| prefix.strip(asked.as_str()));
+        let Some(rest) = rest.and_then(|rest| PathAndQuery::try_from(rest).ok()) else { return self };
+        let mut parts = self.request.uri().clone().into_parts();
+        parts.path_and_query = Some(rest);
+        if let (Ok(uri), Ok(value)) = (Uri::from_parts(parts), HeaderValue::from_str(prefix.as_str())) {
+            self.asked = Some(Box::new(std::mem::replace(self.request.uri_mut(), uri)));
+            self.request.headers_mut().insert(headers::X_FORWARDED_PREFIX, value);
+        }
+        self
     }
 
     /// Sends it and waits for the head of the answer. A container that takes no connection is passed over, where there
     /// are others. A new connection must be there by `connect_by`.
     pub(super) async fn send(
-        self,
+        self: Box<Self>,
         fleet: &Fleet,
         connect_by: Option<Instant>,
         house: &TunnelHouse<'_>,
@@ -153,7 +181,7 @@ impl Outgoing {
     }
 
     async fn send_to(
-        mut self,
+        mut self: Box<Self>,
         pool: &Arc<Pool>,
         connect_by: Option<Instant>,
         sending: Sending<'_>,
@@ -164,13 +192,14 @@ impl Outgoing {
         };
         self.address(http2, pool.scheme());
         let (upload, asked_at) = (self.request.body().upload(), Instant::now());
-        let (request, is_upgrade) = (self.request, self.wanted.is_some());
-        let sent = async {
+        let Self { request, authority, wanted, asked } = *self;
+        let is_upgrade = wanted.is_some();
+        let sent = pin!(async {
             match is_upgrade {
-                true => pool.send_fresh(request, connect_by).await,
+                true => Box::pin(pool.send_fresh(request, connect_by)).await,
                 false => pool.send(request, connect_by).await,
             }
-        };
+        });
         let sent = match patience::within(sending.timeout, &upload, sent).await {
             Ok(sent) => sent,
             Err(limit) => {
@@ -180,16 +209,15 @@ impl Outgoing {
         };
         match sent {
             Ok((response, lease)) => {
-                let answered = received(response, lease, self.wanted, sending)?;
+                let answered = received(response, lease, wanted, sending)?;
                 Ok(answered.map(|body| body.asked(asked_at, upload)))
             }
             Err(SendFailure::Unreached(request, error)) => {
-                let outgoing = Some(Self { request, authority: self.authority, wanted: self.wanted });
+                let outgoing = Some(Box::new(Self { request, authority, wanted, asked }));
                 Err(NoAnswer { outgoing, why: error.into(), is_clients_fault: false })
             }
             Err(SendFailure::Unanswered(request, error)) => {
-                let outgoing =
-                    request.map(|request| Self { request, authority: self.authority, wanted: self.wanted });
+                let outgoing = request.map(|request| Box::new(Self { request, authority, wanted, asked }));
                 let why = match pool.scheme() {
                     Scheme::Https => Unreachable::BrokenTls(error),
                     Scheme::Http | Scheme::H2c | Scheme::Tcp => error.into(),
@@ -199,7 +227,7 @@ impl Outgoing {
         }
     }
 
-    fn unreached(self, error: io::Error) -> NoAnswer {
+    fn unreached(self: Box<Self>, error: io::Error) -> NoAnswer {
         NoAnswer { outgoing: Some(self), why: error.into(), is_clients_fault: false }
     }
 

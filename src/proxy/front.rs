@@ -73,7 +73,8 @@ impl Front {
             return None;
         }
         // What is no host is refused by the gate.
-        let host = host::authority(request).and_then(host::canonical).ok()?;
+        let authority = host::authority(request).ok()?;
+        let host = host::canonical_of(&authority).ok()?;
         if self.policy_of(Some(&host)).id == client.policy() {
             return None;
         }

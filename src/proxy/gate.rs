@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::fleet::Fleet;
 use super::forward::{NoAnswer, Outgoing, TunnelHouse, Unreachable};
 use super::host;
 use super::in_force::InForce;
-use super::pages::{self, Pages};
+use super::pages::{self, Pages, Reader};
 use super::settings::Robots;
 use super::table::{Entry, Table, Target};
 use super::waiting::{Waiting, WaitingRoom};
@@ -51,22 +51,22 @@ pub(super) struct Gate {
 /// A request that found its environment.
 struct Visitor<'a> {
     host: &'a str,
-    /// Of the request: for the pages.
-    accept: HeaderMap,
+    reader: Reader,
     version: Version,
     client: &'a Arc<ConnectionInfo>,
     /// Until when the request may be held, from its first moment on.
     deadline: Instant,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly always it is the large one")]
 enum Next {
     Answer(Response<AnswerBody>),
     /// Ask again when the table has changed, or say that it is updating.
-    Hold(Arc<Entry>, Outgoing),
+    Hold(Arc<Entry>, Box<Outgoing>),
     /// Ask at once: the table has changed already.
-    LookAgain(Arc<Entry>, Outgoing),
+    LookAgain(Arc<Entry>, Box<Outgoing>),
     /// Ask the same container after a pause.
-    TryAgain(Arc<Entry>, Outgoing),
+    TryAgain(Arc<Entry>, Box<Outgoing>),
 }
 
 /// What became of a request so far.
@@ -131,25 +131,24 @@ impl Gate {
         if request.method() == Method::CONNECT {
             return Err(answer::refusal(version, "this is not a proxy for other hosts"));
         }
-        let authority = host::authority(&request).map_err(|error| answer::refusal(version, error))?;
-        let host = host::canonical(authority).map_err(|error| answer::refusal(version, error))?.into_owned();
-        let Ok(value) = HeaderValue::from_str(authority) else {
-            return Err(answer::refusal(version, host::HostError::Invalid));
-        };
+        let refusal = |error| answer::refusal(version, error);
+        let authority = host::authority(&request).map_err(refusal)?;
+        let host = host::canonical_of(&authority).map_err(refusal)?;
         if let Some(rules) = robots::answer(&request).filter(|_| self.robots == Robots::Deny) {
             return Err(rules);
         }
-        let navigates = pages::navigates(&request);
+        let reader = Reader::of(request.headers());
+        let navigates = pages::navigates(&request, reader);
         let deadline = self.waiting.deadline(navigates);
         if !self.table.is_published() && !self.first_table(deadline).await {
-            return Err(self.pages.starting(request.headers()));
+            return Err(self.pages.starting(reader));
         }
-        let Some(entry) = self.table.find(&host) else {
-            return Err(self.pages.unknown(&host, request.headers()));
+        let Some(entry) = self.table.find_path(&host, request.uri().path()) else {
+            return Err(self.pages.unknown(&host, reader));
         };
         *asked_for = Some(entry.clone());
         let now = self.clock.now();
-        if let Some(stopped) = self.stop(&entry, &mut request, (&value, &host, client, now)) {
+        if let Some(stopped) = self.stop(&entry, &mut request, (&authority, &host, reader, client, now)) {
             return Err(stopped);
         }
         let is_visit = waker::is_visit(&request);
@@ -159,17 +158,16 @@ impl Gate {
                 self.knock(&entry);
             }
             if events::is_asked(&request) {
-                return self.events(&entry, host, request.headers());
+                return self.events(&entry, host.into_owned(), reader);
             }
             if navigates || !is_visit || !page.is_coming() {
-                return Err(self.pages.phase(&entry.route, page, request.headers()));
+                return Err(self.pages.phase(&entry.route, page, reader));
             }
         } else if events::is_asked(&request) {
-            return self.events(&entry, host, request.headers());
+            return self.events(&entry, host.into_owned(), reader);
         }
-        let accept = accept_of(request.headers());
-        let outgoing = Outgoing::new(request, value, client);
-        let visitor = Visitor { host: &host, accept, version, client, deadline };
+        let outgoing = Outgoing::new(request, authority.clone(), client);
+        let visitor = Visitor { host: &host, reader, version, client, deadline };
         let answer = self.pass(&visitor, entry, outgoing).await?;
         Ok(answer.map(|body| body.visited(visit)))
     }
@@ -190,17 +188,17 @@ impl Gate {
         self: &Arc<Self>,
         entry: &Entry,
         host: String,
-        request: &HeaderMap,
+        reader: Reader,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let place =
-            self.waiting.enter(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, request))?;
+            self.waiting.enter(&entry.visits).ok_or_else(|| self.pages.crowded(&entry.route, reader))?;
         let (gate, changes) = (self.clone(), self.table.changes());
         let look = move || {
             let found = gate.table.find(&host);
             if let Some(entry) = &found {
                 gate.knock(entry);
             }
-            events::mark_of(found.as_deref())
+            events::mark_of(found.as_deref().map(Entry::behind))
         };
         Ok(events::answer(look, changes, self.draining.clone(), place))
     }
@@ -210,12 +208,12 @@ impl Gate {
         &self,
         entry: &Entry,
         request: &mut Request<Incoming>,
-        (authority, host, client, now): (&HeaderValue, &str, &ConnectionInfo, Timestamp),
+        (authority, host, reader, client, now): (&HeaderValue, &str, Reader, &ConnectionInfo, Timestamp),
     ) -> Option<Response<AnswerBody>> {
         let proto = headers::proto_before(client, request.headers());
         let authority = authority.to_str().unwrap_or_default();
         let hosts = || self.table.hosts_of(entry.route.environment);
-        let caller = Caller { proto, authority, host, hosts: &hosts, now };
+        let caller = Caller { proto, authority, host, reader, hosts: &hosts, now };
         self.door.stop(&self.pages, &entry.route, request, &caller)
     }
 
@@ -223,7 +221,7 @@ impl Gate {
         &self,
         visitor: &Visitor<'_>,
         entry: Arc<Entry>,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
     ) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let (mut entry, mut outgoing) = (entry, outgoing);
         let mut waiting: Option<Waiting> = None;
@@ -247,14 +245,14 @@ impl Gate {
                     match &mut waiting {
                         Some(waiting) => {
                             if !waiting.next(&self.draining).await {
-                                return Err(self.too_late(&entry, &visitor.accept));
+                                return Err(self.too_late(&entry, visitor.reader));
                             }
                         }
                         // The table may have changed before anybody watched: look once more, then wait.
                         None => waiting = Some(self.begin_to_wait(&entry, visitor)?),
                     }
-                    let Some(found) = self.table.find(visitor.host) else {
-                        return Err(self.pages.unknown(visitor.host, &visitor.accept));
+                    let Some(found) = self.table.find_path(visitor.host, outgoing.path()) else {
+                        return Err(self.pages.unknown(visitor.host, visitor.reader));
                     };
                     tries.looks = 0;
                     entry = found;
@@ -265,7 +263,7 @@ impl Gate {
 
     fn begin_to_wait(&self, entry: &Entry, visitor: &Visitor<'_>) -> Result<Waiting, Response<AnswerBody>> {
         let place = self.waiting.enter(&entry.visits);
-        let place = place.ok_or_else(|| self.pages.crowded(&entry.route, &visitor.accept))?;
+        let place = place.ok_or_else(|| self.pages.crowded(&entry.route, visitor.reader))?;
         Ok(Waiting::new(self.table.changes(), visitor.deadline, Some(place)))
     }
 
@@ -273,12 +271,12 @@ impl Gate {
         &self,
         visitor: &Visitor<'_>,
         entry: Arc<Entry>,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
         tries: &Tries,
     ) -> Result<Next, Response<AnswerBody>> {
         let fleet = match &entry.target {
             Target::Page(page) if page.is_coming() => return Ok(Next::Hold(entry, outgoing)),
-            Target::Page(page) => return Err(self.pages.phase(&entry.route, page, &visitor.accept)),
+            Target::Page(page) => return Err(self.pages.phase(&entry.route, page, visitor.reader)),
             Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
             Target::Proxy(fleet) | Target::Replacing(Some(fleet)) => fleet.clone(),
         };
@@ -300,12 +298,12 @@ impl Gate {
         let refused = matches!(failed.why, Unreachable::Connect(_));
         let looks = if refused { MOST_LOOKS } else { 1 };
         let Some(outgoing) = failed.outgoing else {
-            return Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept));
+            return Err(self.pages.unreachable(&entry.route, &failed.why, visitor.reader));
         };
         if matches!(entry.target, Target::Replacing(_)) {
             return Ok(Next::Hold(entry, outgoing));
         }
-        match self.table.find(visitor.host) {
+        match self.table.find_path(visitor.host, outgoing.path()) {
             Some(found) if tries.looks < looks && !Arc::ptr_eq(&found, &entry) => {
                 Ok(Next::LookAgain(found, outgoing))
             }
@@ -313,7 +311,7 @@ impl Gate {
             Some(found) if tries.was_held && refused && tries.failures < MOST_FAILURES => {
                 Ok(Next::TryAgain(found, outgoing))
             }
-            Some(_) | None => Err(self.pages.unreachable(&entry.route, &failed.why, &visitor.accept)),
+            Some(_) | None => Err(self.pages.unreachable(&entry.route, &failed.why, visitor.reader)),
         }
     }
 
@@ -322,7 +320,7 @@ impl Gate {
         visitor: &Visitor<'_>,
         entry: &Entry,
         fleet: &Fleet,
-        outgoing: Outgoing,
+        outgoing: Box<Outgoing>,
     ) -> Result<Response<AnswerBody>, NoAnswer> {
         let limits = self.bounds.limits();
         let house = TunnelHouse {
@@ -333,15 +331,16 @@ impl Gate {
             grace: limits.tunnel_grace,
             timeout: limits.upstream,
         };
+        let outgoing = outgoing.below(entry.stripped.as_ref());
         // Only where the request is held after a failure: else the connection's own limit is enough.
         let connect_by = matches!(entry.target, Target::Replacing(_)).then_some(visitor.deadline);
         outgoing.send(fleet, connect_by, &house).await
     }
 
-    fn too_late(&self, entry: &Entry, accept: &HeaderMap) -> Response<AnswerBody> {
+    fn too_late(&self, entry: &Entry, reader: Reader) -> Response<AnswerBody> {
         match &entry.target {
-            Target::Page(page) => self.pages.phase(&entry.route, page, accept),
-            Target::Proxy(_) | Target::Replacing(_) => self.pages.updating(&entry.route, accept),
+            Target::Page(page) => self.pages.phase(&entry.route, page, reader),
+            Target::Proxy(_) | Target::Replacing(_) => self.pages.updating(&entry.route, reader),
         }
     }
 
@@ -355,12 +354,4 @@ impl Gate {
         }
         true
     }
-}
-
-fn accept_of(headers: &HeaderMap) -> HeaderMap {
-    let mut accept = HeaderMap::new();
-    if let Some(value) = headers.get(http::header::ACCEPT) {
-        accept.insert(http::header::ACCEPT, value.clone());
-    }
-    accept
 }

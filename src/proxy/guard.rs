@@ -4,8 +4,8 @@
 //! Here they are refused: the bytes that would complete the head are replaced by some that no parser accepts, so
 //! hyper answers 400 and closes. The guard can only refuse more; it never makes hyper accept anything.
 //!
-//! HTTP/2 has one reading only and passes untouched. What decides is what decides for hyper: the connection's first
-//! bytes, not what was agreed upon in the TLS handshake.
+//! HTTP/2 has one reading only and passes untouched. What decides is what decides for hyper: what was agreed upon in the
+//! TLS handshake, and in plain the connection's first bytes.
 
 use std::io;
 use std::pin::Pin;
@@ -25,9 +25,10 @@ const POISON: &[u8] = b"\0\r\n\r\n";
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Which HTTP a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    /// All bytes so far, this many, are the beginning of [`PREFACE`].
+pub(super) enum Protocol {
+    /// All bytes so far, this many, are the beginning of what every HTTP/2 connection begins with.
     Undecided(usize),
     Http1,
     Http2,
@@ -47,12 +48,17 @@ pub(super) struct Guard<S> {
 
 impl<S> Guard<S> {
     /// `head_limit`: how long a client may take for the head of a request, from its first byte.
-    pub(super) fn new(stream: S, connection: Arc<ConnectionInfo>, head_limit: Duration) -> Self {
+    pub(super) fn new(
+        stream: S,
+        protocol: Protocol,
+        connection: Arc<ConnectionInfo>,
+        head_limit: Duration,
+    ) -> Self {
         let head_deadline = Some(Box::pin(tokio::time::sleep(head_limit)));
         Self {
             stream,
             connection,
-            protocol: Protocol::Undecided(0),
+            protocol,
             framing: Framing::default(),
             refused: false,
             head_limit,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::header::HOST;
-use http::{Request, Version};
+use http::{HeaderValue, Request, Version};
 use thiserror::Error;
 
 /// Longest name of the domain name system.
@@ -28,22 +28,29 @@ pub(super) enum HostError {
 ///
 /// HTTP/1.1 demands exactly one Host header (RFC 9112, 3.2); HTTP/2 may use `:authority`, Host, or both alike
 /// (RFC 9113, 8.3.1). A target in absolute form must name the same host.
-pub(super) fn authority<B>(request: &Request<B>) -> Result<&str, HostError> {
+pub(super) fn authority<B>(request: &Request<B>) -> Result<HeaderValue, HostError> {
     let mut headers = request.headers().get_all(HOST).iter();
-    let header = match headers.next() {
-        Some(value) => Some(value.to_str().map_err(|_not_ascii| HostError::Invalid)?),
-        None => None,
-    };
+    let header = headers.next();
     if headers.next().is_some() {
         return Err(HostError::Several);
     }
     let target = request.uri().authority().map(http::uri::Authority::as_str);
     match (header, target) {
-        (Some(header), Some(target)) if !header.eq_ignore_ascii_case(target) => Err(HostError::Differs),
-        (Some(header), _) => Ok(header),
-        (None, Some(target)) if request.version() >= Version::HTTP_2 => Ok(target),
+        (Some(header), _) if header.to_str().is_err() => Err(HostError::Invalid),
+        (Some(header), Some(target)) if !header.as_bytes().eq_ignore_ascii_case(target.as_bytes()) => {
+            Err(HostError::Differs)
+        }
+        (Some(header), _) => Ok(header.clone()),
+        (None, Some(target)) if request.version() >= Version::HTTP_2 => {
+            HeaderValue::from_str(target).map_err(|_no_text| HostError::Invalid)
+        }
         (None, _) => Err(HostError::Missing),
     }
+}
+
+/// The canonical form of what [`authority`] gave.
+pub(super) fn canonical_of(authority: &HeaderValue) -> Result<Cow<'_, str>, HostError> {
+    canonical(authority.to_str().map_err(|_not_ascii| HostError::Invalid)?)
 }
 
 /// Lower case, without port and without the one dot that may end a name. Borrowed where nothing had to be changed.
@@ -152,13 +159,13 @@ mod tests {
     #[test]
     fn exactly_one_host_speaks() {
         let v1 = Version::HTTP_11;
-        assert_eq!(authority(&request("/x", &["a.b"], v1)), Ok("a.b"));
+        assert_eq!(authority(&request("/x", &["a.b"], v1)).unwrap(), "a.b");
         assert_eq!(authority(&request("/x", &[], v1)), Err(HostError::Missing));
         assert_eq!(authority(&request("http://a.b/x", &[], v1)), Err(HostError::Missing));
         assert_eq!(authority(&request("/x", &["a.b", "a.b"], v1)), Err(HostError::Several));
-        assert_eq!(authority(&request("http://A.b/x", &["a.b"], v1)), Ok("a.b"));
+        assert_eq!(authority(&request("http://A.b/x", &["a.b"], v1)).unwrap(), "a.b");
         assert_eq!(authority(&request("http://evil/x", &["a.b"], v1)), Err(HostError::Differs));
-        assert_eq!(authority(&request("https://a.b/x", &[], Version::HTTP_2)), Ok("a.b"));
+        assert_eq!(authority(&request("https://a.b/x", &[], Version::HTTP_2)).unwrap(), "a.b");
         assert_eq!(authority(&request("https://a.b/x", &["c.d"], Version::HTTP_2)), Err(HostError::Differs));
     }
 }

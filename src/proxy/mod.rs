@@ -53,6 +53,7 @@ mod robots;
 mod round;
 mod seats;
 mod server;
+mod serving;
 mod settings;
 mod standing;
 mod table;

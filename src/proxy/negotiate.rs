@@ -24,7 +24,7 @@ impl Pool {
             Scheme::Https if is_upgrade => Ok(false),
             Scheme::Https => match self.chosen.is_http2() {
                 Some(http2) => Ok(http2),
-                None => within(Some(self.connect_by(connect_by)), self.negotiate()).await,
+                None => within(Some(self.connect_by(connect_by)), Box::pin(self.negotiate())).await,
             },
         }
     }

@@ -60,6 +60,21 @@ pub(super) struct Pages {
     dashboard_url: Option<String>,
 }
 
+/// Who reads an answer of the proxy's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Browser,
+    Program,
+}
+
+impl Reader {
+    /// A browser asks for HTML by name; `*/*` alone is a program.
+    pub(super) fn of(request: &HeaderMap) -> Self {
+        let names_html = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/html"));
+        if request.get_all(ACCEPT).iter().any(names_html) { Self::Browser } else { Self::Program }
+    }
+}
+
 impl Pages {
     pub(super) fn new(dashboard_url: Option<String>) -> Self {
         let is_link = |url: &String| url.starts_with("https://") || url.starts_with("http://");
@@ -67,22 +82,22 @@ impl Pages {
     }
 
     /// Where the environment stands.
-    pub(super) fn phase(&self, route: &Route, page: &Page, request: &HeaderMap) -> Response<AnswerBody> {
+    pub(super) fn phase(&self, route: &Route, page: &Page, reader: Reader) -> Response<AnswerBody> {
         let (status, passes, headline, explanation) = words(page);
         let reason = page.reason.as_deref();
         let (name, mark) = (Some(route.name.as_str()), Some(mark::mark(page)));
         let command = command(page, &route.name);
-        self.answer(&Note { status, passes, headline, explanation, name, reason, command, mark }, request)
+        self.answer(&Note { status, passes, headline, explanation, name, reason, command, mark }, reader)
     }
 
     /// The container is being replaced and did not come back while the request was held.
-    pub(super) fn updating(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
+    pub(super) fn updating(&self, route: &Route, reader: Reader) -> Response<AnswerBody> {
         let page = Page { phase: Phase::Updating, reason: None, outcome: None, is_tired: false };
-        self.phase(route, &page, request)
+        self.phase(route, &page, reader)
     }
 
     /// The daemon has only just started and knows no branch yet.
-    pub(super) fn starting(&self, request: &HeaderMap) -> Response<AnswerBody> {
+    pub(super) fn starting(&self, reader: Reader) -> Response<AnswerBody> {
         let note = Note {
             status: StatusCode::SERVICE_UNAVAILABLE,
             passes: true,
@@ -93,11 +108,11 @@ impl Pages {
             command: None,
             mark: None,
         };
-        self.answer(&note, request)
+        self.answer(&note, reader)
     }
 
     /// No branch has this hostname.
-    pub(super) fn unknown(&self, host: &str, request: &HeaderMap) -> Response<AnswerBody> {
+    pub(super) fn unknown(&self, host: &str, reader: Reader) -> Response<AnswerBody> {
         let explanation = format!(
             "No branch has the address {host}. It may be misspelt, the branch may not have been pushed yet, or it is \
              gone for good."
@@ -112,7 +127,7 @@ impl Pages {
             command: None,
             mark: None,
         };
-        self.answer(&note, request)
+        self.answer(&note, reader)
     }
 
     /// The branch is not for whoever asks: how to get in, and nothing of how it stands.
@@ -120,13 +135,13 @@ impl Pages {
         &self,
         status: StatusCode,
         explanation: &str,
-        request: &HeaderMap,
+        reader: Reader,
     ) -> Response<AnswerBody> {
         let headline = "Not for everybody";
         let (name, reason, command, mark) = (None, None, None, None);
         self.answer(
             &Note { status, passes: false, headline, explanation, name, reason, command, mark },
-            request,
+            reader,
         )
     }
 
@@ -135,7 +150,7 @@ impl Pages {
         &self,
         route: &Route,
         why: &Unreachable,
-        request: &HeaderMap,
+        reader: Reader,
     ) -> Response<AnswerBody> {
         let reason = why.told();
         let service = on_one_line(&route.service, NAME_LIMIT);
@@ -153,11 +168,11 @@ impl Pages {
             command: Some((LOG, format!("drey env log {}", shell_word(&route.name)))),
             mark: None,
         };
-        self.answer(&note, request)
+        self.answer(&note, reader)
     }
 
     /// As many wait for this branch, or for all of them, as may.
-    pub(super) fn crowded(&self, route: &Route, request: &HeaderMap) -> Response<AnswerBody> {
+    pub(super) fn crowded(&self, route: &Route, reader: Reader) -> Response<AnswerBody> {
         let note = Note {
             status: StatusCode::SERVICE_UNAVAILABLE,
             passes: true,
@@ -168,20 +183,23 @@ impl Pages {
             command: None,
             mark: None,
         };
-        self.answer(&note, request)
+        self.answer(&note, reader)
     }
 
-    fn answer(&self, note: &Note<'_>, request: &HeaderMap) -> Response<AnswerBody> {
-        let mut response = if wants_html(request) {
-            let html = HeaderValue::from_static("text/html; charset=utf-8");
-            let mut response = with_content(note.status, html, self.html(note));
-            if let Some(policy) = &*CONTENT_POLICY {
-                response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy.clone());
+    fn answer(&self, note: &Note<'_>, reader: Reader) -> Response<AnswerBody> {
+        let mut response = match reader {
+            Reader::Browser => {
+                let html = HeaderValue::from_static("text/html; charset=utf-8");
+                let mut response = with_content(note.status, html, self.html(note));
+                if let Some(policy) = &*CONTENT_POLICY {
+                    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy.clone());
+                }
+                response
             }
-            response
-        } else {
-            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-            with_content(note.status, plain, plain_text(note))
+            Reader::Program => {
+                let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+                with_content(note.status, plain, plain_text(note))
+            }
         };
         let headers = response.headers_mut();
         headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
@@ -271,16 +289,11 @@ fn plain_text(note: &Note<'_>) -> String {
 
 /// Somebody goes to a page with a browser, which shows one of ours and comes back by itself. What a page asks for, and a
 /// form that is sent, are no such thing: they are worth waiting for.
-pub(super) fn navigates<B>(request: &Request<B>) -> bool {
+pub(super) fn navigates<B>(request: &Request<B>, reader: Reader) -> bool {
     let mode = request.headers().get("sec-fetch-mode");
-    (request.method() == Method::GET || request.method() == Method::HEAD)
+    reader == Reader::Browser
+        && (request.method() == Method::GET || request.method() == Method::HEAD)
         && mode.is_none_or(|mode| mode == "navigate")
-        && wants_html(request.headers())
-}
-
-/// A browser asks for HTML by name; `*/*` alone is a program.
-fn wants_html(request: &HeaderMap) -> bool {
-    request.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("text/html")))
 }
 
 fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -1,6 +1,7 @@
 //! How long a container may take for the head of its answer.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use super::body::Upload;
@@ -10,10 +11,9 @@ use super::body::Upload;
 pub(super) async fn within<T>(
     limit: Option<Duration>,
     upload: &Upload,
-    answer: impl Future<Output = T>,
+    mut answer: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Duration> {
     let Some(limit) = limit else { return Ok(answer.await) };
-    let mut answer = std::pin::pin!(answer);
     loop {
         let before = upload.received();
         match tokio::time::timeout(limit, &mut answer).await {

@@ -175,7 +175,7 @@ impl Pool {
                 }
             }
         }
-        self.send_fresh(request, connect_by).await
+        Box::pin(self.send_fresh(request, connect_by)).await
     }
 
     /// Sends the request on a connection of its own: for upgrades, and as the last try.
@@ -184,7 +184,7 @@ impl Pool {
         request: Request<RequestBody>,
         connect_by: Option<Instant>,
     ) -> Result<Sent, SendFailure> {
-        let mut sender = match within(connect_by, self.dial()).await {
+        let mut sender = match within(connect_by, Box::pin(self.dial())).await {
             Ok(sender) => sender,
             Err(error) => return Err(SendFailure::Unreached(request, error)),
         };
@@ -207,8 +207,7 @@ impl Pool {
         let mut request = request;
         let mut is_first = true;
         loop {
-            let by = self.connect_by(connect_by);
-            let mut sender = match within(Some(by), self.dial_shared()).await {
+            let mut sender = match self.shared(connect_by).await {
                 Ok(sender) => sender,
                 Err(error) => return Err(SendFailure::Unreached(request, error)),
             };
@@ -224,6 +223,13 @@ impl Pool {
         }
     }
 
+    async fn shared(&self, connect_by: Option<Instant>) -> io::Result<http2::SendRequest<RequestBody>> {
+        match self.open_shared() {
+            Some(sender) => Ok(sender),
+            None => within(Some(self.connect_by(connect_by)), Box::pin(self.dial_shared())).await,
+        }
+    }
+
     /// Until when a connection must be there, waiting for another one's dial included.
     pub(super) fn connect_by(&self, by: Option<Instant>) -> Instant {
         by.unwrap_or_else(|| Instant::now() + self.dialer.bounds.limits().connect)
@@ -234,9 +240,6 @@ impl Pool {
     }
 
     async fn dial_shared(&self) -> io::Result<http2::SendRequest<RequestBody>> {
-        if let Some(sender) = self.open_shared() {
-            return Ok(sender);
-        }
         let _only_one_dials = self.dialing.lock().await;
         if let Some(sender) = self.open_shared() {
             return Ok(sender);

@@ -56,7 +56,8 @@ impl Redirect {
     /// The same host, path and query over TLS.
     fn elsewhere<B>(&self, request: &Request<B>) -> Result<Response<AnswerBody>, Response<AnswerBody>> {
         let refuse = |error: host::HostError| answer::refusal(request.version(), error);
-        let host = host::canonical(host::authority(request).map_err(refuse)?).map_err(refuse)?;
+        let authority = host::authority(request).map_err(refuse)?;
+        let host = host::canonical_of(&authority).map_err(refuse)?;
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let port = if self.https_port == 443 { String::new() } else { format!(":{}", self.https_port) };
         let location = HeaderValue::try_from(format!("https://{host}{port}{path}"))

@@ -14,6 +14,7 @@ use super::tally::{self, Tally};
 use super::visits::Visits;
 use crate::domain::environment::Phase;
 use crate::domain::names::EnvironmentId;
+use crate::domain::path::PathPrefix;
 use crate::domain::presence::Presence;
 use crate::domain::route::{Answer, Page, Replica, Route, RouteTable, Upstream, primary_of};
 use crate::domain::time::Timestamp;
@@ -26,6 +27,10 @@ pub(super) struct Entry {
     pub(super) target: Target,
     pub(super) visits: Arc<Visits>,
     pub(super) tally: Arc<Tally>,
+    /// Taken off the paths of requests before the service sees them.
+    pub(super) stripped: Option<PathPrefix>,
+    /// Longest prefix first; mostly there are none.
+    paths: Vec<(PathPrefix, Arc<Self>)>,
     /// When somebody last knocked here, in milliseconds of the steady clock. What falls asleep again is another entry.
     knocked: AtomicU64,
 }
@@ -41,6 +46,11 @@ pub(super) enum Target {
 const KNOCK_EVERY: u64 = 500;
 
 impl Entry {
+    /// A container of the host may be asked.
+    fn is_served(&self) -> bool {
+        self.target.fleet().is_some() || self.paths.iter().any(|(_, entry)| entry.target.fleet().is_some())
+    }
+
     /// Whether somebody may knock: once in a while is enough for all who wait.
     pub(super) fn may_knock(&self, steady: Duration) -> bool {
         let now = u64::try_from(steady.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -50,6 +60,18 @@ impl Entry {
             self.knocked.store(now, Ordering::Relaxed);
         }
         may
+    }
+
+    /// What a path of the host leads to, where it is not this entry itself.
+    fn below(&self, path: &str) -> Option<&Arc<Self>> {
+        self.paths.iter().find(|(prefix, _)| prefix.has(path)).map(|(_, entry)| entry)
+    }
+
+    /// Itself, or where it serves the first of its paths that does not: a page of any of them watches the host.
+    pub(super) fn behind(&self) -> &Self {
+        let serves = |entry: &Self| matches!(entry.target, Target::Proxy(_));
+        let late = || self.paths.iter().map(|(_, entry)| &**entry).find(|entry| !serves(entry));
+        if serves(self) { late().unwrap_or(self) } else { self }
     }
 
     /// Not one that is ready and speaks no HTTP.
@@ -92,11 +114,20 @@ impl Table {
         }
     }
 
-    /// What the canonical host leads to.
+    /// What the canonical host leads to, whatever the path.
     pub(super) fn find(&self, host: &str) -> Option<Arc<Entry>> {
+        self.find_path(host, "")
+    }
+
+    /// What the path of the canonical host leads to.
+    pub(super) fn find_path(&self, host: &str, path: &str) -> Option<Arc<Entry>> {
         let current = self.current.load();
         let family = || current.families.get(&primary_of(host)?);
-        current.hosts.get(host).or_else(family).cloned()
+        let entry = current.hosts.get(host).or_else(family)?;
+        if entry.paths.is_empty() {
+            return Some(entry.clone());
+        }
+        Some(entry.below(path).unwrap_or(entry).clone())
     }
 
     /// The environment's hosts that a browser may visit. Looks through the whole table.
@@ -151,7 +182,7 @@ impl Table {
     /// The visits since they were last taken.
     pub(super) fn take_visits(&self) -> Vec<(EnvironmentId, Timestamp)> {
         let current = self.current.load();
-        let entries = current.hosts.values().filter(|entry| entry.target.fleet().is_some());
+        let entries = current.hosts.values().filter(|entry| entry.is_served());
         let served: HashSet<EnvironmentId> = entries.map(|entry| entry.route.environment).collect();
         current.visits.iter().filter_map(|(id, visits)| visits.take(served.contains(id))).collect()
     }
@@ -194,15 +225,35 @@ impl Next<'_> {
         let unchanged = former.filter(|entry| entry.route == route).cloned();
         match unchanged {
             Some(entry) => {
-                for pool in entry.target.fleet().into_iter().flat_map(|fleet| fleet.pools()) {
+                let paths = entry.paths.iter().filter_map(|(_, entry)| entry.target.fleet());
+                for pool in entry.target.fleet().into_iter().chain(paths).flat_map(|fleet| fleet.pools()) {
                     self.compiled.pools.insert(pool.key.clone(), pool.clone());
                 }
                 self.compiled.visits.insert(route.environment, entry.visits.clone());
                 self.keep(&route, &entry.tally);
                 entry
             }
-            None => Arc::new(self.entry(route)),
+            None => {
+                let paths = self.paths(former, &route);
+                Arc::new(Entry { paths, ..self.entry(route) })
+            }
         }
+    }
+
+    fn paths(&mut self, former: Option<&Arc<Entry>>, route: &Route) -> Vec<(PathPrefix, Arc<Entry>)> {
+        let made = route.paths.iter().map(|path| {
+            let below = |entry: &&Arc<Entry>| entry.stripped.is_some() == path.strip;
+            let same =
+                |(prefix, entry): &(PathPrefix, Arc<Entry>)| (*prefix == path.prefix).then(|| entry.clone());
+            let former = former.and_then(|entry| entry.paths.iter().find_map(same));
+            let (entry, stripped) = (route.below(path), path.strip.then(|| path.prefix.clone()));
+            let entry = match former.as_ref().filter(below).filter(|former| former.route == entry) {
+                Some(former) => self.keep_or_make(Some(former), entry),
+                None => Arc::new(Entry { stripped, ..self.entry(entry) }),
+            };
+            (path.prefix.clone(), entry)
+        });
+        made.collect()
     }
 
     fn entry(&mut self, route: Route) -> Entry {
@@ -215,7 +266,8 @@ impl Next<'_> {
         };
         let visits = self.visits(route.environment);
         let tally = self.tally(&route);
-        Entry { route, target, visits, tally, knocked: AtomicU64::new(0) }
+        let knocked = AtomicU64::new(0);
+        Entry { route, target, visits, tally, stripped: None, paths: Vec::new(), knocked }
     }
 
     fn fleet(&mut self, route: &Route, upstream: &Upstream) -> Arc<Fleet> {

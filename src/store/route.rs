@@ -29,12 +29,12 @@ impl Store {
         sqlx::query!("DELETE FROM route WHERE environment = ?", id.0).execute(&mut *transaction).await?;
         for (place, stored) in routes.iter().enumerate() {
             let place = i64::try_from(place).unwrap_or(i64::MAX);
-            let spec = serde_json::to_string(&stored.route)?;
+            let (host, spec) = (written(stored), serde_json::to_string(&stored.route)?);
             sqlx::query!(
                 "INSERT INTO route (environment, place, host, spec) VALUES (?, ?, ?, ?)",
                 id.0,
                 place,
-                stored.host,
+                host,
                 spec
             )
             .execute(&mut *transaction)
@@ -67,6 +67,12 @@ fn host_taken(error: sqlx::Error, host: &str) -> StoreError {
     error.into()
 }
 
+/// The host with the path behind it that its services are told apart by: no two routes are at the same place.
+fn written(stored: &StoredRoute) -> String {
+    let path = &stored.route.path;
+    if path.is_root() { stored.host.clone() } else { format!("{}{path}", stored.host) }
+}
+
 struct RouteRow {
     environment: i64,
     #[expect(dead_code, reason = "the order of the rows says it")]
@@ -78,7 +84,8 @@ struct RouteRow {
 impl RouteRow {
     fn read(&self) -> StoreResult<StoredRoute> {
         let name = Row { table: "route", key: &self.host };
-        Ok(StoredRoute { host: self.host.clone(), route: name.json(&self.spec)? })
+        let host = self.host.split('/').next().unwrap_or_default().to_owned();
+        Ok(StoredRoute { host, route: name.json(&self.spec)? })
     }
 }
 
@@ -86,6 +93,7 @@ impl RouteRow {
 mod tests {
     use super::super::testing::{home, new_environment};
     use super::*;
+    use crate::domain::path::PathPrefix;
     use crate::domain::route::Scheme;
 
     fn stored(host: &str, service: &str) -> StoredRoute {
@@ -94,6 +102,8 @@ mod tests {
             port: 8080,
             scheme: Scheme::H2c,
             label: service.to_owned(),
+            path: Default::default(),
+            strip_path: false,
             network: "p_default".to_owned(),
             host_service: None,
             manner: Default::default(),
@@ -125,5 +135,16 @@ mod tests {
         let error = store.set_routes(second, &[stored("a.example", "web")]).await.unwrap_err();
         assert_eq!(error.to_string(), "host a.example belongs to another environment");
         assert_eq!(store.routes(second).await.unwrap(), [stored("b.example", "web")], "nothing was changed");
+    }
+
+    #[tokio::test]
+    async fn services_share_a_host_by_their_paths() {
+        let (_folder, store) = home().await;
+        let (web, mut api) = (stored("a.example", "web"), stored("a.example", "api"));
+        let id = store.create_environment(new_environment("a", 1)).await.unwrap().id;
+        assert!(store.set_routes(id, &[web.clone(), api.clone()]).await.is_err(), "at the same path");
+        (api.route.path, api.route.strip_path) = (PathPrefix::parse("/api").unwrap(), true);
+        store.set_routes(id, &[web.clone(), api.clone()]).await.unwrap();
+        assert_eq!(store.routes(id).await.unwrap(), [web, api]);
     }
 }

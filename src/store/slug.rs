@@ -160,6 +160,8 @@ mod tests {
             port: 80,
             scheme: Scheme::Http,
             label: String::new(),
+            path: Default::default(),
+            strip_path: false,
             network: "default".to_owned(),
             host_service: None,
             manner: Default::default(),

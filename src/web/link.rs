@@ -35,14 +35,15 @@ pub(super) async fn show(State(web): State<Web>, named: Named) -> Result<Json<Li
     let signed = signed(house, &environment);
     let settings = house.settings();
     let address = &settings.address;
-    let url = |host: &str| {
-        let url = address.url(host);
-        signed.as_ref().map_or_else(|| url.clone(), |signed| with(&url, signed))
+    let url = |url: String| match &signed {
+        Some(signed) => with(&url, signed),
+        None => url,
     };
     Ok(Json(LinkView {
         access: settings.access(&environment.repo).word(),
-        url: url(&address.primary_host(&environment.slug)),
-        urls: routes.into_iter().map(|it| (it.route.service, url(&it.host))).collect(),
+        url: url(address.url(&address.primary_host(&environment.slug))),
+        // The first of a service's names stays.
+        urls: routes.iter().rev().map(|it| (it.route.service.clone(), url(address.url_of(it)))).collect(),
         expires_at: signed.as_ref().map(|signed| signed.until),
     }))
 }

@@ -64,7 +64,8 @@ impl EnvironmentView {
         let pull = pulls.iter().find(|pull| pull.state == PullState::Open).or(pulls.first());
         Ok(Self {
             url: address.url(&address.primary_host(&environment.slug)),
-            urls: routes.into_iter().map(|it| (it.route.service, address.url(&it.host))).collect(),
+            // The first of a service's names stays.
+            urls: routes.iter().rev().map(|it| (it.route.service.clone(), address.url_of(it))).collect(),
             access: settings.access(&environment.repo).word(),
             repo: environment.repo,
             branch: environment.branch,

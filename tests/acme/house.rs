@@ -99,6 +99,7 @@ impl Drey {
                 name: format!("shop/{host}"),
                 access: Default::default(),
                 service: "web".into(),
+                paths: Vec::new(),
                 answer: Answer::Page(page),
             };
             (format!("{host}.qa.example"), route)

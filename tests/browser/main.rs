@@ -55,6 +55,7 @@ async fn pages_say_where_the_branch_stands_and_run_nothing_of_it() {
             generation: Generation(1),
             name: "shop/'onmouseover='alert(1)</title><script>document.title='owned'</script>".into(),
             service: "web".into(),
+            paths: Vec::new(),
             access: Default::default(),
             answer: Answer::Page(page),
         };

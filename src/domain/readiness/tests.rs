@@ -118,6 +118,8 @@ fn route() -> RouteSpec {
         port: 80,
         scheme: Scheme::Http,
         label: String::new(),
+        path: Default::default(),
+        strip_path: false,
         network: "p_default".into(),
         host_service: None,
         manner: Manner::default(),

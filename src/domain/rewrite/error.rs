@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::domain::interlock::Fault;
 use crate::domain::settings::SettingFault;
 
 /// Names the key, the reason and the way out.
@@ -22,7 +23,15 @@ pub enum RewriteError {
     NoNetwork(String),
     #[error("services.{service}.labels.{label}: {value:?} {reason}")]
     Label { service: String, label: String, value: String, reason: &'static str },
-    #[error("services.{two}.labels.drey.host: {host:?} is the host of {one} too; give one of them another")]
+    #[error("services.{service}.{fault}")]
+    Foreign { service: String, fault: Fault },
+    #[error(
+        "services.{service}.labels.drey.network: {network:?} is none of its networks; it has joined: {candidates}"
+    )]
+    Network { service: String, network: String, candidates: String },
+    #[error(
+        "services.{two}.labels.drey.host: {host} is the host of {one} too; give one of them another, or a path (drey.path)"
+    )]
     SameHost { one: String, two: String, host: String },
     #[error("services.{service}.depends_on: {needed} belongs to a profile that is not started")]
     InactiveDependency { service: String, needed: String },
@@ -43,6 +52,8 @@ impl RewriteError {
             Self::NoNetwork(service) => format!("services.{service}.network_mode"),
             Self::Label { service, label, .. } => format!("services.{service}.labels.{label}"),
             Self::Authority { service, .. } => format!("services.{service}.labels.drey.upstream.ca"),
+            Self::Foreign { service, fault } => format!("services.{service}.{}", fault.key),
+            Self::Network { service, .. } => format!("services.{service}.labels.drey.network"),
             Self::SameHost { two, .. } => format!("services.{two}.labels.drey.host"),
             Self::InactiveDependency { service, .. } => format!("services.{service}.depends_on"),
             Self::NotInCommit { key, .. } => key.clone(),

@@ -16,3 +16,13 @@ pub(super) fn bad_label(service: &str, label: &str, value: &str, reason: &'stati
         reason,
     }
 }
+
+/// A label that is `true` or `false`.
+pub(super) fn flag(name: &str, service: &Value, key: &str) -> Result<Option<bool>, RewriteError> {
+    match label(service, key) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(other) => Err(bad_label(name, key, other, "must be true or false")),
+    }
+}

@@ -4,18 +4,23 @@
 //! [`super::policy`]. Here names, networks, volumes, binds, images, labels and variables become drey's own.
 
 mod binds;
+mod discovered;
 mod discovery;
 mod error;
 mod files;
 mod fit;
 mod guards;
+mod hosts;
 mod labels;
+mod network;
 mod networks;
 mod overlay;
+mod primary;
 mod scrape;
 mod secrets;
 mod select;
 mod services;
+mod spoken;
 mod upstream;
 mod variables;
 mod volumes;
@@ -32,7 +37,8 @@ use super::settings::StackSettings;
 use super::stack::Stack;
 
 pub use binds::{BoundContent, bound_paths};
-pub use discovery::{Discovered, DiscoveredService, discover};
+pub use discovered::{Discovered, DiscoveredService};
+pub use discovery::discover;
 pub use error::RewriteError;
 pub use fit::{EnvironmentLimits, ServiceLimits, Share, fit};
 pub use networks::network_keys;
@@ -40,7 +46,9 @@ pub use overlay::overlay_values;
 pub use select::select;
 pub use services::{may_complete, restart_policy};
 pub use upstream::{authority_paths, check_authorities, needed_secrets};
-pub use variables::{AddressParts, CommitVariables, container_variables, corrected, render_variables};
+pub use variables::{
+    AddressParts, CommitVariables, container_variables, corrected, put_paths, render_variables,
+};
 
 /// Everything a rewrite depends on besides the document.
 pub struct RewriteContext<'a> {
@@ -120,5 +128,7 @@ fn services_mut(document: &mut Value) -> impl Iterator<Item = (&String, &mut Val
     document.get_mut("services").and_then(Value::as_object_mut).into_iter().flat_map(|map| map.iter_mut())
 }
 
+#[cfg(test)]
+mod routes_tests;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::RewriteError;
-use super::labels::{bad_label, label};
+use super::labels::{bad_label, flag, label};
 use super::services_of;
 use crate::domain::backend::{Authority, Balance, Manner, TlsLabels};
 use crate::domain::duration::parse_duration;
@@ -113,15 +113,6 @@ fn is_host(text: &str) -> bool {
             && !label.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(is_label)
-}
-
-fn flag(name: &str, service: &Value, key: &str) -> Result<Option<bool>, RewriteError> {
-    match label(service, key) {
-        None => Ok(None),
-        Some("true") => Ok(Some(true)),
-        Some("false") => Ok(Some(false)),
-        Some(other) => Err(bad_label(name, key, other, "must be true or false")),
-    }
 }
 
 /// Paths inside the checkout of what the labels `drey.upstream.ca` name.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::discovery::primary_by_name;
+use super::discovered::DiscoveredService;
+use super::primary::primary_by_name;
 use crate::domain::names::{BranchName, CommitSha, RepoName, Slug};
 use crate::domain::slug;
 
@@ -51,6 +52,15 @@ pub fn container_variables(
         variables.insert(format!("DREY_URL_{}", variable_part(service)), url(label));
     }
     variables
+}
+
+/// Adds the paths of services that share a name by them to their addresses.
+pub fn put_paths(variables: &mut BTreeMap<String, String>, services: &[DiscoveredService]) {
+    for found in services.iter().filter(|found| !found.path.is_root()) {
+        if let Some(url) = variables.get_mut(&format!("DREY_URL_{}", variable_part(&found.service))) {
+            url.push_str(found.path.as_str());
+        }
+    }
 }
 
 /// `DREY_*` for `${…}`: the containers' ones as far as the names of services tell, and the commit. [`corrected`] looks

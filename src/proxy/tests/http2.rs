@@ -93,15 +93,22 @@ async fn who_sends_nothing_after_the_handshake_is_sent_away() {
 }
 
 #[tokio::test]
-async fn http_1_after_an_agreement_on_http_2_is_still_watched() {
+async fn what_was_agreed_upon_is_what_is_spoken() {
     let house = House::new(true).await;
     let (upstream, count) = echo("target").await;
     house.publish(&[("x", 1, Answer::Proxy(upstream))]);
-    let stream = house.tls("x.qa.example", &[b"h2"]).await.unwrap();
-    let request =
-        "POST / HTTP/1.1\r\nHost: x.qa.example\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello";
-    let answer = exchange(stream, request).await;
-    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    let request = "GET / HTTP/1.1\r\nHost: x.qa.example\r\n\r\n";
+    let agreed = house.tls("x.qa.example", &[b"h2"]).await.unwrap();
+    assert!(
+        !exchange(agreed, request).await.contains("HTTP/1.1"),
+        "no HTTP/1.1 where HTTP/2 was agreed upon"
+    );
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for offered in [&[&b"http/1.1"[..]][..], &[]] {
+        let stream = house.tls("x.qa.example", offered).await.unwrap();
+        let answer = exchange(stream, preface).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
     assert_eq!(count.load(Ordering::Relaxed), 0);
 }
 

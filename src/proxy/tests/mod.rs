@@ -30,12 +30,15 @@ mod bounds;
 pub(super) mod certificate;
 mod changes;
 mod clients;
+mod curl;
 mod drain;
 mod fleet;
 mod frames;
+mod fuzz;
 mod gate;
 mod hosts;
 mod http2;
+mod paths;
 mod policy;
 mod probe;
 mod smuggling;
@@ -99,6 +102,7 @@ impl House {
                 generation: Generation(*generation),
                 name: "shop/<b>x</b>".into(),
                 service: "web".into(),
+                paths: Vec::new(),
                 access: Access::Open,
                 answer: answer.clone(),
             };

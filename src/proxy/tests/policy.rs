@@ -61,6 +61,7 @@ fn publish(house: &House) {
             generation: Generation(1),
             name: format!("{repo}/x/y"),
             service: "web".into(),
+            paths: Vec::new(),
             answer: Answer::Page(page),
         };
         (format!("{repo}.qa.example"), route)

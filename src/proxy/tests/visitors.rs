@@ -17,6 +17,7 @@ fn route(environment: i64, access: &Access, answer: Answer) -> Route {
         generation: Generation(1),
         name: format!("shop/{environment}"),
         service: "web".into(),
+        paths: Vec::new(),
         access: access.clone(),
         answer,
     }

@@ -5,9 +5,10 @@ use serde_json::Value;
 use super::super::inspection::{Inspection, Place};
 use super::super::table::Row;
 use super::pairs;
+use crate::domain::interlock::{self, Remark};
 
 /// The labels that drey reads from a service.
-const READ_BY_DREY: [&str; 15] = [
+const READ_BY_DREY: [&str; 19] = [
     "drey.port",
     "drey.host",
     "drey.scheme",
@@ -23,6 +24,10 @@ const READ_BY_DREY: [&str; 15] = [
     "drey.timeout",
     "drey.metrics.port",
     "drey.metrics.path",
+    "drey.alias",
+    "drey.path",
+    "drey.strip-path",
+    "drey.network",
 ];
 
 /// Written by the engine, Compose and Swarm about what they own.
@@ -34,6 +39,19 @@ const OF_OTHERS: [&str; 7] =
 
 pub(super) fn of_service(inspection: &mut Inspection<'_>, place: &Place, row: &Row, value: &Value) {
     labels(inspection, place, row, value, &READ_BY_DREY);
+    for (name, value) in pairs(value) {
+        match interlock::remark(&name, value.as_deref().unwrap_or_default()) {
+            Remark::None => {}
+            Remark::Note(note) => inspection.announce(&place.child(&name), row.rule, note),
+            Remark::Refused(reason) => inspection.reject(&place.child(&name), row, reason),
+        }
+    }
+}
+
+/// Exactly one of the names, or a further name of the service with its number.
+fn is_read(name: &str, known: &[&str]) -> bool {
+    let number = name.strip_prefix("drey.alias.").filter(|_| known.contains(&"drey.alias"));
+    known.contains(&name) || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Networks, volumes, configs, secrets, builds: drey reads nothing from them.
@@ -45,7 +63,7 @@ fn labels(inspection: &mut Inspection<'_>, place: &Place, row: &Row, value: &Val
     for (name, _) in pairs(value) {
         let folded = name.trim().to_ascii_lowercase();
         let place = place.child(&name);
-        if known.contains(&name.as_str()) {
+        if is_read(&name, known) {
             continue;
         }
         if folded == "drey" || folded.starts_with("drey.") {

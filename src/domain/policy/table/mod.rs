@@ -147,7 +147,7 @@ const fn refused(key: &'static str, rule: Rule, why: &'static str, instead: &'st
 const LEAVE_OUT: &str = "leave it out";
 const INSIDE: &str = "name a file or folder of the repository";
 const ENVIRONMENT_HELP: &str = "write a value (`NAME: value`), or `NAME: ${NAME:-}` with a variable of .env or of the repository's configuration";
-const LABEL_HELP: &str = "leave it out; of drey's labels a service may have drey.port, drey.host, drey.scheme, drey.primary, drey.ready.path, drey.ready.within, drey.upstream.*, drey.lb, drey.sticky, drey.timeout and drey.metrics.*";
+const LABEL_HELP: &str = "leave it out; of drey's labels a service may have drey.port, drey.host, drey.scheme, drey.primary, drey.ready.path, drey.ready.within, drey.upstream.*, drey.lb, drey.sticky, drey.timeout, drey.alias.N, drey.path, drey.strip-path, drey.network and drey.metrics.*";
 
 #[cfg(test)]
 mod tests {
