@@ -24,7 +24,7 @@ const USUAL_PATH: &str = "/metrics";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub container: Container,
-    /// What its image and its compose file expose, in rising order.
+    /// What the engine says that it exposes, in rising order.
     pub ports: Vec<Port>,
     /// When its state began: its start, or its end.
     pub since: Option<Timestamp>,
@@ -124,9 +124,19 @@ pub fn entries(
         .map(|it| {
             let route = routes.iter().find(|route| route.service == it.container.service);
             let metrics = metrics(it, listed, route);
-            Entry::of(environment, it, metrics, urls.get(&it.container.service).cloned())
+            let url = urls.get(&it.container.service).cloned();
+            Entry { ports: ports(it, route), ..Entry::of(environment, it, metrics, url) }
         })
         .collect()
+}
+
+/// What the engine says is exposed, and what is routed: a compose file may say it to drey alone.
+fn ports(listed: &Listed, route: Option<&RouteSpec>) -> Vec<Port> {
+    let routed = route.map(|route| Port { port: route.port, protocol: "tcp".to_owned() });
+    let mut ports: Vec<Port> = listed.ports.iter().cloned().chain(routed).collect();
+    ports.sort();
+    ports.dedup();
+    ports
 }
 
 fn metrics(listed: &Listed, all: &[Listed], route: Option<&RouteSpec>) -> Option<Metrics> {
@@ -286,6 +296,17 @@ mod tests {
         spec.host_service = Some("web".to_owned());
         let found = metrics(&beside, &all, Some(&spec)).unwrap();
         assert_eq!(found.address.to_string(), "10.0.0.2:9113");
+    }
+
+    #[test]
+    fn the_routed_port_is_among_the_ports_once() {
+        let web = listed("web", ContainerState::Running, &[]);
+        let numbers = |route: Option<&RouteSpec>| -> Vec<u16> {
+            ports(&web, route).iter().map(|port| port.port).collect()
+        };
+        assert_eq!(numbers(None), [80]);
+        assert_eq!(numbers(Some(&route("web", 8080, Scheme::Http))), [80, 8080]);
+        assert_eq!(numbers(Some(&route("web", 80, Scheme::Http))), [80]);
     }
 
     #[test]

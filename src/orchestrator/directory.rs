@@ -110,7 +110,8 @@ impl Orchestrator {
     async fn entries(&self, environment: Environment) -> Result<Vec<Entry>, DirectoryError> {
         let stored = self.house.store.routes(environment.id).await?;
         let settings = self.house.settings();
-        let urls = stored.iter().map(|it| (it.route.service.clone(), settings.address.url(&it.host)));
+        // The first of a service's names stays.
+        let urls = stored.iter().rev().map(|it| (it.route.service.clone(), settings.address.url_of(it)));
         let urls = urls.collect();
         let routes: Vec<_> = stored.into_iter().map(|it| it.route).collect();
         let listed = self.directory.of(&self.house, &environment.project).await?;

@@ -119,7 +119,9 @@ impl<'a> Parts<'a> {
         // As Traefik would choose itself: the longer rule first.
         let priority = rule.len();
         let mut router = self.router(&rule, GATE, priority);
-        if let Some(backend) = Backend::of(route, self.frame) {
+        // Services that share a host by their paths are told apart by the gate.
+        let straight = Backend::of(route, self.frame).filter(|_| route.paths.is_empty());
+        if let Some(backend) = straight {
             router["service"] = json!(name);
             self.lead_to(&name, &backend);
             self.keep_out_of_indexes(&mut router);

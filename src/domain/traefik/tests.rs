@@ -2,7 +2,8 @@ use super::*;
 use crate::domain::backend::{BackendTls, Balance};
 use crate::domain::environment::Phase;
 use crate::domain::names::{EnvironmentId, Generation};
-use crate::domain::route::{Answer, Page, Replica, Scheme, Upstream};
+use crate::domain::path::PathPrefix;
+use crate::domain::route::{Answer, Page, PathRoute, Replica, Scheme, Upstream};
 use crate::domain::visitors::Access;
 
 /// The parts of Traefik's reference that are used, by hand: key → what it may hold. `*` is any name.
@@ -35,6 +36,7 @@ fn route(access: Access, answer: Answer) -> Route {
         access,
         paths: Default::default(),
         answer,
+        paths: Vec::new(),
     }
 }
 
@@ -136,6 +138,19 @@ fn the_rest_of_the_domain_comes_last_and_plain_http_is_redirected() {
     let no_tls = Frame { tls: false, redirected: Vec::new(), hsts: Some(Duration::from_secs(1)), ..frame() };
     let http = made(&RouteTable::default(), &no_tls)["http"].clone();
     assert!(http["routers"][REST].get("tls").is_none() && http.get("middlewares").is_none());
+}
+
+#[test]
+fn services_that_share_a_host_are_told_apart_by_the_gate() {
+    let (host, mut shared) = ready("x.qa.example", upstream(Scheme::Http));
+    shared.paths = vec![PathRoute {
+        prefix: PathPrefix::parse("/api").unwrap(),
+        strip: false,
+        service: "api".to_owned(),
+        answer: Answer::Proxy(upstream(Scheme::Http)),
+    }];
+    let http = made(&of(vec![(host, shared)]), &frame())["http"].clone();
+    assert_eq!(http["routers"]["drey_x_qa_example"]["service"], GATE);
 }
 
 #[test]
