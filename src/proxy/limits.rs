@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::bounds::Bounds;
-use super::pool::BUFFER_SIZE;
 use crate::supervisor::descriptors;
 
 /// Connections at once over both listeners, where file descriptors allow them.
@@ -43,7 +42,7 @@ pub(super) struct Limits {
 impl Limits {
     /// What is kept of an HTTP/1 connection: the head of a request has to fit into it.
     pub(super) fn head_room(&self) -> usize {
-        usize::try_from(self.header_bytes).unwrap_or(BUFFER_SIZE)
+        usize::try_from(self.header_bytes).unwrap_or(usize::MAX)
     }
 
     #[cfg(test)]
