@@ -29,9 +29,7 @@ impl Backend {
             Access::Link(_) | Access::Basic(_) | Access::Token => false,
         };
         let has_key = upstream.tls.as_ref().is_some_and(|tls| tls.identity.is_some());
-        // Which of its services a path leads to, the gate knows.
-        let has_paths = !route.paths.is_empty();
-        if !frame.direct || !is_open || has_paths || (has_key && !frame.tells_keys) {
+        if !frame.direct || !is_open || (has_key && !frame.tells_keys) {
             return None;
         }
         let is_one = upstream.others.is_empty();

@@ -34,7 +34,6 @@ fn route(access: Access, answer: Answer) -> Route {
         name: "shop/feature/x".to_owned(),
         service: "web".to_owned(),
         access,
-        paths: Default::default(),
         answer,
         paths: Vec::new(),
     }
