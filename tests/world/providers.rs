@@ -98,10 +98,9 @@ fn lives_behind(name: &'static str, provider: &str, file: &str, (program, argume
     world.reaches("feature/one", "ready");
     world.eventually("it leads straight there again", 30, || status(&world)["direct"] == direct);
 
-    world.push(
-        "feature/bad",
-        &[("compose.yaml", "services: { web: { image: drey-demo/none:1, ports: [80] } }\n")],
-    );
+    let bad =
+        "services: { web: { image: \"drey-demo/tiny:1\", command: [busybox, \"false\"], expose: [8080] } }\n";
+    world.push("feature/bad", &[("compose.yaml", bad)]);
     world.reaches("feature/bad", "failed");
     let (code, page) = world.get("feature-bad").unwrap();
     assert!(code >= 500 && page.contains("failed"), "{code}: {page}");
