@@ -116,7 +116,10 @@ impl Run<'_> {
                     let checkout = checkout.ok_or_else(|| Failure::Failed(NO_CHECKOUT.to_owned()))?;
                     workspace.write_binds(id, checkout, &stack.binds).await?;
                 }
-                Step::Hold => self.board.hold(&self.environment, Some(observed)).await,
+                Step::Hold => {
+                    self.board.hold(&self.environment, Some(observed)).await;
+                    self.house.ports.provider.settle().await;
+                }
                 Step::Up { recreate } => {
                     let up = self.up(stack, *recreate, deadline.get()).await;
                     self.audited(stack, up).await?;

@@ -57,6 +57,7 @@ impl Run<'_> {
     /// Takes it off the route, and says whether it goes on from there.
     async fn leave_route(&self, why: &str, gives_way: bool) -> Result<bool, Failure> {
         self.lie_down(why, false).await?;
+        self.house.ports.provider.settle().await;
         if gives_way && self.stays_awake().await? {
             return Ok(false);
         }

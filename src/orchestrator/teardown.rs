@@ -134,6 +134,7 @@ impl Run<'_> {
             })
             .await?;
         self.board.show(&environment, None).await;
+        self.house.ports.provider.settle().await;
         Ok(())
     }
 

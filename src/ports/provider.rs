@@ -10,6 +10,9 @@ use crate::domain::provider::{ProviderFile, ProviderState, ProviderStatus};
 pub trait Provider: Send + Sync {
     /// As it stands now.
     fn status(&self) -> ProviderStatus;
+    /// Waits until no request goes where the newest routes do not lead, a while at most where the proxy does not take
+    /// them. What is about to end is stopped only then: its address may soon be another's.
+    async fn settle(&self);
     /// What would be written for the newest routes. Certificates and keys are named by their paths only.
     async fn render(&self) -> PortResult<Vec<ProviderFile>>;
 }
@@ -23,6 +26,8 @@ impl Provider for Embedded {
         let provider = "embedded".to_owned();
         ProviderStatus { provider, state: ProviderState::Serving, ..ProviderStatus::default() }
     }
+
+    async fn settle(&self) {}
 
     async fn render(&self) -> PortResult<Vec<ProviderFile>> {
         Ok(Vec::new())

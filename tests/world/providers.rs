@@ -93,6 +93,8 @@ fn lives_behind(name: &'static str, provider: &str, file: &str, (program, argume
 
     world.drey(&["env", "sleep", &format!("{REPO}/feature/one")]).unwrap();
     world.eventually("it sleeps", 60, || world.environment("feature/one").unwrap()["phase"] == "asleep");
+    let others = direct / 2;
+    world.eventually("the proxy knows that it sleeps", 30, || status(&world)["direct"] == others);
     // A visit wakes it, and is answered by what woke.
     assert_eq!(world.get("feature-one").unwrap(), (200, "changed\n".to_owned()));
     world.reaches("feature/one", "ready");
@@ -103,14 +105,14 @@ fn lives_behind(name: &'static str, provider: &str, file: &str, (program, argume
     world.push("feature/bad", &[("compose.yaml", bad)]);
     world.reaches("feature/bad", "failed");
     let (code, page) = world.get("feature-bad").unwrap();
-    assert!(code >= 500 && page.contains("failed"), "{code}: {page}");
+    assert!(code >= 500 && page.contains("did not start"), "{code}: {page}");
 
     world.git(&["push", "-q", "origin", "--delete", "feature/one"]);
     assert_eq!(world.archived("feature/one"), "deleted");
     world.eventually("a page tells of it", 60, || {
         world.get("feature-one").is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
     });
-    assert!(world.things("feature/one").is_empty());
+    world.eventually("nothing is left of it", 60, || world.things("feature/one").is_empty());
     assert_eq!(world.get("feature-two").unwrap(), (200, "second\n".to_owned()));
     let told = status(&world);
     assert_eq!(

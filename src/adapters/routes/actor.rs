@@ -117,11 +117,12 @@ impl Actor {
         }
     }
 
-    async fn apply(&self, table: &RouteTable, frame: &Frame, begun: Instant) -> bool {
+    async fn apply(&self, table: &Arc<RouteTable>, frame: &Frame, begun: Instant) -> bool {
         match self.proxy.apply(table, frame).await {
             Ok(applied) => {
                 self.tell(&applied);
                 self.status.applied(&applied, self.clock.now(), begun.elapsed());
+                self.status.serves(table.clone());
                 true
             }
             Err(fault) => {
@@ -156,6 +157,15 @@ async fn changed(tables: &mut Tables, frames: &mut watch::Receiver<Arc<Frame>>) 
     }
 }
 
+/// How long something that ends is kept for a proxy that may still lead there.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+impl Shown {
+    fn is_newest(&self, table: &Arc<RouteTable>) -> bool {
+        self.tables.borrow().as_ref().is_some_and(|newest| Arc::ptr_eq(newest, table))
+    }
+}
+
 /// The proxy for those who look at it.
 pub struct Shown {
     pub tables: Tables,
@@ -168,6 +178,21 @@ pub struct Shown {
 impl Provider for Shown {
     fn status(&self) -> ProviderStatus {
         self.status.read()
+    }
+
+    async fn settle(&self) {
+        let mut served = self.status.served();
+        let newest = self.tables.borrow().clone();
+        let has_newest = |served: &Option<Arc<RouteTable>>| match (served, &newest) {
+            (Some(served), Some(newest)) => Arc::ptr_eq(served, newest) || self.is_newest(served),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if tokio::time::timeout(SETTLE_LIMIT, served.wait_for(has_newest)).await.is_err() {
+            tracing::warn!(
+                "the proxy does not take the newest routes: what they leave out is ended all the same"
+            );
+        }
     }
 
     async fn render(&self) -> PortResult<Vec<ProviderFile>> {

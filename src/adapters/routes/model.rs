@@ -65,6 +65,8 @@ pub struct Policy {
 /// What a proxy can do beyond passing requests on. What it cannot, the gate does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
+    /// Nothing leads straight to containers.
+    pub gate_only: bool,
     /// HTTP/2 without TLS to containers.
     pub h2c: bool,
     /// Keeping a visitor with one of several containers.
@@ -153,9 +155,9 @@ impl Model {
     }
 }
 
-/// Ids are never below zero.
+/// Those of containers that drey did not start are below zero, and stay apart.
 pub(super) fn key(environment: EnvironmentId) -> u64 {
-    environment.0.unsigned_abs()
+    environment.0.cast_unsigned()
 }
 
 /// Where the host leads straight to: only what is ready, what everybody may look at, and what the proxy can do.
@@ -166,7 +168,8 @@ fn backend(host: &str, route: &Route, frame: &Frame, abilities: Abilities) -> Op
         Access::Link(_) | Access::Basic(_) | Access::Token => false,
     };
     // Only the gate takes paths apart.
-    if !frame.direct || !is_open || !route.paths.is_empty() || !can(upstream, abilities) {
+    let may = frame.direct && !abilities.gate_only;
+    if !may || !is_open || !route.paths.is_empty() || !can(upstream, abilities) {
         return None;
     }
     let mut servers: Vec<SocketAddr> = upstream.others.iter().map(|replica| replica.address).collect();

@@ -3,9 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::applier::{Applied, Taken};
 use super::fault::Fault;
 use crate::domain::provider::{ProviderState, ProviderStatus};
+use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
 use crate::ports::meters;
 
@@ -13,16 +16,28 @@ use crate::ports::meters;
 #[derive(Clone, Debug)]
 pub struct Status {
     inner: Arc<Mutex<ProviderStatus>>,
+    /// The table in force at the proxy; none before there was one.
+    served: Arc<watch::Sender<Option<Arc<RouteTable>>>>,
 }
 
 impl Status {
     pub fn new(provider: &str) -> Self {
         let status = ProviderStatus { provider: provider.to_owned(), ..ProviderStatus::default() };
-        Self { inner: Arc::new(Mutex::new(status)) }
+        Self { inner: Arc::new(Mutex::new(status)), served: Arc::default() }
     }
 
     pub fn read(&self) -> ProviderStatus {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The table is in force.
+    pub(super) fn serves(&self, table: Arc<RouteTable>) {
+        self.served.send_replace(Some(table));
+    }
+
+    /// Sees each table that comes into force.
+    pub(super) fn served(&self) -> watch::Receiver<Option<Arc<RouteTable>>> {
+        self.served.subscribe()
     }
 
     /// The newest routes are in force, so long after they were told.

@@ -116,7 +116,7 @@ impl Driver for Caddy {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities::default()
+        Abilities { gate_only: true, ..Abilities::default() }
     }
 
     async fn render(&self, frame: &Frame, model: &Model) -> Result<Rendered, Fault> {

@@ -65,7 +65,7 @@ impl Driver for Nginx {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { h2c: false, sticky: false, timeout: false }
+        Abilities::default()
     }
 
     async fn render(&self, frame: &Frame, model: &Model) -> Result<Rendered, Fault> {
