@@ -78,42 +78,46 @@ fn lives_behind(name: &'static str, provider: &str, file: &str, (program, argume
     let proxy = Proxy::start(program, arguments, &file);
     world.eventually("the proxy serves", 30, || status(&world)["state"] == "serving");
 
-    world.push("feature/one", &[("www/index.html", "first\n")]);
-    world.push("feature/two", &[("www/index.html", "second\n")]);
-    world.reaches("feature/one", "ready");
-    world.reaches("feature/two", "ready");
-    world.serves("feature-one", "first");
-    world.serves("feature-two", "second");
+    // Others run the same at this moment, and the engine tells branches apart by their names only.
+    let [one, two, bad] = ["one", "two", "bad"].map(|branch| format!("{name}/{branch}"));
+    let slug = |branch: &str| branch.replace('/', "-");
+    world.push(&one, &[("www/index.html", "first\n")]);
+    world.push(&two, &[("www/index.html", "second\n")]);
+    world.reaches(&one, "ready");
+    world.reaches(&two, "ready");
+    world.serves(&slug(&one), "first");
+    world.serves(&slug(&two), "second");
     world.eventually("both lead straight to their containers", 30, || status(&world)["direct"] == direct);
 
-    world.push("feature/one", &[("www/index.html", "changed\n")]);
-    world.reaches("feature/one", "ready");
-    world.serves("feature-one", "changed");
-    assert_eq!(world.get("feature-two").unwrap(), (200, "second\n".to_owned()));
+    world.push(&one, &[("www/index.html", "changed\n")]);
+    world.reaches(&one, "ready");
+    world.serves(&slug(&one), "changed");
+    assert_eq!(world.get(&slug(&two)).unwrap(), (200, "second\n".to_owned()));
 
-    world.drey(&["env", "sleep", &format!("{REPO}/feature/one")]).unwrap();
-    world.eventually("it sleeps", 60, || world.environment("feature/one").unwrap()["phase"] == "asleep");
+    world.eventually("both lead straight there", 30, || status(&world)["direct"] == direct);
+    world.drey(&["env", "sleep", &format!("{REPO}/{one}")]).unwrap();
+    world.eventually("it sleeps", 60, || world.environment(&one).unwrap()["phase"] == "asleep");
     let others = direct / 2;
     world.eventually("the proxy knows that it sleeps", 30, || status(&world)["direct"] == others);
     // A visit wakes it, and is answered by what woke.
-    assert_eq!(world.get("feature-one").unwrap(), (200, "changed\n".to_owned()));
-    world.reaches("feature/one", "ready");
+    assert_eq!(world.get(&slug(&one)).unwrap(), (200, "changed\n".to_owned()));
+    world.reaches(&one, "ready");
     world.eventually("it leads straight there again", 30, || status(&world)["direct"] == direct);
 
-    let bad =
+    let crashing =
         "services: { web: { image: \"drey-demo/tiny:1\", command: [busybox, \"false\"], expose: [8080] } }\n";
-    world.push("feature/bad", &[("compose.yaml", bad)]);
-    world.reaches("feature/bad", "failed");
-    let (code, page) = world.get("feature-bad").unwrap();
+    world.push(&bad, &[("compose.yaml", crashing)]);
+    world.reaches(&bad, "failed");
+    let (code, page) = world.get(&slug(&bad)).unwrap();
     assert!(code >= 500 && page.contains("did not start"), "{code}: {page}");
 
-    world.git(&["push", "-q", "origin", "--delete", "feature/one"]);
-    assert_eq!(world.archived("feature/one"), "deleted");
+    world.git(&["push", "-q", "origin", "--delete", &one]);
+    assert_eq!(world.archived(&one), "deleted");
     world.eventually("a page tells of it", 60, || {
-        world.get("feature-one").is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
+        world.get(&slug(&one)).is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
     });
-    world.eventually("nothing is left of it", 60, || world.things("feature/one").is_empty());
-    assert_eq!(world.get("feature-two").unwrap(), (200, "second\n".to_owned()));
+    world.eventually("nothing is left of it", 60, || world.things(&one).is_empty());
+    assert_eq!(world.get(&slug(&two)).unwrap(), (200, "second\n".to_owned()));
     let told = status(&world);
     assert_eq!(
         (&told["state"], &told["quarantined"]),
