@@ -63,7 +63,8 @@ fn a_remote_that_is_away_is_told_and_a_damaged_mirror_is_fetched_anew() {
     });
     fs::remove_file(format!("{elsewhere}/hooks/post-receive")).unwrap();
     fs::rename(&elsewhere, &here).unwrap();
-    world.eventually("it answers again", 60, || repository(&world)["poll_error"].is_null());
+    // Each failure has doubled the pause before the next look.
+    world.eventually("it answers again", 180, || repository(&world)["poll_error"].is_null());
     world.reaches("away-branch", "ready");
 
     // Every object of the mirror is cut off, as a machine that lost its power may leave them.
