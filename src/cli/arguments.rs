@@ -266,11 +266,14 @@ pub(super) enum MigrateCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct ServicesFilter {
-    #[arg(long)]
+    /// Only of this repository
+    #[arg(long, value_name = "NAME")]
     pub(super) repo: Option<String>,
-    #[arg(long)]
+    /// Only of this branch
+    #[arg(long, value_name = "NAME")]
     pub(super) branch: Option<String>,
-    #[arg(long)]
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
     pub(super) service: Option<String>,
     /// Only those after this: the next page
     #[arg(long, value_name = "PLACE")]

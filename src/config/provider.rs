@@ -72,6 +72,7 @@ impl Provider {
             Some("nginx") => Ok(ProviderKind::Nginx),
             Some("haproxy") => Ok(ProviderKind::Haproxy),
             Some("caddy") => Ok(ProviderKind::Caddy),
+            Some("traefik") => Err("leave it at \"embedded\" for Traefik, which asks drey for its routes: see `[proxy.traefik]` and docs/traefik.md".to_owned()),
             Some(_) | None => Err("must be \"embedded\", \"nginx\", \"haproxy\" or \"caddy\"".to_owned()),
         });
         let gate_listen = section.address("gate_listen").unwrap_or(GATE_LISTEN);

@@ -50,7 +50,7 @@ pub(crate) struct Front {
     pub(crate) disk: Disk,
     kind: Kind,
     publisher: Publisher,
-    shown: Shown,
+    pub(crate) shown: Shown,
     supervisor: Supervisor,
     frames: watch::Sender<Arc<Frame>>,
     process: Option<Child>,

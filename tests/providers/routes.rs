@@ -9,7 +9,7 @@ use drey::domain::environment::Phase;
 use drey::domain::names::{EnvironmentId, Generation};
 use drey::domain::route::{Answer, Page, Route, RouteTable, Scheme, Upstream};
 use drey::domain::visitors::Access;
-use drey::ports::Visitors;
+use drey::ports::{Provider, Visitors};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::backend::{Authority, Backend};
@@ -62,6 +62,19 @@ pub(crate) fn mutual(backend: &Backend, authority: &Authority, clients: &Authori
 
 async fn says(front: &Front, slug: &str, word: &str) -> bool {
     get(front, &host(slug)).await.is_ok_and(|(status, text)| status == 200 && text.contains(word))
+}
+
+/// Whoever ends a container waits for that: its address may be another branch's a moment later.
+async fn nobody_is_led_there_when_it_has_settled(kind: Kind) {
+    let one = Backend::plain("one").await;
+    let front = Front::running(kind, table(&[("a", 1, to(&one))])).await;
+    for _ in 0..5 {
+        eventually("it leads there", async || says(&front, "a", "one").await).await;
+        front.tell(table(&[("a", 1, page(Phase::Failed))]));
+        front.shown.settle().await;
+        assert!(!says(&front, "a", "one").await);
+        front.tell(table(&[("a", 1, to(&one))]));
+    }
 }
 
 async fn branches_are_reached(kind: Kind) {
@@ -266,6 +279,11 @@ macro_rules! for_each_proxy {
     ($kind:expr, $name:ident) => {
         mod $name {
             use crate::front::Kind;
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn nobody_is_led_there_when_it_has_settled() {
+                super::nobody_is_led_there_when_it_has_settled($kind).await;
+            }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn branches_are_reached() {
