@@ -51,10 +51,11 @@ Regex = "nginx:.*"
         let made = interlock(&file).unwrap();
         assert_eq!(made.options.len(), 13, "{:?}", made.options);
         let ours = folder.path().join("drey.toml");
-        let (known, _discovery) = made.toml.split_once("\n[discovery]").unwrap();
-        std::fs::write(&ours, known.replace("\"nginx\"", "\"embedded\"")).unwrap();
+        std::fs::write(&ours, &made.toml).unwrap();
         let settings = Settings::from_parts(Some(&ours), &[]).unwrap_or_else(|faults| panic!("{faults}"));
         assert_eq!(settings.http.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.proxy.provider.kind, config::ProviderKind::Nginx);
+        assert!(settings.discovery.enabled && settings.discovery.poll_interval.as_secs() == 3);
         assert_eq!(settings.proxy.https.unwrap().port(), 443);
         assert_eq!(settings.proxy.limits.connections, Some(1024));
         assert!(settings.engine.tls.unwrap().identity.is_some());
