@@ -130,6 +130,7 @@ fn frame(domain: &str, (https, gate): (SocketAddr, SocketAddr), directory: &Path
         policies: BTreeMap::new(),
         authority: None,
         hsts: None,
+        sleepers: Default::default(),
         robots_by_app: false,
         trusted: Vec::new(),
         header_timeout: Duration::from_secs(10),

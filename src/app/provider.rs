@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch;
 
+use super::traefik;
 use super::wiring::Folders;
 use crate::adapters::routes::{
     Actor, AllVisitors, Applier, Apply, CADDY_FILE, Caddy, CaddySettings, Certificate, Disk, Driver, Frame,
     HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, Nginx, NginxSettings, Pace, Passing,
     Policy, Publisher, Shown, Status,
 };
-use crate::config::{CertificateFiles, OwnProxy, ProviderKind, Settings, TlsMode, TlsVersion};
+use crate::config::{CertificateFiles, OwnProxy, ProviderKind, Repository, Settings, TlsMode, TlsVersion};
 use crate::ports::{Clock, Embedded, Provider, RoutePublisher, Visitors};
 use crate::proxy::{self, CertificateFacts, Proxy, ProxyError};
 use crate::supervisor::Supervisor;
@@ -89,10 +90,10 @@ pub(super) fn start(
     supervisor: &Supervisor,
 ) -> anyhow::Result<Outside> {
     let configured = &settings.proxy.provider;
-    let Some(own) = configured.own() else {
+    if !configured.is_outside() {
         let (routes, visitors, provider) = (proxy.clone(), proxy.clone(), Arc::new(Embedded));
         return Ok(Outside { routes, visitors, provider, frames: None });
-    };
+    }
     let (publisher, tables) = Publisher::new(proxy.clone());
     let frame = frame(settings, clock.as_ref())?;
     let (newest, seen) = watch::channel(Arc::new(frame));
@@ -102,7 +103,10 @@ pub(super) fn start(
         newest: Arc::new(newest),
     };
     let disk = Disk::new(directory(settings));
-    let driven = driven(configured.kind, own, &disk);
+    let driven = match configured.own() {
+        Some(own) => driven(configured.kind, own, &disk),
+        None => traefik::driven(settings, &disk),
+    };
     let status = Status::new(configured.kind.word());
     let (pace, draining) = (Pace::default(), supervisor.draining());
     let actor = Actor {
@@ -140,7 +144,8 @@ fn spawn_watch(passing: &Arc<Passing>, socket: PathBuf, supervisor: &Supervisor)
 /// Where the proxy's configuration is: other users than drey's read it.
 fn directory(settings: &Settings) -> PathBuf {
     let provider = &settings.proxy.provider;
-    provider.own().and_then(|own| own.directory.clone()).unwrap_or_else(|| {
+    let own = provider.own().map_or(&settings.proxy.traefik.directory, |own| &own.directory);
+    own.clone().unwrap_or_else(|| {
         let data_dir = std::path::absolute(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
         let mut name = data_dir.into_os_string();
         name.push("-proxy");
@@ -166,7 +171,7 @@ fn driven(kind: ProviderKind, own: &OwnProxy, disk: &Disk) -> Arc<dyn Apply> {
             let settings = CaddySettings { admin: own.admin, confirm: own.confirm, templates };
             Arc::new(Caddy::new(place, disk.clone(), settings))
         }
-        ProviderKind::Nginx | ProviderKind::Embedded => {
+        ProviderKind::Nginx | ProviderKind::Embedded | ProviderKind::Traefik => {
             let place = place("nginx.pid", format!("-c {}", current(NGINX_FILE)));
             let settings = NginxSettings { user, confirm: own.confirm, templates, visits };
             Arc::new(Nginx::new(place, disk.clone(), settings))
@@ -180,8 +185,9 @@ fn driven(kind: ProviderKind, own: &OwnProxy, disk: &Disk) -> Arc<dyn Apply> {
 fn frame(settings: &Settings, clock: &dyn Clock) -> anyhow::Result<Frame> {
     let proxy = &settings.proxy;
     let (certificates, authority) = match proxy.https {
-        Some(_) => certificates(settings, clock)?,
-        None => (Vec::new(), None),
+        // Traefik has its own.
+        Some(_) if proxy.provider.kind != ProviderKind::Traefik => certificates(settings, clock)?,
+        Some(_) | None => (Vec::new(), None),
     };
     let policies = settings.repositories.iter().map(|repository| {
         let read = |path: &PathBuf| std::fs::read(path).with_context(|| told(path));
@@ -197,6 +203,12 @@ fn frame(settings: &Settings, clock: &dyn Clock) -> anyhow::Result<Frame> {
         http: proxy.http,
         gate: proxy.provider.gate_listen,
         direct: proxy.provider.direct,
+        sleepers: settings
+            .repositories
+            .iter()
+            .filter(|it| sleeps(it))
+            .map(|it| it.name.to_string())
+            .collect(),
         certificates,
         policies: policies.collect::<anyhow::Result<_>>()?,
         authority,
@@ -208,6 +220,11 @@ fn frame(settings: &Settings, clock: &dyn Clock) -> anyhow::Result<Frame> {
         connect_timeout: proxy.timeouts.connect,
         upstream_timeout: proxy.timeouts.upstream,
     })
+}
+
+/// Where nobody comes, unless a stack says otherwise.
+fn sleeps(repository: &Repository) -> bool {
+    !repository.defaults.sleep_after.is_zero()
 }
 
 fn certificates(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{traefik, webhooks};
+use super::webhooks;
 use crate::config::{ForgeCredential, Repository, Settings};
 use crate::ports::Redactor;
 use crate::web::{BorderRules, Served, look_token};
@@ -22,7 +22,6 @@ pub(super) fn served(settings: &Settings) -> Served {
         secrets: settings.repositories.iter().filter_map(secret).collect(),
         projects: settings.repositories.iter().filter_map(project).collect(),
         repositories: settings.repositories.iter().map(shown).collect(),
-        traefik: traefik::frame(settings),
         border: BorderRules {
             trusted_proxies: settings.http.trusted_proxies.clone(),
             rate_per_address: settings.http.rate_per_address,

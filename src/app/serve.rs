@@ -21,7 +21,6 @@ use super::reload::Running;
 use super::repositories;
 use super::signals::Signals;
 use super::sockets::Sockets;
-use super::traefik;
 use super::upkeep;
 use super::wiring::{self, Folders, ProxyPorts, Wired};
 use crate::adapters::logs::FileAccessLog;
@@ -145,9 +144,6 @@ async fn start(
         shown.render() + &of_branches
     };
     let web = Web::new(orchestrator.clone(), served, data_dir.clone(), Box::new(render));
-    if let Some(file) = settings.proxy.traefik.file.clone() {
-        traefik::spawn_file(&orchestrator, &web, file);
-    }
     web.serve_tcp(listener);
     web.serve_socket(socket(&data_dir.join("drey.sock"))?);
     Ok(Running { settings, orchestrator, web, proxy, frames, log })

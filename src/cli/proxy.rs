@@ -7,7 +7,7 @@ use super::client::Client;
 use super::exit::{Exit, Outcome};
 use super::output::{fields, plain, print, print_json, text};
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "provider",
     "state",
     "generation",
@@ -18,6 +18,7 @@ const KEYS: [&str; 10] = [
     "adjustments",
     "failures",
     "failing_since",
+    "assumed",
 ];
 
 pub(super) fn run(client: &Client<'_>, command: &ProxyCommand, json: bool) -> Outcome {

@@ -50,7 +50,7 @@ pub use secrets::Secrets;
 pub use sections::{Engine, Http, Limits, RegistryCredential, Templates};
 pub use source::{Stored, foreign};
 pub use tls::{CertificateFiles, RepositoryTls, TlsMode, TlsVersion};
-pub use traefik::Traefik;
+pub use traefik::{Traefik, TraefikSyntax};
 pub use visitors::{AccessMode, User, Visitors};
 
 use crate::domain::disk::Watermarks;

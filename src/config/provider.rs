@@ -35,6 +35,7 @@ pub enum ProviderKind {
     Nginx,
     Haproxy,
     Caddy,
+    Traefik,
 }
 
 impl ProviderKind {
@@ -45,6 +46,7 @@ impl ProviderKind {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
+            Self::Traefik => "traefik",
         }
     }
 }
@@ -72,8 +74,10 @@ impl Provider {
             Some("nginx") => Ok(ProviderKind::Nginx),
             Some("haproxy") => Ok(ProviderKind::Haproxy),
             Some("caddy") => Ok(ProviderKind::Caddy),
-            Some("traefik") => Err("leave it at \"embedded\" for Traefik, which asks drey for its routes: see `[proxy.traefik]` and docs/traefik.md".to_owned()),
-            Some(_) | None => Err("must be \"embedded\", \"nginx\", \"haproxy\" or \"caddy\"".to_owned()),
+            Some("traefik") => Ok(ProviderKind::Traefik),
+            Some(_) | None => {
+                Err("must be \"embedded\", \"nginx\", \"haproxy\", \"caddy\" or \"traefik\"".to_owned())
+            }
         });
         let gate_listen = section.address("gate_listen").unwrap_or(GATE_LISTEN);
         let direct = section.flag("direct").unwrap_or(true);
@@ -83,10 +87,10 @@ impl Provider {
         Self { kind: kind.unwrap_or_default(), gate_listen, direct, nginx, haproxy, caddy }
     }
 
-    /// What is configured of the proxy in front.
+    /// What is configured of the proxy in front, where that reads files and is told to.
     pub fn own(&self) -> Option<&OwnProxy> {
         match self.kind {
-            ProviderKind::Embedded => None,
+            ProviderKind::Embedded | ProviderKind::Traefik => None,
             ProviderKind::Nginx => Some(&self.nginx),
             ProviderKind::Haproxy => Some(&self.haproxy),
             ProviderKind::Caddy => Some(&self.caddy),
@@ -132,7 +136,7 @@ fn user(section: &mut Section<'_>) -> Option<String> {
 }
 
 /// Programs read it that were started elsewhere. It is written into configurations as it is.
-fn absolute(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn absolute(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
     section.read(key, |value| {
         let text = value.as_str().unwrap_or_default();
         let plain = |c: char| c.is_alphanumeric() || "/-_.+@".contains(c);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::gate::Gate;
-use super::provider::Provider;
+use super::provider::{Provider, ProviderKind};
 use super::proxy_bounds::{ProxyLimits, ProxyTimeouts};
 use super::reader::Section;
 use super::sections::networks;
@@ -56,6 +56,7 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
+        refuse_certificates(section, &provider);
         let tls = TlsMode::read(&mut section.section("tls"));
         if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {
             section.needed(key, false, why);
@@ -80,7 +81,7 @@ impl Proxy {
         let trusted_proxies = section.read("trusted_proxies", networks).unwrap_or_default();
         let timeouts = ProxyTimeouts::read(&mut section.section("timeouts"));
         let limits = ProxyLimits::read(&mut section.section("limits"));
-        let traefik = Traefik::read(&mut section.section("traefik"));
+        let traefik = traefik(section, &provider, https.is_some());
         let read = Self {
             provider,
             domain,
@@ -112,12 +113,37 @@ impl Proxy {
     pub fn believed(&self) -> Vec<Network> {
         match self.provider.is_outside() {
             false => self.trusted_proxies.clone(),
-            true => ["127.0.0.0/8", "::1"].iter().filter_map(|text| Network::parse(text).ok()).collect(),
+            true => {
+                let here = ["127.0.0.0/8", "::1"].iter().filter_map(|text| Network::parse(text).ok());
+                // A Traefik may run elsewhere, and knows itself whom to believe.
+                let is_traefik = self.provider.kind == ProviderKind::Traefik;
+                here.chain(self.trusted_proxies.iter().copied().filter(|_| is_traefik)).collect()
+            }
         }
     }
 
     /// Whether only this machine reaches it.
     pub fn is_local(&self) -> bool {
         [self.https, self.http].iter().flatten().all(|address| address.ip().is_loopback())
+    }
+}
+
+/// What a Traefik in front is told; with another proxy in front that would count for nothing.
+fn traefik(section: &mut Section<'_>, provider: &Provider, has_tls: bool) -> Traefik {
+    let is_in_front = provider.kind == ProviderKind::Traefik;
+    if section.gives("traefik") && !is_in_front {
+        let way = "is for `provider = \"traefik\"`: set that under [proxy], and let Traefik reach drey at \
+                   `proxy.gate_listen` (127.0.0.1:8421) in place of `proxy.http`; docs/traefik.md has the whole";
+        section.fault("traefik", way);
+    }
+    Traefik::read(&mut section.section("traefik"), has_tls)
+}
+
+/// drey has no certificates of a Traefik.
+fn refuse_certificates(section: &mut Section<'_>, provider: &Provider) {
+    if section.gives("tls") && provider.kind == ProviderKind::Traefik {
+        let way = "certificates are Traefik's own: leave [proxy.tls] out, and name who gets them with \
+                   `proxy.traefik.cert_resolver`";
+        section.fault("tls", way);
     }
 }

@@ -1,7 +1,7 @@
 //! What of a changed configuration a running daemon takes up.
 
 use super::proxy_bounds::ProxyLimits;
-use super::{Archive, Engine, Http, Limits, Log, Proxy, Settings, Traefik};
+use super::{Archive, Engine, Http, Limits, Log, Proxy, Settings};
 
 impl Settings {
     /// These settings as far as a daemon that runs by `old` can take them up; and the keys of what is different and counts
@@ -47,10 +47,7 @@ impl Settings {
                 gate: later.keep("proxy.gate", &old.proxy.gate, &proxy.gate),
                 robots_by_app: later.keep("proxy.robots", &old.proxy.robots_by_app, &proxy.robots_by_app),
                 trusted_proxies: proxy.trusted_proxies,
-                traefik: Traefik {
-                    file: later.keep("proxy.traefik.file", &old.proxy.traefik.file, &proxy.traefik.file),
-                    ..proxy.traefik
-                },
+                traefik: later.keep("proxy.traefik", &old.proxy.traefik, &proxy.traefik),
                 timeouts: proxy.timeouts,
                 limits: ProxyLimits {
                     connections: later.keep(

@@ -57,7 +57,6 @@ pub mod stack;
 pub mod subnet;
 pub mod text;
 pub mod time;
-pub mod traefik;
 pub mod trouble;
 pub mod verdict;
 pub mod visitors;

@@ -27,6 +27,8 @@ pub struct ProviderStatus {
     /// Why the newest routes are not in force; none where they are.
     pub error: Option<String>,
     pub failing_since: Option<Timestamp>,
+    /// Why it is only believed that the generation serves; none where the proxy tells so.
+    pub assumed: Option<String>,
     pub quarantined: Vec<Quarantined>,
 }
 

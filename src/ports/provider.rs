@@ -15,6 +15,10 @@ pub trait Provider: Send + Sync {
     async fn settle(&self);
     /// What would be written for the newest routes. Certificates and keys are named by their paths only.
     async fn render(&self) -> PortResult<Vec<ProviderFile>>;
+    /// The configuration in force, for a proxy that asks for it itself; none where none does, or nothing is written yet.
+    async fn hand_out(&self, _asker: &str) -> Option<String> {
+        None
+    }
 }
 
 /// The embedded proxy: it has the routes at once, and no files.

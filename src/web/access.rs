@@ -42,10 +42,6 @@ pub(super) enum Peer {
 #[derive(Clone, Debug)]
 pub(super) struct Asker(pub(super) String);
 
-/// What whoever asks may do.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reach(pub(super) Role);
-
 /// Who may ask for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Least {
@@ -84,7 +80,6 @@ pub(super) async fn admit(State(admission): State<Admission>, mut request: Reque
     match request.extensions().get::<Peer>() {
         Some(Peer::Socket) => {
             request.extensions_mut().insert(Asker("socket".to_owned()));
-            request.extensions_mut().insert(Reach(Role::Admin));
             next.run(request).await
         }
         Some(Peer::Tcp(address)) => {
@@ -98,7 +93,6 @@ pub(super) async fn admit(State(admission): State<Admission>, mut request: Reque
                         tell(&token, &request);
                     }
                     request.extensions_mut().insert(Asker(token.name.to_string()));
-                    request.extensions_mut().insert(Reach(token.role));
                     next.run(request).await
                 }
                 Err(error) => error.into_response(),

@@ -45,7 +45,6 @@ use axum::middleware;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::domain::names::RepoName;
-use crate::domain::traefik::Frame;
 use crate::orchestrator::Orchestrator;
 
 use access::Failures;
@@ -83,8 +82,6 @@ pub struct Served {
     pub projects: BTreeMap<RepoName, String>,
     /// What the API shows of each.
     pub repositories: BTreeMap<RepoName, serde_json::Value>,
-    /// What Traefik is told besides the routes; none where it would not reach the gate.
-    pub traefik: Option<Frame>,
     /// What strangers may do.
     pub border: BorderRules,
 }

@@ -99,6 +99,7 @@ mod tests {
             last_apply_ms: Some(1),
             error: Some("x".to_owned()),
             failing_since: Some(NOW),
+            assumed: Some("x".to_owned()),
             quarantined: vec![bad],
             ..ProviderStatus::default()
         };

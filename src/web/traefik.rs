@@ -1,35 +1,42 @@
-//! What Traefik's HTTP provider polls.
+//! What Traefik's HTTP provider asks for.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::{Extension, Json};
-use serde_json::Value;
-
-use crate::domain::access::Role;
-use crate::domain::traefik::{self, Frame};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, USER_AGENT};
+use axum::response::{IntoResponse, Response};
 
 use super::Web;
-use super::access::Reach;
+use super::access::{Asker, Peer};
 use super::error::ApiError;
 
-/// The routes in force. Keys of client certificates are for those only who may do everything.
+/// A name of a program that asks is cut to this.
+const LONGEST_NAME: usize = 100;
+
+/// The configuration in force. That it was asked for is how drey knows that Traefik has it.
 pub(super) async fn document(
     State(web): State<Web>,
-    Extension(Reach(role)): Extension<Reach>,
-) -> Result<Json<Value>, ApiError> {
-    let document = web.traefik(role == Role::Admin);
-    document.map(Json).ok_or_else(|| {
-        ApiError::conflict(
-            "Traefik cannot be led to drey: `proxy.http` is not there, or redirects to https; give `gate` under \
-             [proxy.traefik]",
-        )
-    })
+    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Asker>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let provider = &web.inner.orchestrator.house().ports.provider;
+    if let Some(text) = provider.hand_out(&who(peer, &asker, &headers)).await {
+        return Ok(([(CONTENT_TYPE, "application/json")], text).into_response());
+    }
+    if provider.status().provider == "traefik" {
+        return Err(ApiError::unavailable("the first configuration is not written yet: ask again"));
+    }
+    Err(ApiError::conflict("Traefik is not in front: set `provider = \"traefik\"` under [proxy]"))
 }
 
-impl Web {
-    /// What Traefik is told now; none where it is not known how it would reach the gate.
-    pub fn traefik(&self, tells_keys: bool) -> Option<Value> {
-        let served = self.inner.served.load();
-        let frame = served.traefik.clone()?;
-        Some(traefik::document(&self.inner.orchestrator.routes(), &Frame { tells_keys, ..frame }))
-    }
+/// Several that ask are told apart by where they are, their token and their program.
+fn who(peer: Peer, asker: &Asker, headers: &HeaderMap) -> String {
+    let program = headers.get(USER_AGENT).and_then(|name| name.to_str().ok()).unwrap_or_default();
+    let program: String = program.chars().take(LONGEST_NAME).collect();
+    let from = match peer {
+        Peer::Socket => "socket".to_owned(),
+        Peer::Tcp(address) => address.to_string(),
+    };
+    format!("{from} {} {program}", asker.0)
 }

@@ -1,10 +1,8 @@
 //! The API from elsewhere: without a token, with one of each role, and what may change by looking.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use drey::domain::traefik::{Frame, Syntax};
 use drey::web::{BorderRules, Served, Web};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,30 +16,11 @@ pub(crate) struct Doors {
     socket: PathBuf,
 }
 
-/// What Traefik is told besides the routes.
-fn frame() -> Frame {
-    Frame {
-        domain: "qa.example".to_owned(),
-        syntax: Syntax::V3,
-        gate: "http://127.0.0.1:8480".to_owned(),
-        entry_points: vec!["websecure".to_owned()],
-        redirected: Vec::new(),
-        https_port: None,
-        tls: true,
-        resolver: None,
-        direct: true,
-        tells_keys: false,
-        hsts: None,
-        robots_by_app: false,
-        policies: BTreeMap::new(),
-    }
-}
-
 impl Doors {
     pub(crate) async fn open(house: &TestHouse) -> Self {
         let border = BorderRules::default();
         let (secrets, projects, repositories) = Default::default();
-        let served = Served { secrets, projects, repositories, border, traefik: Some(frame()) };
+        let served = Served { secrets, projects, repositories, border };
         let folder = house.folder.path().to_owned();
         let web =
             Web::new(house.orchestrator.clone(), served, folder.clone(), Box::new(|_| "figures".to_owned()));

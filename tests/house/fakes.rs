@@ -45,6 +45,9 @@ pub(crate) type Shared<T> = Arc<Mutex<T>>;
 #[derive(Clone, Default)]
 pub(crate) struct World(pub Shared<Inside>);
 
+/// A proxy in front: who hears of routes, and who tells how it stands.
+pub(crate) type Front = (Arc<dyn RoutePublisher>, Arc<dyn drey::ports::Provider>);
+
 pub(crate) struct Inside {
     pub projects: BTreeMap<ProjectName, Observed>,
     pub images: BTreeSet<String>,
@@ -81,6 +84,8 @@ pub(crate) struct Inside {
     pub archive_fails: bool,
     pub retention: Rules,
     pub rest: rest::Rules,
+    /// The proxy that stands in front of the next life; none: drey's own.
+    pub front: Option<Front>,
     pub places: places::Rules,
     pub wakes_per_hour: Option<usize>,
     /// What the engine says instead of starting a container.
@@ -157,6 +162,7 @@ impl Default for Inside {
             archive_fails: false,
             retention: Rules { keep: None, max_bytes: None, image_bytes: 0 },
             rest: rest::Rules::default(),
+            front: None,
             places: places::Rules::default(),
             wakes_per_hour: None,
             start_fails: None,

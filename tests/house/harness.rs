@@ -86,6 +86,8 @@ impl TestHouse {
         let shared = Arc::new(world.clone());
         let redactor = Arc::new(Redactor::default());
         let environments = folder.path().join("environments");
+        let front = world.with(|inside| inside.front.clone());
+        let (routes, provider) = front.unwrap_or_else(|| (shared.clone(), Arc::new(drey::ports::Embedded)));
         let ports = Ports {
             engine: shared.clone(),
             watch: shared.clone(),
@@ -101,9 +103,9 @@ impl TestHouse {
             ancestry: shared.clone(),
             workspace: Arc::new(DiskWorkspace::new(environments.clone())),
             archives: shared.clone(),
-            routes: shared.clone(),
+            routes,
             visitors: shared.clone(),
-            provider: Arc::new(drey::ports::Embedded),
+            provider,
             power: shared.clone(),
             prober: shared.clone(),
             disks: shared.clone(),

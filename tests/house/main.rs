@@ -26,6 +26,7 @@ mod secrets;
 mod seen;
 mod services;
 mod sift;
+mod traefik;
 mod visitors;
 mod walls;
 

@@ -1,12 +1,10 @@
 //! The service directory follows the engine.
 
-use drey::domain::environment::Phase;
-use drey::domain::event::EventKind;
 use drey::domain::observed::ContainerState;
 use serde_json::{Value, json};
 
 use crate::access::Doors;
-use crate::harness::{branch, eventually, in_house};
+use crate::harness::{eventually, in_house};
 
 #[tokio::test]
 async fn a_death_is_in_the_directory_once_the_engine_told_of_it_and_nobody_is_asked_twice_before() {
@@ -73,39 +71,6 @@ async fn half_a_directory_is_none() {
         assert_eq!(status, 200);
         let (status, told) = doors.by_tcp("GET", "/api/v1/services?branch=%00", Some(&qa)).await;
         assert_eq!(status, 400, "{told}");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn traefik_is_told_where_what_is_ready_is_and_leads_all_else_to_the_gate() {
-    in_house(|house| async move {
-        house.begin().await;
-        let doors = Doors::open(&house).await;
-        let qa = doors.token("qa").await;
-        let (status, told) = doors.by_tcp("GET", "/api/v1/providers/traefik", None).await;
-        assert_eq!(status, 401, "{told}");
-        let told =
-            || async { doors.by_tcp("GET", "/api/v1/providers/traefik", Some(&qa)).await.1["http"].clone() };
-        let to = |http: &Value| http["routers"]["drey_feature-x_qa_example"]["service"].clone();
-        let first = told().await;
-        assert_eq!(to(&first), "drey_feature-x_qa_example", "{first}");
-        let server = &first["services"]["drey_feature-x_qa_example"]["loadBalancer"]["servers"][0]["url"];
-        assert!(server.as_str().unwrap().starts_with("http://127.0.0.1:"), "{first}");
-        house
-            .tell(EventKind::SleepRequested {
-                branch: branch("feature/x"),
-                why: "asked".into(),
-                gives_way: false,
-            })
-            .await;
-        house.reaches("feature/x", Phase::Asleep).await;
-        let asleep = told().await;
-        assert_eq!(to(&asleep), "drey_gate", "{asleep}");
-        assert_eq!(
-            asleep["services"]["drey_gate"]["loadBalancer"]["servers"][0]["url"],
-            "http://127.0.0.1:8480"
-        );
     })
     .await;
 }

@@ -298,6 +298,7 @@ fn frame(folder: &Path, (https, http): (SocketAddr, SocketAddr), gate: SocketAdd
         policies: Default::default(),
         authority: Some(std::fs::read_to_string(authority).unwrap()),
         hsts: None,
+        sleepers: Default::default(),
         robots_by_app: false,
         trusted: Vec::new(),
         header_timeout: Duration::from_secs(10),

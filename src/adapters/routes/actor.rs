@@ -12,7 +12,7 @@ use super::applier::{Applied, Apply};
 use super::fault::Fault;
 use super::model::Frame;
 use super::publisher::Tables;
-use super::status::Status;
+use super::status::{Served, Status};
 use crate::domain::provider::{ProviderFile, ProviderStatus};
 use crate::domain::route::RouteTable;
 use crate::ports::{Clock, PortError, PortResult, Provider};
@@ -69,7 +69,11 @@ impl Actor {
         while let Some(begun) = self.next(wake).await {
             let Some(table) = self.tables.borrow_and_update().clone() else { continue };
             let frame = self.frames.borrow_and_update().clone();
-            let pause = match self.apply(&table, &frame, begun).await {
+            let Some(applied) = self.apply_unless_newer(&table, &frame, begun).await else {
+                wake = None;
+                continue;
+            };
+            let pause = match applied {
                 true => {
                     failures = 0;
                     self.pace.look
@@ -81,6 +85,26 @@ impl Actor {
                 }
             };
             wake = Some(Instant::now() + pause);
+        }
+    }
+
+    /// None: newer routes came while the proxy had not come for these.
+    async fn apply_unless_newer(
+        &self,
+        table: &Arc<RouteTable>,
+        frame: &Frame,
+        begun: Instant,
+    ) -> Option<bool> {
+        let (mut tables, mut frames) = (self.tables.clone(), self.frames.clone());
+        let newer = async {
+            let is_told = changed(&mut tables, &mut frames).await.is_some();
+            if !is_told || !self.proxy.gives_way() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            applied = self.apply(table, frame, begun) => Some(applied),
+            () = newer => None,
         }
     }
 
@@ -118,17 +142,18 @@ impl Actor {
     }
 
     async fn apply(&self, table: &Arc<RouteTable>, frame: &Frame, begun: Instant) -> bool {
+        let taken = Instant::now();
         match self.proxy.apply(table, frame).await {
             Ok(applied) => {
                 self.tell(&applied);
                 self.status.applied(&applied, self.clock.now(), begun.elapsed());
-                self.status.serves(table.clone());
+                self.status.serves(table.clone(), taken);
                 true
             }
             Err(fault) => {
                 // What does not run leads nobody anywhere, and starts with what is written.
                 if matches!(fault, Fault::Down(_)) {
-                    self.status.serves(table.clone());
+                    self.status.serves(table.clone(), taken);
                 }
                 if self.status.failed(&fault, self.clock.now()) {
                     tracing::error!(error = %fault, "the newest routes are not in force at the proxy: what was there serves on");
@@ -185,18 +210,27 @@ impl Provider for Shown {
     }
 
     async fn settle(&self) {
+        let asked = Instant::now();
         let mut served = self.status.served();
         let newest = self.tables.borrow().clone();
-        let has_newest = |served: &Option<Arc<RouteTable>>| match (served, &newest) {
-            (Some(served), Some(newest)) => Arc::ptr_eq(served, newest) || self.is_newest(served),
+        let has_newest = |served: &Option<Served>| match (served, &newest) {
+            (Some(Served { table, taken }), Some(newest)) => {
+                // What was taken later has it all.
+                Arc::ptr_eq(table, newest) || self.is_newest(table) || *taken > asked
+            }
             (_, None) => true,
             (None, Some(_)) => false,
         };
-        if tokio::time::timeout(SETTLE_LIMIT, served.wait_for(has_newest)).await.is_err() {
+        let limit = SETTLE_LIMIT + self.proxy.lag();
+        if tokio::time::timeout(limit, served.wait_for(has_newest)).await.is_err() {
             tracing::warn!(
                 "the proxy does not take the newest routes: what they leave out is ended all the same"
             );
         }
+    }
+
+    async fn hand_out(&self, asker: &str) -> Option<String> {
+        self.proxy.hand_out(asker).await
     }
 
     async fn render(&self) -> PortResult<Vec<ProviderFile>> {

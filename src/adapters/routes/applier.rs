@@ -32,6 +32,18 @@ pub trait Apply: Send + Sync {
     async fn adjust(&self, table: &RouteTable, frame: &Frame) -> bool;
     /// What would be written for them.
     async fn render(&self, table: &RouteTable, frame: &Frame) -> Result<Vec<ProviderFile>, Fault>;
+    /// As [`Driver::lag`].
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// As [`Driver::gives_way`]: then an [`Apply::apply`] that waits may be dropped.
+    fn gives_way(&self) -> bool {
+        false
+    }
+    /// As [`Driver::hand_out`].
+    async fn hand_out(&self, _asker: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Routes that are in force.
@@ -42,6 +54,8 @@ pub struct Applied {
     /// Hosts that lead straight to containers.
     pub direct: usize,
     pub quarantined: Vec<Quarantined>,
+    /// As [`Driver::assumed`].
+    pub assumed: Option<&'static str>,
 }
 
 /// What the proxy did for it.
@@ -100,6 +114,7 @@ impl Apply for Applier {
             taken,
             direct: next.model.direct().count(),
             quarantined: quarantined.collect(),
+            assumed: self.driver.assumed(),
         })
     }
 
@@ -131,6 +146,18 @@ impl Apply for Applier {
         let path = |name: &str| self.disk.current().join(name).display().to_string();
         let files = rendered.files.into_iter();
         Ok(files.map(|(name, content)| ProviderFile { path: path(&name), content }).collect())
+    }
+
+    fn lag(&self) -> Duration {
+        self.driver.lag()
+    }
+
+    fn gives_way(&self) -> bool {
+        self.driver.gives_way()
+    }
+
+    async fn hand_out(&self, asker: &str) -> Option<String> {
+        self.driver.hand_out(asker).await
     }
 }
 
@@ -278,7 +305,8 @@ impl Applier {
             }
             other => other?,
         }
-        let until = Instant::now() + CONFIRM_LIMIT;
+        let limit = CONFIRM_LIMIT + self.driver.lag();
+        let until = Instant::now() + limit;
         serving = self.driver.serving().await;
         while serving.as_deref() != Some(mark) && Instant::now() < until {
             sleep(CONFIRM_EVERY).await;
@@ -295,7 +323,7 @@ impl Applier {
         let log = self.driver.last_words().await;
         Err(Fault::Unconfirmed(format!(
             "after {} s it serves by {}{log}",
-            CONFIRM_LIMIT.as_secs(),
+            limit.as_secs(),
             serving.as_deref().unwrap_or("none that answers")
         )))
     }

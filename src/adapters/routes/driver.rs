@@ -40,6 +40,22 @@ pub trait Driver: Send + Sync {
     async fn last_words(&self) -> String {
         String::new()
     }
+    /// How long it may take to come for a configuration, where nobody can tell it to.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// Nobody has what is current, and newer routes may take its place before anybody does.
+    fn gives_way(&self) -> bool {
+        false
+    }
+    /// Why it is only believed to serve by what it was given; none where it says so itself.
+    fn assumed(&self) -> Option<&'static str> {
+        None
+    }
+    /// The current configuration for a proxy that asks for it; none where none does.
+    async fn hand_out(&self, _asker: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A configuration that serves, or shall.

@@ -19,6 +19,7 @@ mod nginx;
 mod place;
 mod publisher;
 mod status;
+mod traefik;
 mod visits;
 
 pub use actor::{Actor, Pace, Shown};
@@ -33,4 +34,5 @@ pub use nginx::{FILE as NGINX_FILE, Nginx, NginxSettings};
 pub use place::{HostProcess, Place};
 pub use publisher::{Publisher, Tables};
 pub use status::Status;
+pub use traefik::{APPLIES_WITHIN, FILE as TRAEFIK_FILE, Traefik, TraefikSettings};
 pub use visits::{AllVisitors, Passing};

@@ -21,6 +21,8 @@ pub struct Frame {
     pub gate: SocketAddr,
     /// Ready environments lead straight to their containers.
     pub direct: bool,
+    /// Repositories whose environments go to sleep when nobody comes.
+    pub sleepers: BTreeSet<String>,
     /// The first is for every host that none of the others names.
     pub certificates: Vec<Certificate>,
     /// By repository; what is not here asks for nothing.
@@ -73,6 +75,12 @@ pub struct Abilities {
     pub sticky: bool,
     /// A limit of its own for the answers of a service.
     pub timeout: bool,
+    /// One of several containers is chosen in turn only, never the one with the fewest requests.
+    pub even_only: bool,
+    /// It is not given the keys of client certificates.
+    pub no_keys: bool,
+    /// It tells nobody of requests: what sleeps when nobody comes must be seen by the gate.
+    pub unseen: bool,
 }
 
 /// All environments, by id.
@@ -169,7 +177,8 @@ fn backend(host: &str, route: &Route, frame: &Frame, abilities: Abilities) -> Op
     };
     // Only the gate takes paths apart.
     let may = frame.direct && !abilities.gate_only;
-    if !may || !is_open || !route.paths.is_empty() || !can(upstream, abilities) {
+    let is_seen = !abilities.unseen || !frame.sleepers.contains(route.repo());
+    if !may || !is_open || !is_seen || !route.paths.is_empty() || !can(upstream, abilities) {
         return None;
     }
     let mut servers: Vec<SocketAddr> = upstream.others.iter().map(|replica| replica.address).collect();
@@ -193,8 +202,12 @@ fn can(upstream: &Upstream, abilities: Abilities) -> bool {
         Scheme::H2c => abilities.h2c,
         Scheme::Tcp => false,
     };
-    let keeps = abilities.sticky || !upstream.sticky || upstream.others.is_empty();
-    speaks && keeps && (abilities.timeout || upstream.timeout.is_none())
+    let is_one = upstream.others.is_empty();
+    let keeps = abilities.sticky || !upstream.sticky || is_one;
+    let spreads = !abilities.even_only || is_one || upstream.balance == Balance::RoundRobin;
+    let has_key = upstream.tls.as_ref().is_some_and(|tls| tls.identity.is_some());
+    let proves = !abilities.no_keys || !has_key;
+    speaks && keeps && spreads && proves && (abilities.timeout || upstream.timeout.is_none())
 }
 
 /// Hosts are checked where they come in; a configuration file is no place to find out that one was not.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::applier::{Applied, Taken};
 use super::fault::Fault;
@@ -17,7 +18,15 @@ use crate::ports::meters;
 pub struct Status {
     inner: Arc<Mutex<ProviderStatus>>,
     /// The table in force at the proxy; none before there was one.
-    served: Arc<watch::Sender<Option<Arc<RouteTable>>>>,
+    served: Arc<watch::Sender<Option<Served>>>,
+}
+
+/// A table in force at the proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) table: Arc<RouteTable>,
+    /// When it was the newest.
+    pub(super) taken: Instant,
 }
 
 impl Status {
@@ -31,12 +40,12 @@ impl Status {
     }
 
     /// The table is in force.
-    pub(super) fn serves(&self, table: Arc<RouteTable>) {
-        self.served.send_replace(Some(table));
+    pub(super) fn serves(&self, table: Arc<RouteTable>, taken: Instant) {
+        self.served.send_replace(Some(Served { table, taken }));
     }
 
     /// Sees each table that comes into force.
-    pub(super) fn served(&self) -> watch::Receiver<Option<Arc<RouteTable>>> {
+    pub(super) fn served(&self) -> watch::Receiver<Option<Served>> {
         self.served.subscribe()
     }
 
@@ -58,6 +67,7 @@ impl Status {
         meters::provider_taken(applied.taken.word());
         status.state = ProviderState::Serving;
         status.direct = applied.direct;
+        status.assumed = applied.assumed.map(str::to_owned);
         (status.error, status.failing_since) = (None, None);
         status.quarantined.clone_from(&applied.quarantined);
         meters::provider_stands(true, status.quarantined.len());

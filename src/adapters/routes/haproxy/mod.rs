@@ -62,7 +62,7 @@ impl Driver for Haproxy {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { gate_only: false, h2c: true, sticky: true, timeout: true }
+        Abilities { h2c: true, sticky: true, timeout: true, ..Abilities::default() }
     }
 
     async fn render(&self, frame: &Frame, model: &Model) -> Result<Rendered, Fault> {
