@@ -148,7 +148,8 @@ fn driven(provider: &str, directory: &Path, confirm: SocketAddr) -> Result<Arc<d
     };
     let driver: Arc<dyn Driver> = match provider {
         "nginx" => {
-            let settings = NginxSettings { user: None, confirm, templates: None, visits: None };
+            let settings =
+                NginxSettings { user: None, confirm, templates: None, visits: None, include: None };
             Arc::new(Nginx::new(place("nginx.pid"), disk.clone(), settings))
         }
         "haproxy" => {

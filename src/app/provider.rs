@@ -14,7 +14,9 @@ use crate::adapters::routes::{
     HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, Nginx, NginxSettings, Pace, Passing,
     Policy, Publisher, Shown, Status,
 };
-use crate::config::{CertificateFiles, OwnProxy, ProviderKind, Repository, Settings, TlsMode, TlsVersion};
+use crate::config::{
+    CertificateFiles, NginxInclude, OwnProxy, ProviderKind, Repository, Settings, TlsMode, TlsVersion,
+};
 use crate::ports::{Clock, Embedded, Provider, RoutePublisher, Visitors};
 use crate::proxy::{self, CertificateFacts, Proxy, ProxyError};
 use crate::supervisor::Supervisor;
@@ -172,8 +174,15 @@ fn driven(kind: ProviderKind, own: &OwnProxy, disk: &Disk) -> Arc<dyn Apply> {
             Arc::new(Caddy::new(place, disk.clone(), settings))
         }
         ProviderKind::Nginx | ProviderKind::Embedded | ProviderKind::Traefik => {
-            let place = place("nginx.pid", format!("-c {}", current(NGINX_FILE)));
-            let settings = NginxSettings { user, confirm: own.confirm, templates, visits };
+            let include = own.include.as_ref().map(|include| include.main.clone());
+            let settings = NginxSettings { user, confirm: own.confirm, templates, visits, include };
+            let place = match &own.include {
+                Some(NginxInclude { main, pid_file }) => {
+                    let start = format!("{program} -c {}", main.display());
+                    Arc::new(HostProcess { program, pid_file: pid_file.clone(), start })
+                }
+                None => place("nginx.pid", format!("-c {}", current(NGINX_FILE))),
+            };
             Arc::new(Nginx::new(place, disk.clone(), settings))
         }
     };

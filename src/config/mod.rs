@@ -42,7 +42,7 @@ pub use error::{ConfigErrors, Fault};
 pub use forge::{ForgeAccount, ForgeCredential};
 pub use gate::Gate;
 pub use log::{Log, LogFormat, LogLevel};
-pub use provider::{OwnProxy, Provider, ProviderKind};
+pub use provider::{NginxInclude, OwnProxy, Provider, ProviderKind};
 pub use proxy::Proxy;
 pub use repository::{Defaults, Repository};
 pub use secret::Secret;

@@ -65,6 +65,17 @@ pub struct OwnProxy {
     pub admin: SocketAddr,
     /// The operator's templates.
     pub templates: Option<PathBuf>,
+    /// The team's own nginx includes what drey writes.
+    pub include: Option<NginxInclude>,
+}
+
+/// `include = true` under `[proxy.nginx]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NginxInclude {
+    /// The team's whole configuration.
+    pub main: PathBuf,
+    /// Where that nginx writes the number of its first process.
+    pub pid_file: PathBuf,
 }
 
 impl Provider {
@@ -117,12 +128,28 @@ impl OwnProxy {
             confirm: confirm.unwrap_or(CONFIRM),
             admin: admin.unwrap_or(ADMIN),
             templates: absolute(section, "templates"),
+            include: if kind == ProviderKind::Nginx { NginxInclude::read(section) } else { None },
         };
         if !read.confirm.ip().is_loopback() {
             section.fault("confirm", "must be an address of loopback, for instance 127.0.0.1:8422");
         }
         section.finish();
         read
+    }
+}
+
+impl NginxInclude {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let is_included = section.flag("include").unwrap_or(false);
+        for key in ["main", "pid_file"] {
+            let counts = is_included || !section.gives(key);
+            section.needed(key, counts, "is for `include = true`");
+        }
+        let (main, pid_file) = (absolute(section, "main"), absolute(section, "pid_file"));
+        is_included.then(|| Self {
+            main: main.unwrap_or_else(|| PathBuf::from("/etc/nginx/nginx.conf")),
+            pid_file: pid_file.unwrap_or_else(|| PathBuf::from("/run/nginx.pid")),
+        })
     }
 }
 
@@ -169,11 +196,17 @@ mod tests {
         let read = provider(text).unwrap();
         assert!(read.is_outside() && !read.direct && read.gate_listen.port() == 9000);
         assert_eq!(read.nginx.directory, Some(PathBuf::from("/srv/nginx")));
+        let included = provider("[proxy.nginx]\ninclude = true\nmain = \"/srv/nginx.conf\"").unwrap();
+        let included = included.nginx.include.unwrap();
+        assert_eq!(included.main, PathBuf::from("/srv/nginx.conf"));
+        assert_eq!(included.pid_file, PathBuf::from("/run/nginx.pid"));
         for (text, fault) in [
             ("provider = \"apache\"", "proxy.provider: must be"),
             ("provider = \"nginx\"\n[proxy.nginx]\ndirectory = \"x\"", "proxy.nginx.directory: must be"),
             ("provider = \"nginx\"\n[proxy.nginx]\ndirectory = \"/a;b\"", "proxy.nginx.directory: must be"),
             ("[proxy.nginx]\nconfirm = \"0.0.0.0:1\"", "proxy.nginx.confirm: must be"),
+            ("[proxy.nginx]\nmain = \"/x\"", "proxy.nginx.main: is for `include = true`"),
+            ("[proxy.haproxy]\ninclude = true", "proxy.haproxy.include: is not known"),
             ("[proxy.haproxy]\nconfirm = \"127.0.0.1:1\"", "proxy.haproxy.confirm: is not known"),
             ("[proxy.nginx]\nuser = \"a;b\"", "proxy.nginx.user: must be"),
             ("[proxy.nginx]\nworkers = 2", "proxy.nginx.workers: is not known"),

@@ -53,7 +53,7 @@ async fn a_refused_environment_is_put_aside_and_no_other(kind: Kind) {
 /// The route that changed, while nothing can be written. `HAProxy` was told by its socket, and Caddy leaves all to the gate.
 const fn still(kind: Kind) -> &'static str {
     match kind {
-        Kind::Nginx => "one",
+        Kind::Nginx | Kind::Included => "one",
         Kind::Haproxy | Kind::Caddy => "two",
     }
 }
@@ -166,6 +166,7 @@ macro_rules! for_each_proxy {
 }
 
 for_each_proxy!(Kind::Nginx, nginx);
+for_each_proxy!(Kind::Included, included);
 for_each_proxy!(Kind::Haproxy, haproxy);
 
 /// Its configuration names no branch: none can be refused, and none makes it write.

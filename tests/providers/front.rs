@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use drey::adapters::routes::{
     Actor, AllVisitors, Applier, Apply, CADDY_FILE, Caddy, CaddySettings, Certificate, Disk, Frame,
-    HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, Nginx, NginxSettings, Pace, Passing,
-    Publisher, Shown, Status,
+    HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, NGINX_INCLUDED, Nginx, NginxSettings,
+    Pace, Passing, Publisher, Shown, Status,
 };
 use drey::domain::network::Network;
 use drey::domain::route::RouteTable;
@@ -19,6 +19,8 @@ use drey::ports::{Clock, Provider, RoutePublisher};
 use drey::proxy::{self, Bounds, HoldSettings, Proxy, ProxySettings, Robots, TlsSettings};
 use drey::supervisor::Supervisor;
 use tokio::sync::watch;
+
+use crate::included;
 
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -37,6 +39,8 @@ impl Clock for RealClock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Nginx,
+    /// An nginx of the team's own that includes what drey writes.
+    Included,
     Haproxy,
     Caddy,
 }
@@ -164,6 +168,7 @@ impl Front {
     const fn file(&self) -> &'static str {
         match self.kind {
             Kind::Nginx => NGINX_FILE,
+            Kind::Included => NGINX_INCLUDED,
             Kind::Haproxy => HAPROXY_FILE,
             Kind::Caddy => CADDY_FILE,
         }
@@ -171,7 +176,8 @@ impl Front {
 
     /// The name of the template for the proxy's own file.
     pub(crate) fn template(&self) -> String {
-        format!("{}.tera", self.file())
+        let file = if self.kind == Kind::Included { NGINX_FILE } else { self.file() };
+        format!("{file}.tera")
     }
 
     /// As the operator's service manager does.
@@ -181,6 +187,11 @@ impl Front {
             Kind::Nginx => {
                 let mut command = Command::new("nginx");
                 command.args(["-g", "daemon off;", "-c"]).arg(file);
+                command
+            }
+            Kind::Included => {
+                let mut command = Command::new("nginx");
+                command.args(["-g", "daemon off;", "-c"]).arg(included::main(self.folder.path()));
                 command
             }
             Kind::Caddy => {
@@ -220,8 +231,6 @@ impl Drop for Front {
 }
 
 fn driven(kind: Kind, disk: &Disk, confirm: SocketAddr, folder: &Path) -> Arc<dyn Apply> {
-    let is_root =
-        std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0);
     match kind {
         Kind::Nginx => {
             let place = HostProcess {
@@ -230,10 +239,29 @@ fn driven(kind: Kind, disk: &Disk, confirm: SocketAddr, folder: &Path) -> Arc<dy
                 start: "nginx".to_owned(),
             };
             let settings = NginxSettings {
-                user: is_root.then(|| "root".to_owned()),
+                user: is_root().then(|| "root".to_owned()),
                 confirm,
                 templates: Some(folder.join("templates")),
                 visits: Some(disk.run().join("visits.sock")),
+                include: None,
+            };
+            let driver = Nginx::new(Arc::new(place), disk.clone(), settings);
+            Arc::new(Applier::new(Arc::new(driver), disk.clone()))
+        }
+        Kind::Included => {
+            let main = included::main(folder);
+            included::write(folder, disk, "");
+            let place = HostProcess {
+                program: "nginx".to_owned(),
+                pid_file: included::pid(folder),
+                start: "nginx".to_owned(),
+            };
+            let settings = NginxSettings {
+                user: None,
+                confirm,
+                templates: Some(folder.join("templates")),
+                visits: Some(disk.run().join("visits.sock")),
+                include: Some(main),
             };
             let driver = Nginx::new(Arc::new(place), disk.clone(), settings);
             Arc::new(Applier::new(Arc::new(driver), disk.clone()))
@@ -264,6 +292,10 @@ fn driven(kind: Kind, disk: &Disk, confirm: SocketAddr, folder: &Path) -> Arc<dy
             Arc::new(Applier::new(Arc::new(driver), disk.clone()))
         }
     }
+}
+
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0)
 }
 
 fn gate_settings(folder: &Path) -> ProxySettings {
@@ -308,7 +340,7 @@ fn frame(folder: &Path, (https, http): (SocketAddr, SocketAddr), gate: SocketAdd
     }
 }
 
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -7,5 +7,6 @@
 mod backend;
 mod faults;
 mod front;
+mod included;
 mod routes;
 mod visitor;

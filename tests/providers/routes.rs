@@ -319,5 +319,6 @@ macro_rules! for_each_proxy {
 }
 
 for_each_proxy!(Kind::Nginx, nginx);
+for_each_proxy!(Kind::Included, included);
 for_each_proxy!(Kind::Haproxy, haproxy);
 for_each_proxy!(Kind::Caddy, caddy);

@@ -303,6 +303,11 @@ impl Applier {
             Err(Fault::Down(why)) if serving.is_some() => {
                 return Err(Fault::Unconfirmed(format!("{why}; but something of it still serves")));
             }
+            // Fine alone, and not with all that is around it.
+            Err(Fault::Refused(why)) => {
+                self.lead_back(mark, before)?;
+                return Err(Fault::Refused(why));
+            }
             other => other?,
         }
         let limit = CONFIRM_LIMIT + self.driver.lag();
@@ -316,9 +321,8 @@ impl Applier {
             sleep(self.driver.lingers()).await;
             return Ok(());
         }
-        match before {
-            Some(before) if before != mark && serving.is_some() => self.disk.switch(before)?,
-            Some(_) | None => {}
+        if serving.is_some() {
+            self.lead_back(mark, before.or(Some(mark)))?;
         }
         let log = self.driver.last_words().await;
         Err(Fault::Unconfirmed(format!(
@@ -326,6 +330,17 @@ impl Applier {
             limit.as_secs(),
             serving.as_deref().unwrap_or("none that answers")
         )))
+    }
+}
+
+impl Applier {
+    /// `current` leads to the last good one again; to none where there was none.
+    fn lead_back(&self, mark: &str, before: Option<&str>) -> Result<(), Fault> {
+        match before {
+            Some(before) if before != mark => self.disk.switch(before),
+            Some(_) => Ok(()),
+            None => self.disk.leave(),
+        }
     }
 }
 

@@ -131,6 +131,12 @@ impl Disk {
         switched.map_err(|error| Fault::Disk(format!("{}: {error}", self.current().display())))
     }
 
+    /// The proxy reads none of them any more.
+    pub fn leave(&self) -> Result<(), Fault> {
+        let left = remove(&self.current()).and_then(|()| sync(&self.root));
+        left.map_err(|error| Fault::Disk(format!("{}: {error}", self.current().display())))
+    }
+
     /// Takes a generation away that does not count.
     pub fn discard(&self, mark: &str) {
         if self.current_mark().as_deref() != Some(mark) {

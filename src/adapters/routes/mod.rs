@@ -30,7 +30,7 @@ pub use driver::Driver;
 pub use fault::Fault;
 pub use haproxy::{FILE as HAPROXY_FILE, Haproxy, HaproxySettings};
 pub use model::{Certificate, Frame, Policy};
-pub use nginx::{FILE as NGINX_FILE, Nginx, NginxSettings};
+pub use nginx::{FILE as NGINX_FILE, INCLUDED as NGINX_INCLUDED, Nginx, NginxSettings};
 pub use place::{HostProcess, Place};
 pub use publisher::{Publisher, Tables};
 pub use status::Status;

@@ -7,8 +7,9 @@ use serde_json::Value as Json;
 use super::{TemplateError, render};
 
 /// Proxy, file, template.
-const BUILT_IN: [(&str, &str, &str); 3] = [
+const BUILT_IN: [(&str, &str, &str); 4] = [
     ("nginx", "nginx.conf", include_str!("../../../proxy-templates/nginx/nginx.conf.tera")),
+    ("nginx", "judge", include_str!("../../../proxy-templates/nginx/judge.tera")),
     ("haproxy", "haproxy.cfg", include_str!("../../../proxy-templates/haproxy/haproxy.cfg.tera")),
     ("caddy", "caddy.json", include_str!("../../../proxy-templates/caddy/caddy.json.tera")),
 ];

@@ -25,6 +25,9 @@ use version::Version;
 
 /// The one file that nginx is started with.
 pub const FILE: &str = "nginx.conf";
+/// The one that a configuration of the team's own includes, and what it is judged with.
+pub const INCLUDED: &str = "drey.conf";
+const JUDGE: &str = "judge";
 /// New workers serve at once; the first process tells the old ones 100 ms later (`ngx_master_process_cycle`), and each hears it
 /// when it is through with what it does.
 const LINGERS: Duration = Duration::from_millis(300);
@@ -42,6 +45,8 @@ pub struct NginxSettings {
     pub templates: Option<PathBuf>,
     /// Where drey hears of requests.
     pub visits: Option<PathBuf>,
+    /// The whole configuration of the team's own that includes what drey writes; none: nginx is started with drey's.
+    pub include: Option<PathBuf>,
 }
 
 /// An nginx that reads what drey writes.
@@ -54,6 +59,16 @@ pub struct Nginx {
 impl Nginx {
     pub fn new(place: Arc<dyn Place>, disk: Disk, settings: NginxSettings) -> Self {
         Self { place, disk, settings }
+    }
+
+    const fn file(&self) -> &'static str {
+        if self.settings.include.is_some() { INCLUDED } else { FILE }
+    }
+
+    async fn judge(&self, file: &Path) -> Result<(), Fault> {
+        let file = file.display().to_string();
+        let said = self.place.run(vec!["-t".to_owned(), "-q".to_owned(), "-c".to_owned(), file]).await?;
+        if said.ok { Ok(()) } else { Err(refusal(&said.text)) }
     }
 
     async fn version(&self) -> PortResult<Version> {
@@ -76,18 +91,27 @@ impl Driver for Nginx {
         let version = self.version().await?;
         let values = Values { frame, model, version, disk: &self.disk, settings: &self.settings };
         let (json, pems) = values.read();
-        let text = render_proxy(self.name(), FILE, self.settings.templates.as_deref(), &json);
-        let text = text.map_err(|error| Fault::Template(error.to_string()))?;
-        Ok(Rendered::new(BTreeMap::from([(FILE.to_owned(), text)]), pems))
+        let rendered = |file: &str| {
+            let text = render_proxy(self.name(), file, self.settings.templates.as_deref(), &json);
+            text.map_err(|error| Fault::Template(error.to_string()))
+        };
+        let mut files = BTreeMap::from([(self.file().to_owned(), rendered(FILE)?)]);
+        if self.settings.include.is_some() {
+            files.insert(JUDGE.to_owned(), rendered(JUDGE)?);
+        }
+        Ok(Rendered::new(files, pems))
     }
 
     async fn validate(&self, folder: &Path) -> Result<(), Fault> {
-        let file = folder.join(FILE).display().to_string();
-        let said = self.place.run(vec!["-t".to_owned(), "-q".to_owned(), "-c".to_owned(), file]).await?;
-        if said.ok { Ok(()) } else { Err(refusal(&said.text)) }
+        let judged = if self.settings.include.is_some() { JUDGE } else { FILE };
+        self.judge(&folder.join(judged)).await
     }
 
     async fn reload(&self) -> Result<(), Fault> {
+        if let Some(main) = &self.settings.include {
+            // With all that is the team's own; nothing is told of a whole that would be refused.
+            self.judge(main).await?;
+        }
         self.place.tell(Told::Hangup).await
     }
 
@@ -100,6 +124,13 @@ impl Driver for Nginx {
     }
 
     async fn last_words(&self) -> String {
+        if let Some(main) = &self.settings.include {
+            let included = self.disk.current().join(INCLUDED);
+            let (main, included) = (main.display(), included.display());
+            return format!(
+                ": does {main} include {included} in its http {{}}, and does that nginx run by it?"
+            );
+        }
         let text = std::fs::read(self.disk.run().join("error.log")).unwrap_or_default();
         let tail = text.get(text.len().saturating_sub(LOG_TAIL)..).unwrap_or_default();
         let tail = String::from_utf8_lossy(tail);

@@ -60,15 +60,17 @@ impl Values<'_> {
         let plain = |backend: &Backend| backend.scheme == Scheme::Http;
         let hosts = self.model.direct().filter(|(_, backend)| plain(backend));
         let hosts: Vec<Json> =
-            hosts.map(|(host, backend)| json!({"host": host, "upstream": backend.name})).collect();
+            hosts.map(|(host, backend)| json!({"host": host, "upstream": upstream(backend)})).collect();
         let values = json!({
             "mark": MARK,
+            "include": self.settings.include.is_some(),
+            "common": self.common(),
             "pid": path("nginx.pid"),
             "error_log": path("error.log"),
             "temporary": disk.run().display().to_string(),
             "user": self.settings.user,
             "confirm": self.settings.confirm.to_string(),
-            "visits": self.settings.visits.as_deref().map(Path::display).map(|path| path.to_string()),
+            "visits": self.visits(),
             "http2_in_listen": self.version.has_http2_in_listen(),
             "rejects": self.version.rejects_handshakes(),
             "domain": frame.domain,
@@ -80,11 +82,6 @@ impl Values<'_> {
             "authority": frame.authority,
             "hsts": frame.hsts.map(|time| time.as_secs()),
             "robots_by_app": frame.robots_by_app,
-            "trusted": frame.trusted,
-            "header_timeout": frame.header_timeout.as_secs(),
-            "idle_timeout": frame.idle_timeout.as_secs(),
-            "connect_timeout": frame.connect_timeout.as_secs(),
-            "upstream_timeout": frame.upstream_timeout.map_or(UNLIMITED, |time| time.as_secs()),
             "hosts": hosts,
             "upstreams": self.upstreams(),
             "servers": servers,
@@ -92,11 +89,29 @@ impl Values<'_> {
         (values, pems)
     }
 
+    /// What counts for all servers: said once, or in each of them.
+    fn common(&self) -> Json {
+        let frame = self.frame;
+        json!({
+            "https": frame.https.is_some(),
+            "visits": self.visits(),
+            "trusted": frame.trusted,
+            "header_timeout": frame.header_timeout.as_secs(),
+            "idle_timeout": frame.idle_timeout.as_secs(),
+            "connect_timeout": frame.connect_timeout.as_secs(),
+            "upstream_timeout": frame.upstream_timeout.map_or(UNLIMITED, |time| time.as_secs()),
+        })
+    }
+
+    fn visits(&self) -> Option<String> {
+        self.settings.visits.as_ref().map(|path| path.display().to_string())
+    }
+
     fn upstreams(&self) -> Vec<Json> {
         let one = |backend: &Backend| {
             let servers: Vec<String> = backend.servers.iter().map(ToString::to_string).collect();
             let least = backend.balance == Balance::LeastConnections && servers.len() > 1;
-            json!({"name": backend.name, "servers": servers, "least": least})
+            json!({"name": upstream(backend), "servers": servers, "least": least})
         };
         self.model.direct().map(|(_, backend)| one(backend)).collect()
     }
@@ -180,6 +195,11 @@ impl Values<'_> {
     }
 }
 
+/// Nobody else has this name.
+fn upstream(backend: &Backend) -> String {
+    format!("drey_{}", backend.name)
+}
+
 fn tls_backend(backend: &Backend, store: &Path, pems: &mut Pems) -> TlsBackend {
     let tls = backend.tls.as_deref();
     let authority = tls.filter(|tls| tls.verify).map(|tls| match &tls.authority {
@@ -187,7 +207,7 @@ fn tls_backend(backend: &Backend, store: &Path, pems: &mut Pems) -> TlsBackend {
         None => SYSTEM_TRUST.to_owned(),
     });
     TlsBackend {
-        upstream: backend.name.clone(),
+        upstream: upstream(backend),
         server_name: tls.and_then(|tls| tls.server_name.clone()),
         identity: tls.and_then(|tls| tls.identity.as_ref()).map(|pem| put(pem, store, pems)),
         authority,

@@ -284,19 +284,17 @@ fn what_the_proxy_itself_does_for_visitors_is_asked_of_traefik() {
 }
 
 /// What a Traefik shows of one middleware, on a port of its own.
-async fn shows(body: String) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+fn shows(body: String) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = vec![0; 4096];
-            let length = tokio::io::AsyncReadExt::read(&mut stream, &mut asked).await.unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut asked) = (stream.unwrap(), vec![0; 4096]);
+            let length = std::io::Read::read(&mut stream, &mut asked).unwrap();
             let asked = String::from_utf8_lossy(&asked[..length]).into_owned();
             let is_known = asked.starts_with("GET /api/http/middlewares/drey_generation@file ");
             let status = if is_known { "200 OK" } else { "404 Not Found" };
-            let answer = format!("HTTP/1.1 {status}\r\n\r\n{body}");
-            tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await.unwrap();
+            write!(stream, "HTTP/1.1 {status}\r\n\r\n{body}").unwrap();
         }
     });
     address
@@ -342,7 +340,7 @@ async fn a_file_is_believed_to_be_read_unless_the_api_tells() {
     assert!(traefik.serving().await.is_none(), "what is gone is written again");
 
     let header = json!({"headers": {"customResponseHeaders": {MARK_HEADER: mark}}, "status": "enabled"});
-    let api = shows(header.to_string()).await;
+    let api = shows(header.to_string());
     let traefik = Traefik::new(disk.clone(), TraefikSettings { api: Some(api), ..watching.clone() });
     assert_eq!((traefik.serving().await, traefik.assumed(), traefik.gives_way()), (Some(mark), None, false));
     let nowhere = TraefikSettings { api: Some("127.0.0.1:1".to_owned()), ..watching };
