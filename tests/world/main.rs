@@ -41,6 +41,7 @@ mod sockets;
 mod stores;
 mod storm;
 mod strays;
+mod swarm;
 mod visitors;
 mod walls;
 

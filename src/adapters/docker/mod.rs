@@ -23,6 +23,7 @@ mod power;
 mod reach;
 mod resources;
 mod stock;
+mod swarm;
 mod volumes;
 mod watch;
 mod written;

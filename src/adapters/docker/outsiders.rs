@@ -14,14 +14,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::observe::INSPECTS_AT_ONCE;
-use super::{CALL_LIMIT, DockerEngine, OBSERVE_LIMIT, call, error};
+use super::{CALL_LIMIT, DockerEngine, OBSERVE_LIMIT, call, error, swarm};
 use crate::domain::outsiders::Outsider;
 use crate::ports::{Outsiders, PortResult, meters};
 
 /// On all that a drey makes, this one or another.
 const MANAGED: &str = "drey.managed";
-/// What changes who runs, and where: `connect` and `disconnect` are the networks' own.
-const ACTIONS: [&str; 10] = [
+/// What changes who runs, and where: `connect` and `disconnect` are the networks' own, and what follows them also the services'.
+const ACTIONS: [&str; 13] = [
     "start",
     "die",
     "stop",
@@ -32,6 +32,9 @@ const ACTIONS: [&str; 10] = [
     "health_status",
     "connect",
     "disconnect",
+    "create",
+    "update",
+    "remove",
 ];
 
 #[async_trait]
@@ -39,12 +42,18 @@ impl Outsiders for DockerEngine {
     async fn outsiders(&self) -> PortResult<Vec<Outsider>> {
         let client = self.client()?;
         let found = call("containers", OBSERVE_LIMIT, all(&client)).await;
-        meters::engine("outsiders", self.named(found))
+        let containers = meters::engine("outsiders", self.named(found))?;
+        let found = call("services", OBSERVE_LIMIT, swarm::services(&client)).await;
+        let swarm = meters::engine("services", self.named(found))?;
+        Ok(match swarm {
+            Some(swarm) => swarm.join(containers),
+            None => containers,
+        })
     }
 
     async fn stirs(&self, told: mpsc::Sender<()>) -> PortResult<()> {
         let filters = HashMap::from([
-            ("type", ["container", "network"].map(str::to_owned).to_vec()),
+            ("type", ["container", "network", "service"].map(str::to_owned).to_vec()),
             ("event", ACTIONS.map(str::to_owned).to_vec()),
         ]);
         let options = EventsOptionsBuilder::new().filters(&filters).build();
@@ -119,6 +128,8 @@ fn outsider(id: String, inspected: ContainerInspectResponse) -> Outsider {
             .collect::<BTreeMap<_, _>>(),
         hostname: config.hostname.filter(|name| !name.is_empty()),
         addresses: addresses.collect(),
+        published: BTreeMap::new(),
+        is_elsewhere: false,
         is_on_host: host.network_mode.as_deref() == Some("host"),
         ports,
         is_healthy: !matches!(health, Some(HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY)),

@@ -5,9 +5,10 @@
 mod names;
 mod places;
 mod reach;
+mod swarm;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -19,6 +20,7 @@ use super::visitors::Access;
 
 pub use names::Allowed;
 use places::Place;
+pub use swarm::{Service, Swarm, Task};
 
 /// What stands before the name of a container where an environment has `REPO/BRANCH`: no repository is called that.
 const NAME: &str = "container:";
@@ -33,6 +35,10 @@ pub struct Outsider {
     pub hostname: Option<String>,
     /// Engine name of a network → its address there.
     pub addresses: BTreeMap<String, IpAddr>,
+    /// Ports of it that are reached elsewhere than at an address of its own.
+    pub published: BTreeMap<u16, SocketAddr>,
+    /// It runs on another node.
+    pub is_elsewhere: bool,
     /// It lives in the network name space of the host.
     pub is_on_host: bool,
     /// TCP ports that its image or whoever started it names, in rising order.
@@ -101,6 +107,7 @@ pub fn judge(containers: &[Outsider], allowed: &Allowed) -> Found {
     }
     found.places.sort();
     found.faults.sort();
+    found.faults.dedup();
     found
 }
 

@@ -80,19 +80,20 @@ pub(super) fn of(
     }
     let tls = tls(&manner).map_err(|reason| fault("labels.drey.upstream", reason))?;
     let network = labels.get("drey.network").map(String::as_str);
-    let address =
-        reach::address(container, network).map_err(|reason| fault("labels.drey.network", reason))?;
     let (mut places, mut faults) = (Vec::new(), Vec::new());
     for wanted in wanted {
         let port = wanted.port.as_deref().or(labels.get("drey.port").map(String::as_str));
         let port = reach::port(container, port).map_err(|reason| fault("labels.drey.port", reason));
+        let address = port.and_then(|port| {
+            reach::address(container, network, port).map_err(|reason| fault("labels.drey.network", reason))
+        });
         let host = allowed.host(&wanted.host).map_err(|reason| fault(&wanted.key, reason));
-        match (host, port) {
-            (Ok(host), Ok(port)) => places.push(Place {
+        match (host, address) {
+            (Ok(host), Ok(address)) => places.push(Place {
                 host,
                 path: wanted.path,
                 strip: wanted.strip,
-                address: SocketAddr::new(address, port),
+                address,
                 scheme,
                 manner: manner.clone(),
                 tls: tls.clone(),

@@ -1,6 +1,7 @@
 //! Under which address a container is reached, and on which port.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Outsider;
 
@@ -8,8 +9,19 @@ const PROJECT: &str = "com.docker.compose.project";
 /// Of several ports the first of these that is there, as with the services of a branch.
 const PREFERRED: [u16; 5] = [80, 8080, 8000, 3000, 5000];
 
+/// Where this port of it is reached.
+pub(super) fn address(container: &Outsider, network: Option<&str>, port: u16) -> Result<SocketAddr, String> {
+    match container.published.get(&port) {
+        Some(address) => Ok(*address),
+        None if container.is_elsewhere => Err(format!(
+            "it runs on another node, which publishes no port for its port {port}: publish one, best with mode=host"
+        )),
+        None => Ok(SocketAddr::new(of_network(container, network)?, port)),
+    }
+}
+
 /// The network that is asked for, else the only one; never one by chance.
-pub(super) fn address(container: &Outsider, asked: Option<&str>) -> Result<IpAddr, String> {
+fn of_network(container: &Outsider, asked: Option<&str>) -> Result<IpAddr, String> {
     if container.is_on_host {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
@@ -22,7 +34,9 @@ pub(super) fn address(container: &Outsider, asked: Option<&str>) -> Result<IpAdd
             .copied()
             .ok_or_else(|| format!("{asked:?} is none of its networks; it has joined: {}", names()));
     }
-    let mut addresses = container.addresses.values();
+    // Several networks may lead to it at the same address.
+    let addresses: BTreeSet<&IpAddr> = container.addresses.values().collect();
+    let mut addresses = addresses.into_iter();
     match (addresses.next(), addresses.next()) {
         (Some(only), None) => Ok(*only),
         (None, _) => Err("it has joined no network, so it cannot be reached; join one".to_owned()),
