@@ -7,13 +7,15 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch;
 
+use super::contained;
 use super::wiring::Folders;
 use crate::adapters::routes::{
-    Actor, AllVisitors, Applier, Apply, CADDY_FILE, Caddy, CaddySettings, Certificate, Disk, Driver, Frame,
-    HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, Nginx, NginxSettings, Pace, Passing,
-    Policy, Publisher, Shown, Status,
+    Actor, AllVisitors, Applier, Apply, CADDY_FILE, Caddy, CaddySettings, Certificate, Container, Disk,
+    Driver, Frame, HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, Nginx, NginxSettings,
+    Pace, Passing, Place, Policy, Publisher, Shown, Status,
 };
 use crate::config::{CertificateFiles, OwnProxy, ProviderKind, Settings, TlsMode, TlsVersion};
+use crate::domain::names::InstanceId;
 use crate::ports::{Clock, Embedded, Provider, RoutePublisher, Visitors};
 use crate::proxy::{self, CertificateFacts, Proxy, ProxyError};
 use crate::supervisor::Supervisor;
@@ -84,8 +86,8 @@ impl Frames {
 /// When a certificate cannot be read.
 pub(super) fn start(
     settings: &Settings,
-    proxy: &Arc<Proxy>,
-    clock: &Arc<dyn Clock>,
+    instance: &InstanceId,
+    (proxy, clock): (&Arc<Proxy>, &Arc<dyn Clock>),
     supervisor: &Supervisor,
 ) -> anyhow::Result<Outside> {
     let configured = &settings.proxy.provider;
@@ -102,7 +104,8 @@ pub(super) fn start(
         newest: Arc::new(newest),
     };
     let disk = Disk::new(directory(settings));
-    let driven = driven(configured.kind, own, &disk);
+    let container = contained::container(settings, instance, disk.root());
+    let driven = driven(settings, (own, container.clone()), &disk);
     let status = Status::new(configured.kind.word());
     let (pace, draining) = (Pace::default(), supervisor.draining());
     let actor = Actor {
@@ -115,7 +118,14 @@ pub(super) fn start(
     };
     supervisor.spawn("provider", actor.run(draining));
     spawn_renewal(&frames, supervisor);
-    let passing = Arc::new(Passing::new(tables.clone(), clock.clone()));
+    let passing = Passing::new(tables.clone(), clock.clone());
+    let passing = Arc::new(match &container {
+        Some(container) => {
+            contained::spawn_trust(container, proxy, supervisor);
+            passing.beside(container.seat())
+        }
+        None => passing,
+    });
     spawn_watch(&passing, disk.run().join(VISITS), supervisor);
     let visitors = Arc::new(AllVisitors { gate: proxy.clone(), passing });
     let provider = Arc::new(Shown { tables, frames: seen, proxy: driven, status });
@@ -148,13 +158,22 @@ fn directory(settings: &Settings) -> PathBuf {
     })
 }
 
-fn driven(kind: ProviderKind, own: &OwnProxy, disk: &Disk) -> Arc<dyn Apply> {
+fn driven(
+    settings: &Settings,
+    (own, container): (&OwnProxy, Option<Arc<Container>>),
+    disk: &Disk,
+) -> Arc<dyn Apply> {
+    let kind = settings.proxy.provider.kind;
     let (user, templates, visits) = (own.user.clone(), own.templates.clone(), Some(disk.run().join(VISITS)));
     let program = own.binary.clone().unwrap_or_else(|| kind.word().to_owned());
-    let place = |pid_file: &str, start: String| {
+    let place = |pid_file: &str, start: String| -> Arc<dyn Place> {
+        if let Some(container) = &container {
+            return container.clone();
+        }
         let start = format!("{program} {start}");
         Arc::new(HostProcess { program: program.clone(), pid_file: disk.run().join(pid_file), start })
     };
+    let confirm = contained::confirm(settings, own.confirm);
     let current = |file: &str| disk.current().join(file).display().to_string();
     let driver: Arc<dyn Driver> = match kind {
         ProviderKind::Haproxy => {
@@ -163,16 +182,21 @@ fn driven(kind: ProviderKind, own: &OwnProxy, disk: &Disk) -> Arc<dyn Apply> {
         }
         ProviderKind::Caddy => {
             let place = place("caddy.pid", format!("run --config {}", current(CADDY_FILE)));
-            let settings = CaddySettings { admin: own.admin, confirm: own.confirm, templates };
+            let admin = contained::admin(settings, own.admin, &disk.run());
+            let settings = CaddySettings { admin, confirm, templates };
             Arc::new(Caddy::new(place, disk.clone(), settings))
         }
         ProviderKind::Nginx | ProviderKind::Embedded => {
             let place = place("nginx.pid", format!("-c {}", current(NGINX_FILE)));
-            let settings = NginxSettings { user, confirm: own.confirm, templates, visits };
+            let settings = NginxSettings { user, confirm, templates, visits };
             Arc::new(Nginx::new(place, disk.clone(), settings))
         }
     };
-    Arc::new(Applier::new(driver, disk.clone()))
+    let applier = Applier::new(driver, disk.clone());
+    Arc::new(match container {
+        Some(container) => applier.on(container),
+        None => applier,
+    })
 }
 
 /// # Errors

@@ -25,6 +25,7 @@ pub mod images;
 pub mod interlock;
 pub mod issuance;
 pub mod jobs;
+pub mod joining;
 pub mod leftovers;
 pub mod migration;
 pub mod names;

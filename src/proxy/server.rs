@@ -1,6 +1,6 @@
 //! The proxy as a whole: listeners, table, upkeep.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use super::tls::{Acme, Tls};
 use super::upstream_tls::TlsClient;
 use super::waiting::WaitingRoom;
 use crate::domain::names::EnvironmentId;
+use crate::domain::network::Network;
 use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
@@ -188,6 +189,12 @@ impl Proxy {
     /// From now on these count, for new connections and requests; the number of connections in all stays.
     pub fn tune(&self, bounds: &Bounds) {
         self.gate.bounds.replace(bounds);
+    }
+
+    /// The proxy in front of this one has these addresses now: its word on the client is believed.
+    pub fn stands_in_front(&self, addresses: &[IpAddr]) {
+        let networks = addresses.iter().filter_map(|address| Network::parse(&address.to_string()).ok());
+        self.gate.bounds.stands_in_front(networks.collect());
     }
 }
 

@@ -8,6 +8,7 @@ mod archives;
 mod audit;
 mod backends;
 mod behind;
+mod boxed;
 mod checker;
 mod cycles;
 mod deliveries;

@@ -118,7 +118,9 @@ impl Actor {
     }
 
     async fn apply(&self, table: &Arc<RouteTable>, frame: &Frame, begun: Instant) -> bool {
-        match self.proxy.apply(table, frame).await {
+        let applied = self.proxy.apply(table, frame).await;
+        self.status.stands(self.proxy.container());
+        match applied {
             Ok(applied) => {
                 self.tell(&applied);
                 self.status.applied(&applied, self.clock.now(), begun.elapsed());
@@ -204,6 +206,7 @@ impl Provider for Shown {
             | Fault::Refused(_)
             | Fault::Disk(_)
             | Fault::Down(_)
+            | Fault::Container(_)
             | Fault::Unconfirmed(_)) => PortError::Permanent(other.to_string()),
         })
     }
