@@ -63,3 +63,23 @@ impl InForce {
         self.trusted.store(Arc::new([&believed.configured[..], &believed.in_front[..]].concat()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_in_front_is_believed_where_it_is_now_beside_those_that_are_configured() {
+        let network = |text: &str| Network::parse(text).unwrap();
+        let bounds = Bounds { trusted_proxies: vec![network("127.0.0.0/8")], ..Bounds::default() };
+        let in_force = InForce::new(Limits::of(&bounds), bounds.trusted_proxies.clone());
+        let believes = |text: &str| in_force.trusting(text.parse().unwrap()).is_some();
+        assert!(believes("127.0.0.1") && !believes("172.30.0.2"));
+        in_force.stands_in_front(vec![network("172.30.0.2")]);
+        assert!(believes("127.0.0.1") && believes("172.30.0.2") && !believes("172.30.0.3"));
+        in_force.replace(&Bounds { trusted_proxies: Vec::new(), ..bounds });
+        assert!(!believes("127.0.0.1") && believes("172.30.0.2"));
+        in_force.stands_in_front(Vec::new());
+        assert!(!believes("172.30.0.2"));
+    }
+}

@@ -50,18 +50,24 @@ struct Edge {
     name: String,
     directory: String,
     command: Vec<String>,
+    /// This machine's address on its network, as which visitors come who come from here.
+    gateway: String,
+    /// Where drey listens for it.
+    gate: String,
 }
 
 impl Edge {
-    /// The network only; with this machine's address on it.
-    fn new(name: &str, directory: &str, command: &[&str]) -> (Self, String) {
+    /// The network only.
+    fn new(name: &str, directory: &str) -> Self {
         let name = format!("world-edge-{name}");
-        let command = command.iter().map(|word| (*word).to_owned()).collect();
-        let edge = Self { name, directory: directory.to_owned(), command };
+        let (directory, command) = (directory.to_owned(), Vec::new());
+        let mut edge = Self { name, directory, command, gateway: String::new(), gate: String::new() };
         edge.clear();
         docker(&["network", "create", &edge.name]);
         let gateway = docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", &edge.name]);
-        (edge, gateway.trim().to_owned())
+        gateway.trim().clone_into(&mut edge.gateway);
+        edge.gate = format!("{}:{}", edge.gateway, free_port());
+        edge
     }
 
     /// As it has to be.
@@ -128,20 +134,21 @@ fn networks(world: &World, branches: &[&str]) -> BTreeSet<String> {
 }
 
 /// A daemon that drives this proxy, which nobody has started yet.
-fn driving(name: &'static str, provider: &str, command: &[&str]) -> (World, Edge) {
+fn driving(name: &'static str, provider: &str, (command, file): (&[&str], Option<&str>)) -> (World, Edge) {
     let files = [("compose.yaml", COMPOSE), ("www/index.html", "main\n"), ("www/echo", ECHO)];
     let mut world = World::configured(name, &files, "");
     world.kill();
     let directory = world.path("proxy");
-    let (edge, gateway) = Edge::new(name, &directory, command);
+    let mut edge = Edge::new(name, &directory);
+    edge.command = command.iter().map(|word| (*word).to_owned()).collect();
+    edge.command.extend(file.map(|file| format!("{directory}/current/{file}")));
     let own = |key: &str| format!("DREY__PROXY__{}__{key}", provider.to_uppercase());
     let (https, plain) = world.ports();
     let (https, plain) = (format!("0.0.0.0:{https}"), format!("0.0.0.0:{plain}"));
-    let gate = format!("{gateway}:{}", free_port());
     let (folder, container, user) = (own("DIRECTORY"), own("CONTAINER"), own("USER"));
     let mut variables = vec![
         ("DREY__PROXY__PROVIDER", provider),
-        ("DREY__PROXY__GATE_LISTEN", gate.as_str()),
+        ("DREY__PROXY__GATE_LISTEN", edge.gate.as_str()),
         ("DREY__PROXY__HTTPS", https.as_str()),
         ("DREY__PROXY__HTTP", plain.as_str()),
         ("DREY__DEFAULTS__ACCESS", "open"),
@@ -206,6 +213,10 @@ fn lives(world: &World, edge: &Edge, name: &str, direct: usize) -> [String; 2] {
     // A visit wakes it, and is answered by what woke.
     assert_eq!(world.get(&slug(&one)).unwrap(), (200, "changed\n".to_owned()));
     world.reaches(&one, "ready");
+    // That one was the gate's, which believes this proxy who it was.
+    let log = || world.drey(&["env", "log", "--access", &format!("{REPO}/{one}")]).unwrap_or_default();
+    let client = format!("\"client\":\"{}\"", edge.gateway);
+    world.eventually("the log has the visitor, not the proxy", 30, || log().contains(&client));
     leads(2 * direct);
     on(&[&one, &two]);
     talks(world, &slug(&one));
@@ -231,23 +242,43 @@ fn lives(world: &World, edge: &Edge, name: &str, direct: usize) -> [String; 2] {
     [two, bad]
 }
 
+/// From inside of a branch: the mark of what serves, where it is told, and nothing else of proxy and gate.
+fn sees_little(world: &World, edge: &Edge, branch: &str) {
+    let web = world.container(branch, "web");
+    let network = networks(world, &[branch]).pop_first().unwrap();
+    let format = format!("{{{{(index .NetworkSettings.Networks {network:?}).IPAddress}}}}");
+    let proxy = docker(&["inspect", "-f", &format, &edge.name]);
+    let ask = |(host, port): (&str, &str), path: &str| {
+        let command =
+            format!("printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 3 {host} {port} || true");
+        docker(&["exec", &web, "sh", "-c", &command])
+    };
+    let mark = status(world)["generation"].as_str().unwrap().to_owned();
+    let confirm = (proxy.trim(), "8422");
+    let told = ask(confirm, "/generation");
+    assert!(told.ends_with(&mark) && told.starts_with("HTTP/1.1 200"), "{told}");
+    let other = ask(confirm, "/");
+    assert!(other.starts_with("HTTP/1.1 404"), "{other}");
+    let gate = ask(edge.gate.rsplit_once(':').unwrap(), "/");
+    assert!(!gate.contains("HTTP/"), "{gate}");
+}
+
 fn serves(world: &World) {
     world.eventually("the proxy serves", 60, || status(world)["state"] == "serving");
 }
 
 #[test]
 fn a_branch_lives_behind_nginx_in_a_container_whatever_becomes_of_that() {
-    let file = "/current/nginx.conf";
-    let (world, mut edge) = driving("boxed-nginx", "nginx", &[]);
+    let (world, mut edge) = driving("boxed-nginx", "nginx", (&["sleep", "600"], None));
     tells(&world, "container world-edge-boxed-nginx: is not there");
-    edge.command = ["sleep", "600"].map(str::to_owned).to_vec();
     edge.run(&world, &[]);
     tells(&world, "proxy is not mounted in it");
-    edge.command = ["nginx", "-g", "daemon off;", "-c"].map(str::to_owned).to_vec();
-    edge.command.push(format!("{}{file}", edge.directory));
+    let file = format!("{}/current/nginx.conf", edge.directory);
+    edge.command = ["nginx", "-g", "daemon off;", "-c", &file].map(str::to_owned).to_vec();
     edge.start(&world);
     serves(&world);
     let [two, _] = lives(&world, &edge, "boxed-nginx", 2);
+    sees_little(&world, &edge, &two);
 
     // One that is frozen, ended, begun again, made anew.
     docker(&["pause", &edge.name]);
@@ -276,9 +307,7 @@ fn a_branch_lives_behind_nginx_in_a_container_whatever_becomes_of_that() {
 
 #[test]
 fn a_branch_lives_behind_haproxy_in_a_container() {
-    let (world, mut edge) = driving("boxed-haproxy", "haproxy", &[]);
-    edge.command = ["haproxy", "-W", "-f"].map(str::to_owned).to_vec();
-    edge.command.push(format!("{}/current/haproxy.cfg", edge.directory));
+    let (world, edge) = driving("boxed-haproxy", "haproxy", (&["haproxy", "-W", "-f"], Some("haproxy.cfg")));
     edge.start(&world);
     serves(&world);
     lives(&world, &edge, "boxed-haproxy", 2);
@@ -286,9 +315,7 @@ fn a_branch_lives_behind_haproxy_in_a_container() {
 
 #[test]
 fn a_branch_lives_behind_caddy_in_a_container_which_is_on_no_network_of_branches() {
-    let (world, mut edge) = driving("boxed-caddy", "caddy", &[]);
-    edge.command = ["caddy", "run", "--config"].map(str::to_owned).to_vec();
-    edge.command.push(format!("{}/current/caddy.json", edge.directory));
+    let (world, edge) = driving("boxed-caddy", "caddy", (&["caddy", "run", "--config"], Some("caddy.json")));
     edge.start(&world);
     serves(&world);
     // Caddy leaves all to the gate.
