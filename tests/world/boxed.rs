@@ -2,11 +2,11 @@
 //! are ready, and on no other.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{DOMAIN, REPO, World, docker, free_port, run};
+use crate::harness::{REPO, World, docker, free_port};
+use crate::providers::Tunnel;
 
 const COMPOSE: &str = r#"
 services:
@@ -30,21 +30,6 @@ while read -r line; do printf '%s\n' "$line"; done
 "#;
 const CRASHING: &str =
     "services: { web: { image: \"drey-demo/tiny:1\", command: [busybox, \"false\"], expose: [8080] } }\n";
-/// Upgrades a connection, and prints what comes back of a line that it sends.
-const TALK: &str = r#"
-import socket, ssl, sys
-context = ssl.create_default_context(cafile=sys.argv[3])
-plain = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20)
-talk = context.wrap_socket(plain, server_hostname=sys.argv[2])
-head = ("GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n") % sys.argv[2]
-talk.sendall(head.encode())
-lines = talk.makefile("rb")
-while lines.readline().strip(): pass
-talk.sendall(b"hello\n")
-print(lines.readline().decode())
-"#;
-
 /// The proxy's own container and network, as a team starts them; both gone with it.
 struct Edge {
     name: String,
@@ -164,10 +149,9 @@ fn driving(name: &'static str, provider: &str, (command, file): (&[&str], Option
     (world, edge)
 }
 
-fn talks(world: &World, slug: &str) {
-    let (port, host) = (world.https_port().to_string(), format!("{slug}--echo.{DOMAIN}"));
-    let arguments = ["-c", TALK, &port, &host, &world.path("ca.pem")];
-    assert_eq!(run("python3", &arguments, Path::new("/")).trim(), "hello");
+/// Of the service that gives back lines.
+fn echo(branch: &str) -> String {
+    format!("{}--echo", slug(branch))
 }
 
 fn slug(branch: &str) -> String {
@@ -184,62 +168,81 @@ fn is_on(world: &World, edge: &Edge, branches: &[&str]) {
 }
 
 /// The whole of it: made, seen, changed, asleep, woken, failed, archived. `direct`: hosts of one branch that lead straight there.
-fn lives(world: &World, edge: &Edge, name: &str, direct: usize) -> [String; 2] {
+fn lives(world: &World, edge: &Edge, name: &str, direct: usize) -> String {
     let [one, two, bad] = ["one", "two", "bad"].map(|branch| format!("{name}/{branch}"));
     let on = |branches: &[&str]| is_on(world, edge, if direct == 0 { &[] } else { branches });
     let leads = |hosts: usize| {
         world.eventually(&format!("{hosts} lead straight there"), 30, || status(world)["direct"] == hosts);
     };
-    world.push(&one, &[("www/index.html", "first\n")]);
+    let through = |what: &str, step: &dyn Fn()| {
+        let mut tunnel = Tunnel::open(world, &echo(&two));
+        assert!(tunnel.echoes("before"), "{what}");
+        step();
+        assert!(tunnel.echoes("after"), "a tunnel to another branch did not outlive this: {what}");
+        assert_eq!(world.get(&slug(&two)).unwrap(), (200, "second\n".to_owned()), "{what}");
+    };
     world.push(&two, &[("www/index.html", "second\n")]);
-    world.reaches(&one, "ready");
     world.reaches(&two, "ready");
-    world.serves(&slug(&one), "first");
-    world.serves(&slug(&two), "second");
-    leads(2 * direct);
-    on(&[&one, &two]);
-    world.serves(&slug(&one), "first");
-    talks(world, &slug(&one));
-
-    world.push(&one, &[("www/index.html", "changed\n")]);
-    world.reaches(&one, "ready");
-    world.serves(&slug(&one), "changed");
-    assert_eq!(world.get(&slug(&two)).unwrap(), (200, "second\n".to_owned()));
-    leads(2 * direct);
-    world.drey(&["env", "sleep", &format!("{REPO}/{one}")]).unwrap();
-    world.eventually("it sleeps", 60, || world.environment(&one).unwrap()["phase"] == "asleep");
     leads(direct);
     on(&[&two]);
+    world.serves(&slug(&two), "second");
+
+    through("another branch", &|| {
+        world.push(&one, &[("www/index.html", "first\n")]);
+        world.reaches(&one, "ready");
+        leads(2 * direct);
+        on(&[&one, &two]);
+        world.serves(&slug(&one), "first");
+    });
+    assert!(Tunnel::open(world, &echo(&one)).echoes("hello"));
+    through("a redeployment", &|| {
+        world.push(&one, &[("www/index.html", "changed\n")]);
+        world.reaches(&one, "ready");
+        world.serves(&slug(&one), "changed");
+        leads(2 * direct);
+    });
+    through("sleep", &|| {
+        world.drey(&["env", "sleep", &format!("{REPO}/{one}")]).unwrap();
+        world.eventually("it sleeps", 60, || world.environment(&one).unwrap()["phase"] == "asleep");
+        leads(direct);
+        on(&[&two]);
+    });
     // A visit wakes it, and is answered by what woke.
-    assert_eq!(world.get(&slug(&one)).unwrap(), (200, "changed\n".to_owned()));
-    world.reaches(&one, "ready");
+    through("waking", &|| {
+        assert_eq!(world.get(&slug(&one)).unwrap(), (200, "changed\n".to_owned()));
+        world.reaches(&one, "ready");
+        leads(2 * direct);
+        on(&[&one, &two]);
+    });
     // That one was the gate's, which believes this proxy who it was.
     let log = || world.drey(&["env", "log", "--access", &format!("{REPO}/{one}")]).unwrap_or_default();
     let client = format!("\"client\":\"{}\"", edge.gateway);
     world.eventually("the log has the visitor, not the proxy", 30, || log().contains(&client));
-    leads(2 * direct);
-    on(&[&one, &two]);
-    talks(world, &slug(&one));
+    assert!(Tunnel::open(world, &echo(&one)).echoes("hello"));
 
-    world.push(&bad, &[("compose.yaml", CRASHING)]);
-    world.reaches(&bad, "failed");
-    let (code, page) = world.get(&slug(&bad)).unwrap();
-    assert!(code >= 500 && page.contains("did not start"), "{code}: {page}");
-    world.git(&["push", "-q", "origin", "--delete", &one]);
-    assert_eq!(world.archived(&one), "deleted");
-    world.eventually("a page tells of it", 60, || {
-        world.get(&slug(&one)).is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
+    through("a failure", &|| {
+        world.push(&bad, &[("compose.yaml", CRASHING)]);
+        world.reaches(&bad, "failed");
+        let (code, page) = world.get(&slug(&bad)).unwrap();
+        assert!(code >= 500 && page.contains("did not start"), "{code}: {page}");
+        on(&[&one, &two]);
     });
-    world.eventually("nothing is left of it, its network neither", 60, || world.things(&one).is_empty());
-    on(&[&two]);
-    assert_eq!(world.get(&slug(&two)).unwrap(), (200, "second\n".to_owned()));
+    through("an end", &|| {
+        world.git(&["push", "-q", "origin", "--delete", &one]);
+        assert_eq!(world.archived(&one), "deleted");
+        world.eventually("a page tells of it", 60, || {
+            world.get(&slug(&one)).is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
+        });
+        world.eventually("nothing is left of it, its network neither", 60, || world.things(&one).is_empty());
+        on(&[&two]);
+    });
     let told = status(world);
     assert_eq!(
         (&told["state"], &told["quarantined"]),
         (&"serving".into(), &Value::Array(Vec::new())),
         "{told}"
     );
-    [two, bad]
+    two
 }
 
 /// From inside of a branch: the mark of what serves, where it is told, and nothing else of proxy and gate.
@@ -263,6 +266,24 @@ fn sees_little(world: &World, edge: &Edge, branch: &str) {
     assert!(!gate.contains("HTTP/"), "{gate}");
 }
 
+/// Somebody put it on the network of a branch that it does not lead to, and took it off one that it does.
+fn is_put_right(world: &World, edge: &Edge, (needed, needless): (&str, &str)) {
+    world.push(needless, &[("www/index.html", "asleep\n")]);
+    world.reaches(needless, "ready");
+    world.drey(&["env", "sleep", &format!("{REPO}/{needless}")]).unwrap();
+    world.eventually("it sleeps", 60, || world.environment(needless).unwrap()["phase"] == "asleep");
+    is_on(world, edge, &[needed]);
+    let label = format!("label=drey.branch={needless}");
+    let other = docker(&["network", "ls", "--format", "{{.Name}}", "--filter", &label]);
+    docker(&["network", "connect", other.trim(), &edge.name]);
+    let network = networks(world, &[needed]).pop_first().unwrap();
+    docker(&["network", "disconnect", &network, &edge.name]);
+    is_on(world, edge, &[needed]);
+    world.serves(&slug(needed), "second");
+    let told = world.drey(&["proxy", "status"]).unwrap();
+    assert!(told.contains(&format!("{} (running)", edge.name)) && told.contains(&network), "{told}");
+}
+
 fn serves(world: &World) {
     world.eventually("the proxy serves", 60, || status(world)["state"] == "serving");
 }
@@ -277,8 +298,9 @@ fn a_branch_lives_behind_nginx_in_a_container_whatever_becomes_of_that() {
     edge.command = ["nginx", "-g", "daemon off;", "-c", &file].map(str::to_owned).to_vec();
     edge.start(&world);
     serves(&world);
-    let [two, _] = lives(&world, &edge, "boxed-nginx", 2);
+    let two = lives(&world, &edge, "boxed-nginx", 2);
     sees_little(&world, &edge, &two);
+    is_put_right(&world, &edge, (&two, "boxed-nginx/three"));
 
     // One that is frozen, ended, begun again, made anew.
     docker(&["pause", &edge.name]);
