@@ -237,6 +237,7 @@ fn lives(world: &World, edge: &Edge, name: &str, direct: usize) -> String {
         on(&[&two]);
     });
     let told = status(world);
+    println!("{name}: the last change was served after {} ms", told["last_apply_ms"]);
     assert_eq!(
         (&told["state"], &told["quarantined"]),
         (&"serving".into(), &Value::Array(Vec::new())),
