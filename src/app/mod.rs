@@ -9,6 +9,7 @@ mod check_webhooks;
 mod clock;
 mod complaint;
 pub mod configuration;
+mod dashboard;
 mod discovery;
 mod dockerfiles;
 mod engine;

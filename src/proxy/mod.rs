@@ -56,6 +56,7 @@ mod seats;
 mod server;
 mod serving;
 mod settings;
+mod signpost;
 mod standing;
 mod table;
 mod tally;

@@ -30,6 +30,7 @@ use super::table::Table;
 use super::tls::{Acme, Tls};
 use super::upstream_tls::TlsClient;
 use super::waiting::WaitingRoom;
+use crate::domain::dashboard::Origin;
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
@@ -188,6 +189,11 @@ impl Proxy {
     /// From now on these count, for new connections and requests; the number of connections in all stays.
     pub fn tune(&self, bounds: &Bounds) {
         self.gate.bounds.replace(bounds);
+    }
+
+    /// From now on pages link to the dashboard there.
+    pub fn link_to(&self, dashboard: Option<Origin>) {
+        self.gate.pages.link_to(dashboard);
     }
 }
 

@@ -159,8 +159,18 @@ fn given(headers: &HeaderMap) -> Option<&str> {
     let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
-    let fits = scheme.eq_ignore_ascii_case("bearer") && token.len() <= TOKEN_LIMIT;
-    (fits && token.starts_with(PREFIX)).then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && is_one(token)).then_some(token)
+}
+
+/// Whether a text has the form of a token.
+fn is_one(text: &str) -> bool {
+    text.len() <= TOKEN_LIMIT && text.starts_with(PREFIX)
+}
+
+/// The hash of what somebody typed in, where that has the form of a token.
+pub(super) fn hash_typed(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim();
+    is_one(text).then(|| hash(text))
 }
 
 /// A token is looked for by its hash: how long that takes tells nothing of a token that is there.
@@ -186,6 +196,14 @@ pub(super) struct Failures {
 }
 
 impl Failures {
+    /// Counts a failed try of somebody who typed a token in; nothing is counted for those who use the socket.
+    pub(super) fn allow(&self, peer: Peer, now: Timestamp) -> bool {
+        match peer {
+            Peer::Socket => true,
+            Peer::Tcp(address) => self.count(address, now),
+        }
+    }
+
     /// Counts one; whether it is still answered as a single one.
     fn count(&self, address: IpAddr, now: Timestamp) -> bool {
         let mut tries = self.tries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

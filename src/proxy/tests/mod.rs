@@ -41,6 +41,7 @@ mod http2;
 mod paths;
 mod policy;
 mod probe;
+mod signpost;
 mod smuggling;
 mod spoofing;
 mod streams;
