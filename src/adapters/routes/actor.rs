@@ -126,6 +126,10 @@ impl Actor {
                 true
             }
             Err(fault) => {
+                // What does not run leads nobody anywhere, and starts with what is written.
+                if matches!(fault, Fault::Down(_)) {
+                    self.status.serves(table.clone());
+                }
                 if self.status.failed(&fault, self.clock.now()) {
                     tracing::error!(error = %fault, "the newest routes are not in force at the proxy: what was there serves on");
                 }

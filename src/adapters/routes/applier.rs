@@ -266,18 +266,26 @@ impl Applier {
 
     /// Tells the proxy and waits until it serves by it. Where it does not, `current` leads back.
     async fn reload(&self, mark: &str, before: Option<&str>) -> Result<(), Fault> {
+        let mut serving = self.driver.serving().await;
         // It may have started with it just now.
-        if self.driver.serving().await.as_deref() == Some(mark) {
+        if serving.as_deref() == Some(mark) {
             return Ok(());
         }
-        self.driver.reload().await?;
+        match self.driver.reload().await {
+            // Workers outlive a first process that was killed, and go on serving.
+            Err(Fault::Down(why)) if serving.is_some() => {
+                return Err(Fault::Unconfirmed(format!("{why}; but something of it still serves")));
+            }
+            other => other?,
+        }
         let until = Instant::now() + CONFIRM_LIMIT;
-        let mut serving = self.driver.serving().await;
+        serving = self.driver.serving().await;
         while serving.as_deref() != Some(mark) && Instant::now() < until {
             sleep(CONFIRM_EVERY).await;
             serving = self.driver.serving().await;
         }
         if serving.as_deref() == Some(mark) {
+            sleep(self.driver.lingers()).await;
             return Ok(());
         }
         match before {

@@ -1,6 +1,7 @@
 //! What is particular to a proxy that reads files.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -29,6 +30,10 @@ pub trait Driver: Send + Sync {
     }
     /// Tells the proxy to read `current` again.
     async fn reload(&self) -> Result<(), Fault>;
+    /// How long after the new configuration answered connections are still taken by the old one.
+    fn lingers(&self) -> Duration {
+        Duration::ZERO
+    }
     /// The mark of the configuration that serves now; none where nothing answers.
     async fn serving(&self) -> Option<String>;
     /// What it wrote last of why it goes on as before, beginning with `: `; or nothing.

@@ -16,7 +16,7 @@ pub enum Fault {
     /// It could not be written.
     #[error("the configuration cannot be written: {0}")]
     Disk(String),
-    /// The proxy does not run. What was written counts when it starts.
+    /// The proxy does not run, and nothing of it answers. What was written counts when it starts.
     #[error("the proxy does not run: {0}")]
     Down(String),
     /// It was told, and goes on with the former configuration.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -24,6 +25,9 @@ use version::Version;
 
 /// The one file that nginx is started with.
 pub const FILE: &str = "nginx.conf";
+/// New workers serve at once; the first process tells the old ones 100 ms later (`ngx_master_process_cycle`), and each hears it
+/// when it is through with what it does.
+const LINGERS: Duration = Duration::from_millis(300);
 /// How much of the end of its log is looked at.
 const LOG_TAIL: usize = 4096;
 
@@ -85,6 +89,10 @@ impl Driver for Nginx {
 
     async fn reload(&self) -> Result<(), Fault> {
         self.place.tell(Told::Hangup).await
+    }
+
+    fn lingers(&self) -> Duration {
+        LINGERS
     }
 
     async fn serving(&self) -> Option<String> {
