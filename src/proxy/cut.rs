@@ -60,7 +60,11 @@ impl Cut {
     pub(super) fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let told = &self.cuts.told;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(told.clone().notified_owned()));
-        if waiting.as_mut().poll(context).is_ready() || self.is_over() { Poll::Ready(()) } else { Poll::Pending }
+        if waiting.as_mut().poll(context).is_ready() || self.is_over() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     fn is_over(&self) -> bool {

@@ -16,6 +16,7 @@ mod chosen;
 mod connect;
 mod connection;
 mod cookies;
+mod cut;
 mod door;
 mod events;
 mod examine;

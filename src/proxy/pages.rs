@@ -26,6 +26,8 @@ const RETRY_SECONDS: &str = "2";
 /// A reason may quote the last hundred lines of a log.
 const REASON_LIMIT: usize = 16_000;
 const NAME_LIMIT: usize = 300;
+/// What stands before a command that a link does the same as.
+const AT_A_COMMAND_LINE: &str = "or at a command line";
 
 const STYLE: &str = include_str!("page.css");
 
@@ -164,6 +166,9 @@ impl Pages {
         why: &Unreachable,
         reader: Reader,
     ) -> Response<AnswerBody> {
+        if matches!(why, Unreachable::LaidDown) {
+            return self.laid_down(route, reader);
+        }
         let reason = why.told();
         let service = on_one_line(&route.service, NAME_LIMIT);
         let explanation = format!(
@@ -179,6 +184,22 @@ impl Pages {
             reason: reason.as_deref(),
             command: Some((LOG, format!("drey env log {}", shell_word(&route.name)))),
             place: Place::of(&route.name, Place::Log).map(|place| (LOG, place)),
+            mark: None,
+        };
+        self.answer(&note, reader)
+    }
+
+    /// Its containers were frozen before one answered.
+    fn laid_down(&self, route: &Route, reader: Reader) -> Response<AnswerBody> {
+        let note = Note {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            passes: true,
+            headline: "Put to sleep",
+            explanation: "This branch was put to sleep before it answered. Whoever asks again wakes it.",
+            name: Some(&route.name),
+            reason: None,
+            command: None,
+            place: None,
             mark: None,
         };
         self.answer(&note, reader)
@@ -257,12 +278,14 @@ impl Pages {
             put(&mut html, format_args!("<pre>{}</pre>\n", escape(reason.trim())));
         }
         let (link, command) = self.ways_on(note);
-        if let Some((what, url)) = &link {
-            put(&mut html, format_args!("<p class=\"hint\"><a href=\"{}\">{what}</a></p>\n", escape(url)));
-        }
-        if let Some((what, command)) = command {
-            let command = escape(&clean_line(command));
-            put(&mut html, format_args!("<p class=\"hint\">{what}: <code>{command}</code></p>\n"));
+        let link = link.map(|(what, url)| format!("<a href=\"{}\">{what}</a>", escape(&url)));
+        let command = command.map(|(what, command)| {
+            let what = if link.is_some() { AT_A_COMMAND_LINE } else { what };
+            format!("{what}: <code>{}</code>", escape(&clean_line(command)))
+        });
+        let ways: Vec<String> = link.into_iter().chain(command).collect();
+        if !ways.is_empty() {
+            put(&mut html, format_args!("<p class=\"hint\">{}</p>\n", ways.join(", ")));
         }
         if note.passes {
             html.push_str("<p class=\"hint\">This page goes on by itself.</p>\n");
@@ -294,6 +317,7 @@ impl Pages {
             put(&mut text, format_args!("{what}: {url}\n"));
         }
         if let Some((what, command)) = command {
+            let what = if link.is_some() { AT_A_COMMAND_LINE } else { what };
             put(&mut text, format_args!("{what}: {}\n", clean_line(command)));
         }
         text

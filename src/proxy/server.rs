@@ -222,6 +222,12 @@ impl Visitors for Proxy {
             visits.dismiss().await;
         }
     }
+
+    fn cut(&self, environment: EnvironmentId) {
+        if let Some(visits) = self.gate.table.visits(environment) {
+            visits.cut();
+        }
+    }
 }
 
 fn gate(

@@ -118,12 +118,15 @@ pub(super) async fn may_hear_names(web: &Web, peer: Option<Peer>, headers: &Head
             let admission = Admission { web: web.clone(), least, method: Method::GET };
             bearer(&admission, address, headers).await.is_ok()
         }
-        Some(Peer::Tcp(address)) => {
-            let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-            address.is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name))
-        }
+        Some(Peer::Tcp(address)) => address.is_loopback() && !is_passed_on(headers),
         None => false,
     }
+}
+
+/// Whether a proxy says that somebody else asks.
+pub(super) fn is_passed_on(headers: &HeaderMap) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    forwarded.iter().any(|name| headers.contains_key(*name))
 }
 
 /// The token that a request by TCP has, if it is enough.

@@ -419,6 +419,11 @@ async fn people_sign_in_at_the_public_address_or_on_this_machine_and_nowhere_els
             }
             assert_eq!(browser.post("/signin", &[("token", &token)]).await.status, 403, "{host}");
         }
+        let browser = Browser::new(&doors);
+        for header in ["X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "Via: 1.1 x"] {
+            let page = browser.ask("GET", "/signin", &format!("{header}\r\n"), "").await;
+            assert_eq!(page.status, 403, "a proxy calls it as it likes: {header}");
+        }
         // A proxy before it may name another host; what the browser says of the page is what counts.
         let public = Doors::open_at(&house, Some("https://drey.example/".into())).await;
         let mut browser = Browser::new(&public);

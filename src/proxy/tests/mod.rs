@@ -34,6 +34,7 @@ mod curl;
 mod drain;
 mod fleet;
 mod frames;
+mod frozen;
 mod fuzz;
 mod gate;
 mod hosts;

@@ -11,7 +11,7 @@ use crate::domain::access::Token;
 use crate::domain::dashboard::{Origin, Place};
 use crate::store::StoreError;
 use crate::web::Web;
-use crate::web::access::{Admission, Least};
+use crate::web::access::{self, Admission, Least};
 use crate::web::border::Seat;
 
 use super::cookie;
@@ -101,6 +101,8 @@ fn own_origin(web: &Web, headers: &HeaderMap) -> Option<Origin> {
     let public = web.inner.served.load().public_url.clone();
     match public {
         Some(url) => Origin::of_url(&url).filter(Origin::is_safe),
+        // A proxy may name us as it knows us, wherever the browser is.
+        None if access::is_passed_on(headers) => None,
         None => Origin::of_this_machine(only(headers, &HOST)?),
     }
 }
