@@ -1,7 +1,8 @@
 //! Caddy, 2.6 and newer.
 //!
-//! Each change of its configuration ends all `WebSocket`s that pass it, those of other branches too. So its configuration names
-//! no branch: all of it leads to the gate, and is changed only with certificates and settings.
+//! Each change of its configuration ends all `WebSocket`s that pass it, those of other branches too, or (2.7 and newer, with
+//! `stream_close_delay`) resets connections that it has not accepted yet. So its configuration names no branch: all of it leads to
+//! the gate, and is changed only with certificates and settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
