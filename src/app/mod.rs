@@ -9,6 +9,8 @@ mod check_webhooks;
 mod clock;
 mod complaint;
 pub mod configuration;
+mod contained;
+mod dashboard;
 mod discovery;
 mod dockerfiles;
 mod engine;

@@ -7,16 +7,17 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::traefik;
 use super::wiring::Folders;
+use super::{contained, traefik};
 use crate::adapters::routes::{
-    Actor, AllVisitors, Applier, Apply, CADDY_FILE, Caddy, CaddySettings, Certificate, Disk, Driver, Frame,
-    HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, Nginx, NginxSettings, Pace, Passing,
-    Policy, Publisher, Shown, Status,
+    Actor, AllVisitors, Applier, Apply, CADDY_FILE, Caddy, CaddySettings, Certificate, Container, Disk,
+    Driver, Frame, HAPROXY_FILE, Haproxy, HaproxySettings, HostProcess, NGINX_FILE, Nginx, NginxSettings,
+    Pace, Passing, Place, Policy, Publisher, Shown, Status,
 };
 use crate::config::{
     CertificateFiles, NginxInclude, OwnProxy, ProviderKind, Repository, Settings, TlsMode, TlsVersion,
 };
+use crate::domain::names::InstanceId;
 use crate::ports::{Clock, Embedded, Provider, RoutePublisher, Visitors};
 use crate::proxy::{self, CertificateFacts, Proxy, ProxyError};
 use crate::supervisor::Supervisor;
@@ -87,8 +88,8 @@ impl Frames {
 /// When a certificate cannot be read.
 pub(super) fn start(
     settings: &Settings,
-    proxy: &Arc<Proxy>,
-    clock: &Arc<dyn Clock>,
+    instance: &InstanceId,
+    (proxy, clock): (&Arc<Proxy>, &Arc<dyn Clock>),
     supervisor: &Supervisor,
 ) -> anyhow::Result<Outside> {
     let configured = &settings.proxy.provider;
@@ -105,8 +106,9 @@ pub(super) fn start(
         newest: Arc::new(newest),
     };
     let disk = Disk::new(directory(settings));
+    let container = contained::container(settings, instance, disk.root());
     let driven = match configured.own() {
-        Some(own) => driven(configured.kind, own, &disk),
+        Some(own) => driven(settings, (own, container.clone()), &disk),
         None => traefik::driven(settings, &disk),
     };
     let status = Status::new(configured.kind.word());
@@ -121,7 +123,14 @@ pub(super) fn start(
     };
     supervisor.spawn("provider", actor.run(draining));
     spawn_renewal(&frames, supervisor);
-    let passing = Arc::new(Passing::new(tables.clone(), clock.clone()));
+    let passing = Passing::new(tables.clone(), clock.clone());
+    let passing = Arc::new(match &container {
+        Some(container) => {
+            contained::spawn_trust(container, proxy, supervisor);
+            passing.beside(container.seat())
+        }
+        None => passing,
+    });
     spawn_watch(&passing, disk.run().join(VISITS), supervisor);
     let visitors = Arc::new(AllVisitors { gate: proxy.clone(), passing });
     let provider = Arc::new(Shown { tables, frames: seen, proxy: driven, status });
@@ -155,13 +164,22 @@ fn directory(settings: &Settings) -> PathBuf {
     })
 }
 
-fn driven(kind: ProviderKind, own: &OwnProxy, disk: &Disk) -> Arc<dyn Apply> {
+fn driven(
+    settings: &Settings,
+    (own, container): (&OwnProxy, Option<Arc<Container>>),
+    disk: &Disk,
+) -> Arc<dyn Apply> {
+    let kind = settings.proxy.provider.kind;
     let (user, templates, visits) = (own.user.clone(), own.templates.clone(), Some(disk.run().join(VISITS)));
     let program = own.binary.clone().unwrap_or_else(|| kind.word().to_owned());
-    let place = |pid_file: &str, start: String| {
+    let place = |pid_file: &str, start: String| -> Arc<dyn Place> {
+        if let Some(container) = &container {
+            return container.clone();
+        }
         let start = format!("{program} {start}");
         Arc::new(HostProcess { program: program.clone(), pid_file: disk.run().join(pid_file), start })
     };
+    let confirm = contained::confirm(settings, own.confirm);
     let current = |file: &str| disk.current().join(file).display().to_string();
     let driver: Arc<dyn Driver> = match kind {
         ProviderKind::Haproxy => {
@@ -170,23 +188,28 @@ fn driven(kind: ProviderKind, own: &OwnProxy, disk: &Disk) -> Arc<dyn Apply> {
         }
         ProviderKind::Caddy => {
             let place = place("caddy.pid", format!("run --config {}", current(CADDY_FILE)));
-            let settings = CaddySettings { admin: own.admin, confirm: own.confirm, templates };
+            let admin = contained::admin(settings, own.admin, &disk.run());
+            let settings = CaddySettings { admin, confirm, templates };
             Arc::new(Caddy::new(place, disk.clone(), settings))
         }
         ProviderKind::Nginx | ProviderKind::Embedded | ProviderKind::Traefik => {
             let include = own.include.as_ref().map(|include| include.main.clone());
-            let settings = NginxSettings { user, confirm: own.confirm, templates, visits, include };
-            let place = match &own.include {
-                Some(NginxInclude { main, pid_file }) => {
+            let settings = NginxSettings { user, confirm, templates, visits, include };
+            let place: Arc<dyn Place> = match (&own.include, &container) {
+                (Some(NginxInclude { main, pid_file }), None) => {
                     let start = format!("{program} -c {}", main.display());
-                    Arc::new(HostProcess { program, pid_file: pid_file.clone(), start })
+                    Arc::new(HostProcess { program: program.clone(), pid_file: pid_file.clone(), start })
                 }
-                None => place("nginx.pid", format!("-c {}", current(NGINX_FILE))),
+                (Some(_), Some(_)) | (None, _) => place("nginx.pid", format!("-c {}", current(NGINX_FILE))),
             };
             Arc::new(Nginx::new(place, disk.clone(), settings))
         }
     };
-    Arc::new(Applier::new(driver, disk.clone()))
+    let applier = Applier::new(driver, disk.clone());
+    Arc::new(match container {
+        Some(container) => applier.on(container),
+        None => applier,
+    })
 }
 
 /// # Errors

@@ -121,7 +121,7 @@ async fn start(
     proxy.set_tls_rules(&wiring::tls_rules(&settings))?;
     let proxy = Arc::new(proxy);
     engine::spawn_bridge(&settings, supervisor)?;
-    let outward = provider::start(&settings, &proxy, &clock, &faces)?;
+    let outward = provider::start(&settings, store.instance(), (&proxy, &clock), &faces)?;
     let (prober, frames) = (Arc::new(HttpProber::new()?), outward.frames);
     let (routes, visitors, provider) = (outward.routes, outward.visitors, outward.provider);
     let proxy_ports = ProxyPorts { access_log, routes, visitors, provider, prober };

@@ -35,12 +35,24 @@ fn status(status: &Value, json: bool) -> Outcome {
     }
     let mut rows = KEYS.map(|key| (key, text(&status[key]))).to_vec();
     rows.push(("error", text(&status["error"])));
+    rows.extend(container(&status["container"]));
     let quarantined = status["quarantined"].as_array().map(Vec::as_slice).unwrap_or_default();
     for bad in quarantined {
         rows.push(("quarantined", format!("{}: {}", text(&bad["environment"]), text(&bad["reason"]))));
     }
     fields(&rows);
     Ok(Exit::Done)
+}
+
+/// Where the proxy runs in one.
+fn container(container: &Value) -> Vec<(&'static str, String)> {
+    if container.is_null() {
+        return Vec::new();
+    }
+    let joined = container["joined"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let joined: Vec<String> = joined.iter().map(text).collect();
+    let name = format!("{} ({})", text(&container["name"]), text(&container["state"]));
+    vec![("container", name), ("joined", joined.join(" "))]
 }
 
 fn render(files: &Value, json: bool) -> Outcome {

@@ -217,6 +217,14 @@ impl Settings {
 
     /// What only several keys together can get wrong.
     fn check(&self, faults: &Faults) {
+        let provider = &self.proxy.provider;
+        if provider.container().is_some() && !self.engine.host.starts_with("unix://") {
+            let key = format!("proxy.{}.container", provider.kind.word());
+            faults.add(
+                &key,
+                "needs an engine on this machine (engine.host = \"unix://…\"): it shares a folder with drey",
+            );
+        }
         let mut seen = BTreeMap::new();
         for (number, repository) in self.repositories.iter().enumerate() {
             if self.proxy.https.is_none() && repository.tls != RepositoryTls::default() {

@@ -57,6 +57,8 @@ pub struct OwnProxy {
     /// Where drey writes; none: beside the data directory.
     pub directory: Option<PathBuf>,
     pub binary: Option<String>,
+    /// The container that it runs in; none: it is a process of this machine.
+    pub container: Option<String>,
     /// The user of its workers.
     pub user: Option<String>,
     /// Where it tells which configuration it serves by.
@@ -98,6 +100,41 @@ impl Provider {
         Self { kind: kind.unwrap_or_default(), gate_listen, direct, nginx, haproxy, caddy }
     }
 
+    /// The container of the proxy in front, where it is in one.
+    pub fn container(&self) -> Option<&str> {
+        self.own()?.container.as_deref()
+    }
+
+    /// That container has a network of its own, from which it does not reach this machine's loopback.
+    pub fn is_apart(&self) -> bool {
+        self.container().is_some() && !self.gate_listen.ip().is_loopback()
+    }
+
+    /// What of it does not go together with where it listens: key and reason.
+    pub(super) fn unreachable(
+        &self,
+        listeners: [(&'static str, Option<SocketAddr>); 2],
+    ) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        if self.container().is_some() && self.gate_listen.ip().is_unspecified() {
+            faults.push((
+                "gate_listen",
+                "must be the one address of this machine that the proxy's container reaches, for \
+                                         instance the gateway of its network"
+                    .to_owned(),
+            ));
+        }
+        for (key, listen) in listeners.into_iter().filter(|_| self.is_apart()) {
+            if let Some(listen) = listen.filter(|listen| listen.ip().is_loopback()) {
+                let port = listen.port();
+                faults.push((key, format!(
+                    "nobody reaches {listen} inside of the proxy's container: make it 0.0.0.0:{port} and publish that port"
+                )));
+            }
+        }
+        faults
+    }
+
     /// What is configured of the proxy in front, where that reads files and is told to.
     pub fn own(&self) -> Option<&OwnProxy> {
         match self.kind {
@@ -121,15 +158,20 @@ impl OwnProxy {
         let confirm = if confirms { section.address("confirm") } else { None };
         let admin = if is_caddy { section.address("admin") } else { None };
         let user = if is_caddy { None } else { user(section) };
+        let container = container(section);
         let read = Self {
             directory: absolute(section, "directory"),
             binary: section.text("binary"),
+            container,
             user,
             confirm: confirm.unwrap_or(CONFIRM),
             admin: admin.unwrap_or(ADMIN),
             templates: absolute(section, "templates"),
             include: if kind == ProviderKind::Nginx { NginxInclude::read(section) } else { None },
         };
+        if read.container.is_some() && read.binary.is_some() {
+            section.fault("binary", "is for a proxy that is no container: leave it out, or `container`");
+        }
         if !read.confirm.ip().is_loopback() {
             section.fault("confirm", "must be an address of loopback, for instance 127.0.0.1:8422");
         }
@@ -151,6 +193,18 @@ impl NginxInclude {
             pid_file: pid_file.unwrap_or_else(|| PathBuf::from("/run/nginx.pid")),
         })
     }
+}
+
+fn container(section: &mut Section<'_>) -> Option<String> {
+    section.read("container", |value| {
+        let name = value.as_str().unwrap_or_default();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        match begins && name.bytes().all(plain) {
+            true => Ok(name.to_owned()),
+            false => Err("must be the name of the proxy's container, as `docker ps` shows it".to_owned()),
+        }
+    })
 }
 
 fn user(section: &mut Section<'_>) -> Option<String> {
@@ -209,6 +263,16 @@ mod tests {
             ("[proxy.haproxy]\ninclude = true", "proxy.haproxy.include: is not known"),
             ("[proxy.haproxy]\nconfirm = \"127.0.0.1:1\"", "proxy.haproxy.confirm: is not known"),
             ("[proxy.nginx]\nuser = \"a;b\"", "proxy.nginx.user: must be"),
+            ("[proxy.nginx]\ncontainer = \"/edge\"", "proxy.nginx.container: must be"),
+            ("[proxy.nginx]\ncontainer = \"edge\"\nbinary = \"x\"", "proxy.nginx.binary: is for"),
+            (
+                "provider = \"nginx\"\ngate_listen = \"0.0.0.0:8421\"\n[proxy.nginx]\ncontainer = \"edge\"",
+                "proxy.gate_listen: must be the one",
+            ),
+            (
+                "provider = \"nginx\"\ngate_listen = \"172.30.0.1:8421\"\n[proxy.nginx]\ncontainer = \"edge\"",
+                "proxy.https: nobody reaches 127.0.0.1:8443",
+            ),
             ("[proxy.nginx]\nworkers = 2", "proxy.nginx.workers: is not known"),
             (
                 "provider = \"nginx\"\n[proxy.tls]\nmode = \"acme\"\n[proxy.tls.acme]\nchallenge = \"tls-alpn-01\"",

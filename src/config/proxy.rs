@@ -56,6 +56,9 @@ impl Proxy {
         let reachable = https.is_some() || http.is_some() || section.has_fault("http");
         section.needed("https", reachable, "neither https nor http is given: nothing could be reached");
         section.needed("domain", domain.is_some(), "is needed: branches live at <slug>.<domain>");
+        for (key, why) in provider.unreachable([("https", https), ("http", http)]) {
+            section.fault(key, why);
+        }
         refuse_certificates(section, &provider);
         let tls = TlsMode::read(&mut section.section("tls"));
         if let Some((key, why)) = tls.unreachable(https.is_some(), http.is_some()) {

@@ -30,6 +30,18 @@ pub struct ProviderStatus {
     /// Why it is only believed that the generation serves; none where the proxy tells so.
     pub assumed: Option<String>,
     pub quarantined: Vec<Quarantined>,
+    /// Where it runs in a container.
+    pub container: Option<ProviderContainer>,
+}
+
+/// The container of a proxy, as it was seen last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ProviderContainer {
+    pub name: String,
+    /// `running`, `paused`, `restarting`, `stopped` or `absent`.
+    pub state: String,
+    /// Networks of environments that it is on.
+    pub joined: Vec<String>,
 }
 
 /// Where the newest routes are.
@@ -56,12 +68,12 @@ impl ProviderState {
     }
 }
 
-/// An environment whose routes the proxy refuses. Its hosts lead to the gate.
+/// An environment whose routes the proxy refuses, or whose containers it does not reach. Its hosts lead to the gate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Quarantined {
     /// `REPO/BRANCH`.
     pub environment: String,
-    /// The proxy's own words.
+    /// The proxy's own words, or the engine's.
     pub reason: String,
 }
 

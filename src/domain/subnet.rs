@@ -84,6 +84,11 @@ impl Subnet {
         u64::from(self.address) <= other.last() && u64::from(other.address) <= self.last()
     }
 
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        let address = u64::from(address.to_bits());
+        u64::from(self.address) <= address && address <= self.last()
+    }
+
     const fn size(self) -> u64 {
         1 << (32 - self.prefix)
     }

@@ -1,6 +1,6 @@
 //! The proxy as a whole: listeners, table, upkeep.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +30,9 @@ use super::table::Table;
 use super::tls::{Acme, Tls};
 use super::upstream_tls::TlsClient;
 use super::waiting::WaitingRoom;
+use crate::domain::dashboard::Origin;
 use crate::domain::names::EnvironmentId;
+use crate::domain::network::Network;
 use crate::domain::presence::Presence;
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
@@ -189,6 +191,17 @@ impl Proxy {
     pub fn tune(&self, bounds: &Bounds) {
         self.gate.bounds.replace(bounds);
     }
+
+    /// The proxy in front of this one has these addresses now: its word on the client is believed.
+    pub fn stands_in_front(&self, addresses: &[IpAddr]) {
+        let networks = addresses.iter().filter_map(|address| Network::parse(&address.to_string()).ok());
+        self.gate.bounds.stands_in_front(networks.collect());
+    }
+
+    /// From now on pages link to the dashboard there.
+    pub fn link_to(&self, dashboard: Option<Origin>) {
+        self.gate.pages.link_to(dashboard);
+    }
 }
 
 impl RoutePublisher for Proxy {
@@ -214,6 +227,12 @@ impl Visitors for Proxy {
     async fn dismiss(&self, environment: EnvironmentId) {
         if let Some(visits) = self.gate.table.visits(environment) {
             visits.dismiss().await;
+        }
+    }
+
+    fn cut(&self, environment: EnvironmentId) {
+        if let Some(visits) = self.gate.table.visits(environment) {
+            visits.cut();
         }
     }
 }

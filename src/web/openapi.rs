@@ -31,7 +31,9 @@ mod tests {
     use crate::domain::event::{Event, EventId, EventKind, EventSource, EventState, PullChange};
     use crate::domain::fate::{Fate, Upcoming, What};
     use crate::domain::names::{BranchName, CommitSha, EnvironmentId, Generation, RepoName, Slug};
-    use crate::domain::provider::{ProviderFile, ProviderState, ProviderStatus, Quarantined};
+    use crate::domain::provider::{
+        ProviderContainer, ProviderFile, ProviderState, ProviderStatus, Quarantined,
+    };
     use crate::domain::secrets::{Secret, SecretName};
     use crate::domain::time::Timestamp;
 
@@ -101,6 +103,11 @@ mod tests {
             failing_since: Some(NOW),
             assumed: Some("x".to_owned()),
             quarantined: vec![bad],
+            container: Some(ProviderContainer {
+                name: "edge".to_owned(),
+                state: "running".to_owned(),
+                joined: vec!["drey-a-1-x_default".to_owned()],
+            }),
             ..ProviderStatus::default()
         };
         for state in [ProviderState::Waiting, ProviderState::Serving, ProviderState::Failing] {

@@ -34,6 +34,7 @@ async fn opened(house: &TestHouse, border: BorderRules) -> SocketAddr {
             (RepoName::parse("mute").unwrap(), serde_json::json!({})),
         ]),
         border,
+        public_url: None,
     };
     let folder = house.folder.path().to_owned();
     let web = Web::new(house.orchestrator.clone(), served, folder, Box::new(|_| String::new()));

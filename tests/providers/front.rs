@@ -272,8 +272,11 @@ fn driven(kind: Kind, disk: &Disk, confirm: SocketAddr, folder: &Path) -> Arc<dy
                 pid_file: disk.run().join("caddy.pid"),
                 start: "caddy".to_owned(),
             };
-            let settings =
-                CaddySettings { admin: free(), confirm, templates: Some(folder.join("templates")) };
+            let settings = CaddySettings {
+                admin: free().to_string(),
+                confirm,
+                templates: Some(folder.join("templates")),
+            };
             let driver = Caddy::new(Arc::new(place), disk.clone(), settings);
             Arc::new(Applier::new(Arc::new(driver), disk.clone()))
         }

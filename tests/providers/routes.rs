@@ -77,6 +77,40 @@ async fn nobody_is_led_there_when_it_has_settled(kind: Kind) {
     }
 }
 
+/// Also for a connection that is never idle.
+async fn who_keeps_asking_is_led_elsewhere_too(kind: Kind) {
+    let (one, two) = (Backend::plain("one").await, Backend::plain("two").await);
+    let front = Arc::new(Front::running(kind, table(&[("a", 1, to(&one))])).await);
+    let (sender, answers) = tokio::sync::watch::channel((0, String::new()));
+    let asked = front.clone();
+    let asking = tokio::spawn(async move {
+        let mut kept: Option<Visitor> = None;
+        while !sender.is_closed() {
+            let mut visitor = match kept.take() {
+                Some(visitor) => visitor,
+                None => Visitor::come(&asked, &host("a")).await.unwrap(),
+            };
+            // nginx closes what is kept; a browser asks again.
+            let Ok((_, text)) = visitor.ask("GET /", "", "").await else { continue };
+            let word = text.split("\r\n\r\n").nth(1).unwrap().lines().next().unwrap().to_owned();
+            sender.send_modify(|(number, last)| (*number, *last) = (*number + 1, word));
+            kept = Some(visitor);
+        }
+    });
+    for change in 0..20 {
+        let (to_which, word) = if change % 2 == 0 { (&two, "two") } else { (&one, "one") };
+        front.tell(table(&[("a", 1, to(to_which))]));
+        front.shown.settle().await;
+        let mut answers = answers.clone();
+        let asked = answers.borrow().0;
+        // One may have been on its way.
+        let later = answers.wait_for(|(number, _)| *number > asked + 2).await.unwrap().1.clone();
+        assert_eq!(later, word, "change {change}");
+    }
+    drop(answers);
+    asking.await.unwrap();
+}
+
 async fn branches_are_reached(kind: Kind) {
     let (one, two) = (Backend::plain("one").await, Backend::plain("two").await);
     let front = Front::running(kind, table(&[("a", 1, to(&one)), ("b", 2, to(&two))])).await;
@@ -283,6 +317,11 @@ macro_rules! for_each_proxy {
             #[tokio::test(flavor = "multi_thread")]
             async fn nobody_is_led_there_when_it_has_settled() {
                 super::nobody_is_led_there_when_it_has_settled($kind).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn who_keeps_asking_is_led_elsewhere_too() {
+                super::who_keeps_asking_is_led_elsewhere_too($kind).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod archives;
 mod audit;
 mod backends;
 mod behind;
+mod boxed;
 mod checker;
 mod cycles;
 mod deliveries;
@@ -19,6 +20,7 @@ mod engine;
 #[allow(dead_code, reason = "the tests of the house know more of its troubles")]
 mod fake_forge;
 mod faults;
+mod foreign;
 mod forges;
 mod forks;
 mod full;

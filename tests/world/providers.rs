@@ -58,13 +58,13 @@ for line in sys.stdin:
 "#;
 
 /// A tunnel to a branch, until it is dropped.
-struct Tunnel {
+pub(crate) struct Tunnel {
     program: Child,
     said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Tunnel {
-    fn open(world: &World, slug: &str) -> Self {
+    pub(crate) fn open(world: &World, slug: &str) -> Self {
         let (https, _) = world.ports();
         let arguments = [world.path("ca.pem"), format!("{slug}.{DOMAIN}"), https.to_string()];
         let mut command = Command::new("python3");
@@ -75,7 +75,7 @@ impl Tunnel {
         Self { program, said }
     }
 
-    fn echoes(&mut self, word: &str) -> bool {
+    pub(crate) fn echoes(&mut self, word: &str) -> bool {
         writeln!(self.program.stdin.as_mut().unwrap(), "{word}").is_ok()
             && self.said.next().is_some_and(|line| line.is_ok_and(|line| line == word))
     }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::applier::{Applied, Apply};
+use super::apply::{Applied, Apply};
 use super::fault::Fault;
 use super::model::Frame;
 use super::publisher::Tables;
@@ -143,7 +143,9 @@ impl Actor {
 
     async fn apply(&self, table: &Arc<RouteTable>, frame: &Frame, begun: Instant) -> bool {
         let taken = Instant::now();
-        match self.proxy.apply(table, frame).await {
+        let applied = self.proxy.apply(table, frame).await;
+        self.status.stands(self.proxy.container());
+        match applied {
             Ok(applied) => {
                 self.tell(&applied);
                 self.status.applied(&applied, self.clock.now(), begun.elapsed());
@@ -242,6 +244,7 @@ impl Provider for Shown {
             | Fault::Refused(_)
             | Fault::Disk(_)
             | Fault::Down(_)
+            | Fault::Container(_)
             | Fault::Unconfirmed(_)) => PortError::Permanent(other.to_string()),
         })
     }

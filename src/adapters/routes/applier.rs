@@ -1,6 +1,6 @@
 //! Routes into force at a proxy that reads files: render, write beside, let the proxy judge, switch, tell, confirm; else back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,15 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use super::apply::{Applied, Apply, Taken};
 use super::bisect::Search;
 use super::disk::{Disk, Rendered};
 use super::driver::{Driver, Running};
 use super::fault::Fault;
 use super::model::{Environment, Frame, Model};
-use crate::domain::provider::{ProviderFile, Quarantined};
+use super::networks::{Networks, addresses, cut_off};
+use crate::domain::joining::Reach;
+use crate::domain::provider::{ProviderContainer, ProviderFile, Quarantined};
 use crate::domain::route::RouteTable;
 
 /// How long a proxy may take to serve by what it was told to read.
@@ -23,64 +26,12 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(10);
 /// The longest reason that is kept.
 const LONGEST_REASON: usize = 600;
 
-/// Brings routes into force at one proxy.
-#[async_trait]
-pub trait Apply: Send + Sync {
-    /// Twice the same is once.
-    async fn apply(&self, table: &RouteTable, frame: &Frame) -> Result<Applied, Fault>;
-    /// What of it can be changed at once, ahead of all that is written; whether that was all.
-    async fn adjust(&self, table: &RouteTable, frame: &Frame) -> bool;
-    /// What would be written for them.
-    async fn render(&self, table: &RouteTable, frame: &Frame) -> Result<Vec<ProviderFile>, Fault>;
-    /// As [`Driver::lag`].
-    fn lag(&self) -> Duration {
-        Duration::ZERO
-    }
-    /// As [`Driver::gives_way`]: then an [`Apply::apply`] that waits may be dropped.
-    fn gives_way(&self) -> bool {
-        false
-    }
-    /// As [`Driver::hand_out`].
-    async fn hand_out(&self, _asker: &str) -> Option<String> {
-        None
-    }
-}
-
-/// Routes that are in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    pub mark: String,
-    pub taken: Taken,
-    /// Hosts that lead straight to containers.
-    pub direct: usize,
-    pub quarantined: Vec<Quarantined>,
-    /// As [`Driver::assumed`].
-    pub assumed: Option<&'static str>,
-}
-
-/// What the proxy did for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    Nothing,
-    Reload,
-    Adjustment,
-}
-
-impl Taken {
-    /// For the figures.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Nothing => "unchanged",
-            Self::Reload => "reloaded",
-            Self::Adjustment => "adjusted",
-        }
-    }
-}
-
 /// A proxy with its folder.
 pub struct Applier {
     driver: Arc<dyn Driver>,
     disk: Disk,
+    /// Those that it has to be put on; none: it reaches all there is.
+    networks: Option<Arc<dyn Networks>>,
     memory: Mutex<Memory>,
 }
 
@@ -93,6 +44,8 @@ struct Memory {
     read: Option<Running>,
     /// Refused environments with the digest of their routes: while those stay, they are not tried again.
     refused: BTreeMap<u64, (Vec<u8>, String)>,
+    /// What it reaches, where it is put on networks.
+    reach: Reach,
 }
 
 #[async_trait]
@@ -100,12 +53,20 @@ impl Apply for Applier {
     async fn apply(&self, table: &RouteTable, frame: &Frame) -> Result<Applied, Fault> {
         let model = Model::compile(table, frame, self.driver.abilities());
         let mut memory = self.memory.lock().await;
+        memory.reach = self.reach(frame, &model).await?;
+        let cut_off = cut_off(&model, &memory.reach);
+        let model = model.gated(|id| cut_off.contains_key(&id));
         memory.refused.retain(|id, (digest, _)| {
             model.environments.get(id).is_some_and(|environment| *digest == digest_of(environment))
         });
         let next = self.acceptable(&model, frame, &mut memory).await?;
         let taken = self.bring(&next, &mut memory).await?;
-        let quarantined = memory.refused.iter().filter_map(|(id, (_, reason))| {
+        if let Some(networks) = &self.networks {
+            networks.leave(&addresses(&next.model)).await;
+        }
+        let unreached = cut_off.iter().filter_map(|(id, reason)| Some((id, reason.as_ref()?)));
+        let refused = memory.refused.iter().map(|(id, (_, reason))| (id, reason));
+        let quarantined = refused.chain(unreached).filter_map(|(id, reason)| {
             let environment = model.environments.get(id)?.name.clone();
             Some(Quarantined { environment, reason: reason.clone() })
         });
@@ -125,7 +86,8 @@ impl Apply for Applier {
         let mut memory = self.memory.lock().await;
         let refused = &memory.refused;
         let model = Model::compile(table, frame, self.driver.abilities());
-        let model = model.gated(|id| refused.contains_key(&id));
+        let cut_off = cut_off(&model, &memory.reach);
+        let model = model.gated(|id| refused.contains_key(&id) || cut_off.contains_key(&id));
         let Some(running) = memory.running.take().filter(|running| running.frame == *frame) else {
             return false;
         };
@@ -159,11 +121,47 @@ impl Apply for Applier {
     async fn hand_out(&self, asker: &str) -> Option<String> {
         self.driver.hand_out(asker).await
     }
+
+    fn container(&self) -> Option<ProviderContainer> {
+        self.networks.as_ref().map(|networks| networks.container())
+    }
 }
 
 impl Applier {
     pub fn new(driver: Arc<dyn Driver>, disk: Disk) -> Self {
-        Self { driver, disk, memory: Mutex::default() }
+        let memory = Memory { reach: Reach::everything(), ..Memory::default() };
+        Self { driver, disk, networks: None, memory: Mutex::new(memory) }
+    }
+
+    /// The same for a proxy that has to be put on the networks of environments.
+    #[must_use]
+    pub fn on(self, networks: Arc<dyn Networks>) -> Self {
+        let memory = Mutex::default();
+        Self { networks: Some(networks), memory, ..self }
+    }
+
+    /// What the proxy reaches, once it was put where the routes lead.
+    async fn reach(&self, frame: &Frame, model: &Model) -> Result<Reach, Fault> {
+        let Some(networks) = &self.networks else { return Ok(Reach::everything()) };
+        let joined = networks.join(&addresses(model)).await;
+        if let Err(Fault::Down(_)) = &joined {
+            self.prepare(frame, model).await?;
+            // On a network that is gone it could not be started again.
+            networks.leave(&BTreeSet::new()).await;
+        }
+        joined
+    }
+
+    /// What a proxy starts with that cannot judge anything before it runs: all of it leads to the gate, so that nobody is led
+    /// to an address that is another branch's by then.
+    async fn prepare(&self, frame: &Frame, model: &Model) -> Result<(), Fault> {
+        let next = self.rendered(frame, model.gated(|_| true)).await?;
+        self.disk.stage(&next.rendered)?;
+        let mark = next.rendered.mark.as_str();
+        if self.disk.current_mark().as_deref() != Some(mark) {
+            self.disk.switch(mark)?;
+        }
+        Ok(())
     }
 
     /// The model as far as the proxy takes it, written beside what counts. What is current was judged before.

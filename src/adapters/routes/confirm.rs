@@ -1,4 +1,4 @@
-//! Which configuration a proxy serves by, where it tells that over HTTP on loopback.
+//! Which configuration a proxy serves by, where it tells that over HTTP.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -19,6 +19,9 @@ pub enum Fault {
     /// The proxy does not run, and nothing of it answers. What was written counts when it starts.
     #[error("the proxy does not run: {0}")]
     Down(String),
+    /// Its container is not as it has to be: says what is, and what to do.
+    #[error("{0}")]
+    Container(String),
     /// It was told, and goes on with the former configuration.
     #[error("the proxy did not take the new configuration up: {0}")]
     Unconfirmed(String),
@@ -35,6 +38,7 @@ impl Fault {
             Self::Refused(_) => "refused",
             Self::Disk(_) => "disk",
             Self::Down(_) => "down",
+            Self::Container(_) => "container",
             Self::Unconfirmed(_) => "unconfirmed",
             Self::Port(_) => "unreachable",
         }

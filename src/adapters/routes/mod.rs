@@ -6,15 +6,18 @@
 
 mod actor;
 mod applier;
+mod apply;
 mod bisect;
 mod caddy;
 mod certificates;
 mod confirm;
+mod container;
 mod disk;
 mod driver;
 mod fault;
 mod haproxy;
 mod model;
+mod networks;
 mod nginx;
 mod place;
 mod publisher;
@@ -23,13 +26,16 @@ mod traefik;
 mod visits;
 
 pub use actor::{Actor, Pace, Shown};
-pub use applier::{Applied, Applier, Apply, Taken};
+pub use applier::Applier;
+pub use apply::{Applied, Apply, Taken};
 pub use caddy::{Caddy, CaddySettings, FILE as CADDY_FILE};
+pub use container::{Container, ContainerSettings, Seat};
 pub use disk::Disk;
 pub use driver::Driver;
 pub use fault::Fault;
 pub use haproxy::{FILE as HAPROXY_FILE, Haproxy, HaproxySettings};
 pub use model::{Certificate, Frame, Policy};
+pub use networks::Networks;
 pub use nginx::{FILE as NGINX_FILE, INCLUDED as NGINX_INCLUDED, Nginx, NginxSettings};
 pub use place::{HostProcess, Place};
 pub use publisher::{Publisher, Tables};

@@ -1,5 +1,6 @@
 //! Where a proxy runs: as a process of this machine, or in a container.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,14 @@ pub trait Place: Send + Sync {
     async fn run(&self, arguments: Vec<String>) -> PortResult<Said>;
     /// [`Fault::Down`] where nothing runs that could be told.
     async fn tell(&self, told: Told) -> Result<(), Fault>;
+    /// Where drey asks what the proxy tells at this address of its own; none where it is not known now.
+    fn asked_at(&self, listen: SocketAddr) -> Option<SocketAddr> {
+        Some(listen)
+    }
+    /// The program answers only while the proxy runs.
+    fn is_asked_inside(&self) -> bool {
+        false
+    }
 }
 
 /// A process of this machine, which somebody else starts and ends.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::applier::{Applied, Taken};
+use super::apply::{Applied, Taken};
 use super::fault::Fault;
-use crate::domain::provider::{ProviderState, ProviderStatus};
+use crate::domain::provider::{ProviderContainer, ProviderState, ProviderStatus};
 use crate::domain::route::RouteTable;
 use crate::domain::time::Timestamp;
 use crate::ports::meters;
@@ -47,6 +47,11 @@ impl Status {
     /// Sees each table that comes into force.
     pub(super) fn served(&self) -> watch::Receiver<Option<Served>> {
         self.served.subscribe()
+    }
+
+    /// How its container stands, where it is in one.
+    pub(super) fn stands(&self, container: Option<ProviderContainer>) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).container = container;
     }
 
     /// The newest routes are in force, so long after they were told.

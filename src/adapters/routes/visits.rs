@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::UnixDatagram;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::container::Seat;
 use super::publisher::Tables;
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
@@ -24,7 +26,7 @@ use crate::ports::{Clock, Visitors};
 /// How often connections are looked at: a proxy keeps one that is idle for longer.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What this machine's connections are told in.
-const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 /// State of a connection that both sides have open.
 const ESTABLISHED: &str = "01";
 /// A message is a host and a few words.
@@ -34,13 +36,29 @@ const LARGEST_MESSAGE: usize = 4096;
 pub struct Passing {
     tables: Tables,
     clock: Arc<dyn Clock>,
+    /// The container of the proxy, whose connections this machine's tables do not tell.
+    seat: Option<watch::Receiver<Seat>>,
     seen: Mutex<BTreeMap<EnvironmentId, Timestamp>>,
     open: Mutex<BTreeMap<EnvironmentId, usize>>,
 }
 
 impl Passing {
     pub fn new(tables: Tables, clock: Arc<dyn Clock>) -> Self {
-        Self { tables, clock, seen: Mutex::default(), open: Mutex::default() }
+        Self { tables, clock, seat: None, seen: Mutex::default(), open: Mutex::default() }
+    }
+
+    /// The same for a proxy in a container.
+    #[must_use]
+    pub fn beside(self, seat: watch::Receiver<Seat>) -> Self {
+        Self { seat: Some(seat), ..self }
+    }
+
+    /// What tells which connections are open.
+    fn sources(&self) -> Vec<String> {
+        let process = self.seat.as_ref().and_then(|seat| seat.borrow().first_process);
+        let of_container =
+            process.iter().flat_map(|it| TABLES.map(|path| path.replace("self", &it.to_string())));
+        TABLES.iter().map(ToString::to_string).chain(of_container).collect()
     }
 
     /// Hears of requests and looks at connections until the daemon ends.
@@ -95,7 +113,7 @@ impl Passing {
             let Some(table) = self.tables.borrow().clone() else { continue };
             let targets = targets(&table);
             let mut open = BTreeMap::new();
-            for path in TABLES {
+            for path in self.sources() {
                 let text = tokio::fs::read_to_string(path).await.unwrap_or_default();
                 for environment in connected(&text).filter_map(|address| targets.get(&address)) {
                     *open.entry(*environment).or_insert(0) += 1;
@@ -134,6 +152,11 @@ impl Visitors for AllVisitors {
     /// What passes the gate ends with its container.
     async fn dismiss(&self, environment: EnvironmentId) {
         self.gate.dismiss(environment).await;
+    }
+
+    /// What passes the gate is the other proxy's to end.
+    fn cut(&self, environment: EnvironmentId) {
+        self.gate.cut(environment);
     }
 }
 

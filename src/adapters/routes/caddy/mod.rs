@@ -1,7 +1,8 @@
 //! Caddy, 2.6 and newer.
 //!
-//! Each change of its configuration ends all `WebSocket`s that pass it, those of other branches too. So its configuration names
-//! no branch: all of it leads to the gate, and is changed only with certificates and settings.
+//! Each change of its configuration ends all `WebSocket`s that pass it, those of other branches too, or (2.7 and newer, with
+//! `stream_close_delay`) resets connections that it has not accepted yet. So its configuration names no branch: all of it leads to
+//! the gate, and is changed only with certificates and settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -25,8 +26,8 @@ pub const FILE: &str = "caddy.json";
 /// How this Caddy is run.
 #[derive(Clone, Debug)]
 pub struct CaddySettings {
-    /// Where it takes configurations.
-    pub admin: SocketAddr,
+    /// Where it takes configurations, as Caddy writes it: `127.0.0.1:2019`, or `unix/` and a path.
+    pub admin: String,
     /// Where it tells which configuration serves.
     pub confirm: SocketAddr,
     /// The operator's templates.
@@ -80,7 +81,7 @@ impl Caddy {
         let usual = if port == 443 { String::new() } else { format!(":{port}") };
         let values = json!({
             "mark": MARK,
-            "admin": self.settings.admin.to_string(),
+            "admin": self.settings.admin,
             "confirm": self.settings.confirm.to_string(),
             "gate": frame.gate.to_string(),
             "https": frame.https.map(|address| address.to_string()),
@@ -137,8 +138,7 @@ impl Driver for Caddy {
 
     async fn reload(&self) -> Result<(), Fault> {
         let file = self.disk.current().join(FILE).display().to_string();
-        let admin = self.settings.admin.to_string();
-        match self.told(&["reload", "--config", &file, "--address", &admin]).await? {
+        match self.told(&["reload", "--config", &file, "--address", &self.settings.admin]).await? {
             (true, _) => Ok(()),
             (false, why) if why.contains("connection refused") => {
                 Err(Fault::Down(format!("{why}; start it: caddy run --config {file}")))
@@ -148,6 +148,6 @@ impl Driver for Caddy {
     }
 
     async fn serving(&self) -> Option<String> {
-        confirm::ask(self.settings.confirm).await
+        confirm::ask(self.place.asked_at(self.settings.confirm)?).await
     }
 }

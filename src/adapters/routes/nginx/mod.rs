@@ -6,7 +6,7 @@ mod version;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -54,11 +54,13 @@ pub struct Nginx {
     place: Arc<dyn Place>,
     disk: Disk,
     settings: NginxSettings,
+    /// As it said last.
+    version: Mutex<Option<Version>>,
 }
 
 impl Nginx {
     pub fn new(place: Arc<dyn Place>, disk: Disk, settings: NginxSettings) -> Self {
-        Self { place, disk, settings }
+        Self { place, disk, settings, version: Mutex::default() }
     }
 
     const fn file(&self) -> &'static str {
@@ -72,8 +74,14 @@ impl Nginx {
     }
 
     async fn version(&self) -> PortResult<Version> {
-        let said = self.place.run(vec!["-v".to_owned()]).await?;
-        Version::parse(&said.text)
+        let said = self.place.run(vec!["-v".to_owned()]).await;
+        let mut last = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        match said {
+            Ok(said) => Ok(*last.insert(Version::parse(&said.text)?)),
+            // What the oldest understands, all do.
+            Err(_) if self.place.is_asked_inside() => Ok(last.unwrap_or(Version::OLDEST)),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -120,7 +128,7 @@ impl Driver for Nginx {
     }
 
     async fn serving(&self) -> Option<String> {
-        confirm::ask(self.settings.confirm).await
+        confirm::ask(self.place.asked_at(self.settings.confirm)?).await
     }
 
     async fn last_words(&self) -> String {

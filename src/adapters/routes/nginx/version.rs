@@ -7,6 +7,9 @@ use crate::ports::{PortError, PortResult};
 pub(super) struct Version(u32, u32, u32);
 
 impl Version {
+    /// The oldest that drey writes for.
+    pub(super) const OLDEST: Self = Self(1, 18, 0);
+
     /// Of what `nginx -v` says.
     pub(super) fn parse(said: &str) -> PortResult<Self> {
         let refused = || PortError::Permanent(format!("{said:?} is no answer of `nginx -v`"));
@@ -15,7 +18,7 @@ impl Version {
         let mut parts = number.split('.').map(|part| part.parse().ok());
         let mut next = || parts.next().flatten().ok_or_else(refused);
         let version = Self(next()?, next()?, next()?);
-        if version < Self(1, 18, 0) {
+        if version < Self::OLDEST {
             return Err(PortError::Permanent(format!("nginx {number} is too old: it must be 1.18 at least")));
         }
         Ok(version)
