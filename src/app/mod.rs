@@ -10,6 +10,7 @@ mod clock;
 mod complaint;
 pub mod configuration;
 mod contained;
+mod dashboard;
 mod discovery;
 mod dockerfiles;
 mod engine;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::log::LogControl;
 use super::provider::Frames;
-use super::{configuration, repositories, wiring};
+use super::{configuration, dashboard, repositories, wiring};
 use crate::adapters::routes::Frame;
 use crate::config::{ConfigErrors, Settings};
 use crate::domain::names::RepoName;
@@ -80,6 +80,7 @@ impl Running {
         self.log.set(self.settings.log.level);
         self.web.replace(repositories::served(&self.settings));
         self.proxy.tune(&wiring::bounds(&self.settings));
+        self.proxy.link_to(dashboard::address(&self.settings));
         for key in later {
             tracing::warn!(key, "this key has changed and counts from the next start on: restart drey");
         }

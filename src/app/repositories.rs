@@ -28,6 +28,7 @@ pub(super) fn served(settings: &Settings) -> Served {
             rate_per_address: settings.http.rate_per_address,
             rate_per_repository: settings.http.rate_per_repository,
         },
+        public_url: settings.http.public_url.clone(),
     }
 }
 

@@ -224,7 +224,7 @@ pub(super) fn proxy(settings: &Settings, access_log: &Arc<FileAccessLog>) -> Pro
         http,
         domain: settings.proxy.domain.clone(),
         tls,
-        dashboard_url: None,
+        dashboard_url: super::dashboard::address(settings),
         access_log: settings.proxy.access_log.then(|| access_log.clone() as Arc<dyn AccessLog>),
         hold: HoldSettings {
             time: settings.proxy.gate.hold,

@@ -13,6 +13,7 @@ use super::exit::Failure;
 use crate::app::block_on;
 use crate::app::remote::{Server, Stream};
 use crate::config::Settings;
+pub(super) use crate::domain::dashboard::encoded;
 
 /// Talks to the daemon.
 pub(super) struct Client<'a> {
@@ -155,14 +156,6 @@ fn refused(status: StatusCode, answer: &Value) -> Result<(), Failure> {
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(format!("the daemon's answer broke off: {error}"))
-}
-
-/// One part of a path, percent-encoded: a branch with its slashes is one.
-pub(super) fn encoded(part: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    part.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use figment::value::Value;
 use super::engine::{self, EngineTls};
 use super::reader::{Section, at_least_one};
 use super::secret::Secret;
+use crate::domain::dashboard::Origin;
 use crate::domain::network::Network;
 use crate::domain::places::WhenFull;
 use crate::domain::subnet::Subnet;
@@ -38,7 +39,7 @@ impl Http {
         let default = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8420));
         let read = Self {
             listen: section.address("listen").unwrap_or(default),
-            public_url: section.text("public_url"),
+            public_url: section.read("public_url", public_url),
             trusted_proxies: section.read("trusted_proxies", networks).unwrap_or_default(),
             rate_per_address: section.read("rate_per_address", rate).unwrap_or(20),
             rate_per_repository: section.read("rate_per_repository", rate).unwrap_or(1000),
@@ -46,6 +47,14 @@ impl Http {
         section.finish();
         read
     }
+}
+
+/// An address that browsers and hooks reach.
+fn public_url(value: &Value) -> Result<String, String> {
+    let text = value.as_str().unwrap_or_default();
+    let is_address = Origin::of_url(text).is_some();
+    let wrong = || "must be an address with its scheme, for instance \"https://drey.example\"".to_owned();
+    is_address.then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 pub(super) fn networks(value: &Value) -> Result<Vec<Network>, String> {

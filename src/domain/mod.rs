@@ -7,6 +7,7 @@ pub mod approval;
 pub mod audit;
 pub mod backend;
 pub mod branches;
+pub mod dashboard;
 pub mod delivery;
 pub mod directory;
 pub mod disk;

@@ -93,7 +93,11 @@ impl Run<'_> {
 
     /// An engine that cannot freeze stops.
     async fn freeze(&self, observed: &Observed) -> Result<(), Failure> {
-        let Err(error) = self.pause(observed).await else { return Ok(()) };
+        let Err(error) = self.pause(observed).await else {
+            // Nothing comes from what is frozen, and nothing breaks off by itself.
+            self.house.ports.visitors.cut(self.environment.id);
+            return Ok(());
+        };
         self.say(format!("{error}: the containers are stopped instead"));
         let observed = self.house.ports.engine.observe(&self.environment.project).await?;
         self.unpause(&observed).await?;

@@ -54,6 +54,8 @@ pub trait Visitors: Send + Sync {
     fn presence(&self, environment: EnvironmentId) -> Presence;
     /// Ends its tunnels (connections that were upgraded), with a word of farewell; returns when they are over.
     async fn dismiss(&self, environment: EnvironmentId);
+    /// Ends whatever else is open: its containers are frozen and answer no more. What comes from now on stays.
+    fn cut(&self, environment: EnvironmentId);
 }
 
 /// Asks a service whether it answers.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::body::Upload;
 use super::connection::OpenRequest;
+use super::cut::{Broken, Cut};
 use super::pool::Lease;
 use super::standing::Busy;
 use super::visits::Visit;
@@ -29,6 +30,8 @@ pub(super) struct AnswerBody {
     account: Option<Box<Account>>,
     /// And as a visit to the environment.
     visit: Option<Visit>,
+    /// What ends it when its container is frozen.
+    cut: Option<Cut>,
     /// So does the container's share of the work.
     _busy: Option<Busy>,
 }
@@ -54,7 +57,7 @@ impl AnswerBody {
     }
 
     fn new(content: Content, lease: Option<Lease>) -> Self {
-        Self { content, lease, open: None, visit: None, asked: None, account: None, _busy: None }
+        Self { content, lease, open: None, visit: None, asked: None, account: None, cut: None, _busy: None }
     }
 
     /// A container answered this, or failed to, having been asked then.
@@ -99,6 +102,13 @@ impl AnswerBody {
         self
     }
 
+    /// It ends when its container is frozen.
+    #[must_use]
+    pub(super) fn until(mut self, cut: Cut) -> Self {
+        self.cut = Some(cut);
+        self
+    }
+
     #[must_use]
     pub(super) fn occupying(mut self, busy: Option<Busy>) -> Self {
         self._busy = busy;
@@ -114,12 +124,12 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
         let polled = match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -127,10 +137,20 @@ impl Body for AnswerBody {
                 let next = events.as_mut().poll_next(context);
                 next.map(|event| event.map(|event| Ok(Frame::data(event))))
             }
-            Content::Streamed(incoming) => match &mut this.lease {
-                Some(lease) => lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context)),
-                None => Pin::new(incoming).poll_frame(context),
-            },
+            Content::Streamed(incoming) => {
+                let polled = match &mut this.lease {
+                    Some(lease) => {
+                        lease.drive(context, |context| Pin::new(&mut *incoming).poll_frame(context))
+                    }
+                    None => Pin::new(incoming).poll_frame(context),
+                };
+                match (polled, &mut this.cut) {
+                    (Poll::Pending, Some(cut)) => {
+                        cut.poll_over(context).map(|()| Some(Err(Broken::LaidDown)))
+                    }
+                    (polled, _) => polled.map_err(Broken::from),
+                }
+            }
         };
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             this.sends(frame);

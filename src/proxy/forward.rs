@@ -61,12 +61,15 @@ pub(super) enum Unreachable {
     WrongUpgrade,
     #[error("it gave no answer within {} s", .0.as_secs_f64())]
     TooLate(Duration),
+    #[error("it was put to sleep before it answered")]
+    LaidDown,
 }
 
 impl Unreachable {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::TooLate(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::LaidDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect(_) | Self::Broken(_) | Self::BrokenTls(_) | Self::WrongUpgrade => {
                 StatusCode::BAD_GATEWAY
             }
@@ -81,7 +84,7 @@ impl Unreachable {
             Self::BrokenTls(error) => {
                 upstream_tls::fault(error).or_else(|| Some(MAY_WANT_CERTIFICATE.to_owned()))
             }
-            Self::Broken(_) | Self::WrongUpgrade => None,
+            Self::Broken(_) | Self::WrongUpgrade | Self::LaidDown => None,
         }
     }
 }
@@ -104,6 +107,13 @@ pub(super) struct NoAnswer {
     pub(super) is_clients_fault: bool,
     /// When a container was asked, and what it got; none where there was none to ask.
     pub(super) since: Option<(Instant, Upload)>,
+}
+
+impl NoAnswer {
+    /// Its container is frozen: it must not be asked again, for that would wake it.
+    pub(super) fn laid_down() -> Self {
+        Self { outgoing: None, why: Unreachable::LaidDown, is_clients_fault: false, since: None }
+    }
 }
 
 impl Outgoing {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::account::{Asked, Head};
 use super::answer::{self, AnswerBody};
 use super::connection::ConnectionInfo;
+use super::cut::Cut;
 use super::door::{Caller, Door};
 use super::events;
 use super::fleet::Fleet;
@@ -280,11 +281,12 @@ impl Gate {
             Target::Replacing(None) => return Ok(Next::Hold(entry, outgoing)),
             Target::Proxy(fleet) | Target::Replacing(Some(fleet)) => fleet.clone(),
         };
+        let cut = entry.visits.open();
+        let sending = self.send(visitor, &entry, &fleet, (outgoing, cut));
         let sent = if tries.was_held {
-            Box::pin(entry.visits.in_turn(visitor.deadline, self.send(visitor, &entry, &fleet, outgoing)))
-                .await
+            Box::pin(entry.visits.in_turn(visitor.deadline, sending)).await
         } else {
-            self.send(visitor, &entry, &fleet, outgoing).await
+            sending.await
         };
         let failed = match sent {
             Ok(response) => return Ok(Next::Answer(response)),
@@ -323,7 +325,7 @@ impl Gate {
         visitor: &Visitor<'_>,
         entry: &Entry,
         fleet: &Fleet,
-        outgoing: Box<Outgoing>,
+        (outgoing, cut): (Box<Outgoing>, Cut),
     ) -> Result<Response<AnswerBody>, NoAnswer> {
         let limits = self.bounds.limits();
         let house = TunnelHouse {
@@ -337,7 +339,12 @@ impl Gate {
         let outgoing = outgoing.below(entry.stripped.as_ref());
         // Only where the request is held after a failure: else the connection's own limit is enough.
         let connect_by = matches!(entry.target, Target::Replacing(_)).then_some(visitor.deadline);
-        outgoing.send(fleet, connect_by, &house).await
+        let answer = tokio::select! {
+            biased;
+            answer = outgoing.send(fleet, connect_by, &house) => answer?,
+            () = cut.over() => return Err(NoAnswer::laid_down()),
+        };
+        Ok(answer.map(|body| body.until(cut)))
     }
 
     fn too_late(&self, entry: &Entry, reader: Reader) -> Response<AnswerBody> {

@@ -13,8 +13,10 @@ use sha2::{Digest, Sha256};
 use super::answer::{AnswerBody, with_content};
 use super::forward::Unreachable;
 use super::mark;
+use super::signpost::Signpost;
 use super::text::escape;
-use super::words::{LOG, command, words};
+use super::words::{LOG, command, place, words};
+use crate::domain::dashboard::{Origin, Place};
 use crate::domain::environment::Phase;
 use crate::domain::route::{Page, Route};
 use crate::domain::text::{clean_end, clean_line, shell_word};
@@ -24,6 +26,8 @@ const RETRY_SECONDS: &str = "2";
 /// A reason may quote the last hundred lines of a log.
 const REASON_LIMIT: usize = 16_000;
 const NAME_LIMIT: usize = 300;
+/// What stands before a command that a link does the same as.
+const AT_A_COMMAND_LINE: &str = "or at a command line";
 
 const STYLE: &str = include_str!("page.css");
 
@@ -50,14 +54,15 @@ struct Note<'a> {
     reason: Option<&'a str>,
     /// What somebody with the command line does next: what for, and the command.
     command: Option<(&'static str, String)>,
+    /// The page of the dashboard that says more: what it is called, and where.
+    place: Option<(&'static str, Place)>,
     /// By what the page knows itself, where something tells when it is not true any more.
     mark: Option<String>,
 }
 
 /// Writes pages.
 pub(super) struct Pages {
-    /// Only `http` and `https` are linked.
-    dashboard_url: Option<String>,
+    signpost: Signpost,
 }
 
 /// Who reads an answer of the proxy's own.
@@ -76,9 +81,13 @@ impl Reader {
 }
 
 impl Pages {
-    pub(super) fn new(dashboard_url: Option<String>) -> Self {
-        let is_link = |url: &String| url.starts_with("https://") || url.starts_with("http://");
-        Self { dashboard_url: dashboard_url.filter(is_link) }
+    pub(super) fn new(dashboard: Option<Origin>) -> Self {
+        Self { signpost: Signpost::new(dashboard) }
+    }
+
+    /// From now on the dashboard is there.
+    pub(super) fn link_to(&self, dashboard: Option<Origin>) {
+        self.signpost.turn(dashboard);
     }
 
     /// Where the environment stands.
@@ -86,8 +95,11 @@ impl Pages {
         let (status, passes, headline, explanation) = words(page);
         let reason = page.reason.as_deref();
         let (name, mark) = (Some(route.name.as_str()), Some(mark::mark(page)));
-        let command = command(page, &route.name);
-        self.answer(&Note { status, passes, headline, explanation, name, reason, command, mark }, reader)
+        let (command, place) = (command(page, &route.name), place(page, &route.name));
+        self.answer(
+            &Note { status, passes, headline, explanation, name, reason, command, place, mark },
+            reader,
+        )
     }
 
     /// The container is being replaced and did not come back while the request was held.
@@ -106,6 +118,7 @@ impl Pages {
             name: None,
             reason: None,
             command: None,
+            place: None,
             mark: None,
         };
         self.answer(&note, reader)
@@ -125,6 +138,7 @@ impl Pages {
             name: None,
             reason: None,
             command: None,
+            place: None,
             mark: None,
         };
         self.answer(&note, reader)
@@ -138,9 +152,9 @@ impl Pages {
         reader: Reader,
     ) -> Response<AnswerBody> {
         let headline = "Not for everybody";
-        let (name, reason, command, mark) = (None, None, None, None);
+        let (name, reason, command, place, mark) = (None, None, None, None, None);
         self.answer(
-            &Note { status, passes: false, headline, explanation, name, reason, command, mark },
+            &Note { status, passes: false, headline, explanation, name, reason, command, place, mark },
             reader,
         )
     }
@@ -152,6 +166,9 @@ impl Pages {
         why: &Unreachable,
         reader: Reader,
     ) -> Response<AnswerBody> {
+        if matches!(why, Unreachable::LaidDown) {
+            return self.laid_down(route, reader);
+        }
         let reason = why.told();
         let service = on_one_line(&route.service, NAME_LIMIT);
         let explanation = format!(
@@ -166,6 +183,23 @@ impl Pages {
             name: Some(&route.name),
             reason: reason.as_deref(),
             command: Some((LOG, format!("drey env log {}", shell_word(&route.name)))),
+            place: Place::of(&route.name, Place::Log).map(|place| (LOG, place)),
+            mark: None,
+        };
+        self.answer(&note, reader)
+    }
+
+    /// Its containers were frozen before one answered.
+    fn laid_down(&self, route: &Route, reader: Reader) -> Response<AnswerBody> {
+        let note = Note {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            passes: true,
+            headline: "Put to sleep",
+            explanation: "This branch was put to sleep before it answered. Whoever asks again wakes it.",
+            name: Some(&route.name),
+            reason: None,
+            command: None,
+            place: None,
             mark: None,
         };
         self.answer(&note, reader)
@@ -181,6 +215,7 @@ impl Pages {
             name: Some(&route.name),
             reason: None,
             command: None,
+            place: None,
             mark: None,
         };
         self.answer(&note, reader)
@@ -198,7 +233,7 @@ impl Pages {
             }
             Reader::Program => {
                 let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-                with_content(note.status, plain, plain_text(note))
+                with_content(note.status, plain, self.plain_text(note))
             }
         };
         let headers = response.headers_mut();
@@ -242,17 +277,24 @@ impl Pages {
         if let Some(reason) = note.reason.map(|reason| clean_end(reason, REASON_LIMIT)) {
             put(&mut html, format_args!("<pre>{}</pre>\n", escape(reason.trim())));
         }
-        if let Some((what, command)) = &note.command {
-            let command = escape(&clean_line(command));
-            put(&mut html, format_args!("<p class=\"hint\">{what}: <code>{command}</code></p>\n"));
+        let (link, command) = self.ways_on(note);
+        let link = link.map(|(what, url)| format!("<a href=\"{}\">{what}</a>", escape(&url)));
+        let command = command.map(|(what, command)| {
+            let what = if link.is_some() { AT_A_COMMAND_LINE } else { what };
+            format!("{what}: <code>{}</code>", escape(&clean_line(command)))
+        });
+        let ways: Vec<String> = link.into_iter().chain(command).collect();
+        if !ways.is_empty() {
+            put(&mut html, format_args!("<p class=\"hint\">{}</p>\n", ways.join(", ")));
         }
         if note.passes {
             html.push_str("<p class=\"hint\">This page goes on by itself.</p>\n");
         }
-        if let Some(url) = &self.dashboard_url {
+        // Whoever may not look at a branch is told of no other place either.
+        if let Some(url) = note.name.and_then(|_| self.signpost.to(&Place::Home)) {
             put(
                 &mut html,
-                format_args!("<p class=\"hint\"><a href=\"{}\">All branches</a></p>\n", escape(url)),
+                format_args!("<p class=\"hint\"><a href=\"{}\">All branches</a></p>\n", escape(&url)),
             );
         }
         html.push_str("</main>\n");
@@ -261,6 +303,34 @@ impl Pages {
         }
         html.push_str("</body>\n</html>\n");
         html
+    }
+
+    /// For programs: the same in a few lines.
+    fn plain_text(&self, note: &Note<'_>) -> String {
+        let name = note.name.map_or_else(String::new, |name| format!("{}: ", on_one_line(name, NAME_LIMIT)));
+        let mut text = format!("{name}{}. {}\n", note.headline, on_one_line(note.explanation, REASON_LIMIT));
+        if let Some(reason) = note.reason {
+            put(&mut text, format_args!("{}\n", clean_end(reason, REASON_LIMIT).trim()));
+        }
+        let (link, command) = self.ways_on(note);
+        if let Some((what, url)) = &link {
+            put(&mut text, format_args!("{what}: {url}\n"));
+        }
+        if let Some((what, command)) = command {
+            let what = if link.is_some() { AT_A_COMMAND_LINE } else { what };
+            put(&mut text, format_args!("{what}: {}\n", clean_line(command)));
+        }
+        text
+    }
+
+    /// The page that says more, and the command that does. The command is left out where everybody can follow the link.
+    fn ways_on<'n>(
+        &self,
+        note: &'n Note<'_>,
+    ) -> (Option<(&'static str, String)>, Option<&'n (&'static str, String)>) {
+        let link = note.place.as_ref().and_then(|(what, place)| Some((*what, self.signpost.to(place)?)));
+        let needs_command = link.is_none() || !self.signpost.is_for_everybody();
+        (link, note.command.as_ref().filter(|_| needs_command))
     }
 }
 
@@ -272,19 +342,6 @@ fn tone(note: &Note<'_>) -> &'static str {
     } else {
         "still"
     }
-}
-
-/// For programs: the same in a few lines.
-fn plain_text(note: &Note<'_>) -> String {
-    let name = note.name.map_or_else(String::new, |name| format!("{}: ", on_one_line(name, NAME_LIMIT)));
-    let mut text = format!("{name}{}. {}\n", note.headline, on_one_line(note.explanation, REASON_LIMIT));
-    if let Some(reason) = note.reason {
-        put(&mut text, format_args!("{}\n", clean_end(reason, REASON_LIMIT).trim()));
-    }
-    if let Some((what, command)) = &note.command {
-        put(&mut text, format_args!("{what}: {}\n", clean_line(command)));
-    }
-    text
 }
 
 /// Somebody goes to a page with a browser, which shows one of ours and comes back by itself. What a page asks for, and a

@@ -30,6 +30,7 @@ use super::table::Table;
 use super::tls::{Acme, Tls};
 use super::upstream_tls::TlsClient;
 use super::waiting::WaitingRoom;
+use crate::domain::dashboard::Origin;
 use crate::domain::names::EnvironmentId;
 use crate::domain::network::Network;
 use crate::domain::presence::Presence;
@@ -196,6 +197,11 @@ impl Proxy {
         let networks = addresses.iter().filter_map(|address| Network::parse(&address.to_string()).ok());
         self.gate.bounds.stands_in_front(networks.collect());
     }
+
+    /// From now on pages link to the dashboard there.
+    pub fn link_to(&self, dashboard: Option<Origin>) {
+        self.gate.pages.link_to(dashboard);
+    }
 }
 
 impl RoutePublisher for Proxy {
@@ -221,6 +227,12 @@ impl Visitors for Proxy {
     async fn dismiss(&self, environment: EnvironmentId) {
         if let Some(visits) = self.gate.table.visits(environment) {
             visits.dismiss().await;
+        }
+    }
+
+    fn cut(&self, environment: EnvironmentId) {
+        if let Some(visits) = self.gate.table.visits(environment) {
+            visits.cut();
         }
     }
 }

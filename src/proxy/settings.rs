@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::bounds::Bounds;
 use crate::config::{Acme, CertificateFiles, RepositoryTls};
+use crate::domain::dashboard::Origin;
 use crate::domain::names::RepoName;
 use crate::ports::{AccessLog, DnsRecords};
 
@@ -23,8 +24,8 @@ pub struct ProxySettings {
     /// `proxy.domain`, lower case, without a dot at its end. Branches live one label below it.
     pub domain: String,
     pub tls: TlsSettings,
-    /// Linked from the proxy's own pages.
-    pub dashboard_url: Option<String>,
+    /// Where people sign in; linked from the proxy's own pages, to those who may look at the branch.
+    pub dashboard_url: Option<Origin>,
     pub hold: HoldSettings,
     /// `proxy.robots`: what search engines are told.
     pub robots: Robots,

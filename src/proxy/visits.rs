@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::cut::{Cut, Cuts};
 use crate::domain::names::EnvironmentId;
 use crate::domain::presence::Presence;
 use crate::domain::time::Timestamp;
@@ -31,6 +32,7 @@ pub(super) struct Visits {
     turns: Semaphore,
     /// Of the tunnels that are open now.
     leave: Mutex<Leave>,
+    cuts: Arc<Cuts>,
 }
 
 /// When tunnels have to end, and whether they did.
@@ -72,6 +74,7 @@ impl Visits {
             listening: none(),
             turns,
             leave,
+            cuts: Arc::default(),
         }
     }
 
@@ -114,6 +117,16 @@ impl Visits {
         leave.told.cancel();
         leave.over.close();
         leave.over.wait().await;
+    }
+
+    /// For a request that is passed on now: what ends it when the containers are frozen.
+    pub(super) fn open(&self) -> Cut {
+        self.cuts.begin()
+    }
+
+    /// Ends every request that is open: the containers are frozen.
+    pub(super) fn cut(&self) {
+        self.cuts.cut();
     }
 
     /// Lets those who waited in a few at a time, until the deadline: a thousand at once would bring down what has only just

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use crate::domain::dashboard::Place;
 use crate::domain::environment::{Outcome, Phase};
 use crate::domain::route::Page;
 use crate::domain::text::shell_word;
@@ -98,6 +99,26 @@ pub(super) fn command(page: &Page, name: &str) -> Option<(&'static str, String)>
         | Phase::Destroying
         | Phase::Destroyed => None,
     }
+}
+
+/// The page of the dashboard that says more: what it is called, and where.
+pub(super) fn place(page: &Page, name: &str) -> Option<(&'static str, Place)> {
+    let (called, place) = match page.phase {
+        Phase::Failed | Phase::Blocked => (LOG, Place::of(name, Place::Log)),
+        Phase::Archived => ("Sign in to restore it", Place::of(name, Place::Newest)),
+        Phase::Archiving | Phase::Destroying | Phase::Destroyed => {
+            ("What was kept of it", Place::of(name, Place::Newest))
+        }
+        Phase::Queued
+        | Phase::Preparing
+        | Phase::Building
+        | Phase::Starting
+        | Phase::Ready
+        | Phase::Updating
+        | Phase::Asleep
+        | Phase::Waking => return None,
+    };
+    Some((called, place?))
 }
 
 fn ending(outcome: Option<Outcome>) -> &'static str {

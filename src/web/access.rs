@@ -118,12 +118,15 @@ pub(super) async fn may_hear_names(web: &Web, peer: Option<Peer>, headers: &Head
             let admission = Admission { web: web.clone(), least, method: Method::GET };
             bearer(&admission, address, headers).await.is_ok()
         }
-        Some(Peer::Tcp(address)) => {
-            let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-            address.is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name))
-        }
+        Some(Peer::Tcp(address)) => address.is_loopback() && !is_passed_on(headers),
         None => false,
     }
+}
+
+/// Whether a proxy says that somebody else asks.
+pub(super) fn is_passed_on(headers: &HeaderMap) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    forwarded.iter().any(|name| headers.contains_key(*name))
 }
 
 /// The token that a request by TCP has, if it is enough.
@@ -159,8 +162,18 @@ fn given(headers: &HeaderMap) -> Option<&str> {
     let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
-    let fits = scheme.eq_ignore_ascii_case("bearer") && token.len() <= TOKEN_LIMIT;
-    (fits && token.starts_with(PREFIX)).then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && is_one(token)).then_some(token)
+}
+
+/// Whether a text has the form of a token.
+fn is_one(text: &str) -> bool {
+    text.len() <= TOKEN_LIMIT && text.starts_with(PREFIX)
+}
+
+/// The hash of what somebody typed in, where that has the form of a token.
+pub(super) fn hash_typed(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim();
+    is_one(text).then(|| hash(text))
 }
 
 /// A token is looked for by its hash: how long that takes tells nothing of a token that is there.
@@ -186,6 +199,14 @@ pub(super) struct Failures {
 }
 
 impl Failures {
+    /// Counts a failed try of somebody who typed a token in; nothing is counted for those who use the socket.
+    pub(super) fn allow(&self, peer: Peer, now: Timestamp) -> bool {
+        match peer {
+            Peer::Socket => true,
+            Peer::Tcp(address) => self.count(address, now),
+        }
+    }
+
     /// Counts one; whether it is still answered as a single one.
     fn count(&self, address: IpAddr, now: Timestamp) -> bool {
         let mut tries = self.tries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

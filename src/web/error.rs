@@ -87,8 +87,17 @@ impl ApiError {
         Self::of(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
-    /// Once, at the border.
-    fn tell(&self, id: &str) {
+    /// For a page: status and message, told in the log as every error is.
+    pub(super) fn told(self) -> (StatusCode, String) {
+        let id = self.tell();
+        let message =
+            if self.status.is_server_error() { format!("{} ({id})", self.message) } else { self.message };
+        (self.status, message)
+    }
+
+    /// Once, at the border. Gives back the id under which it is told.
+    fn tell(&self) -> String {
+        let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
         if self.is_quiet {
             tracing::trace!(error.id = id, error.code = self.code, "a request was refused");
         } else if self.status.is_server_error() && self.code != "draining" {
@@ -106,6 +115,7 @@ impl ApiError {
                 "a request was refused"
             );
         }
+        id
     }
 
     pub(super) fn timeout(message: impl Into<String>) -> Self {
@@ -172,8 +182,7 @@ impl From<NameError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let id = format!("e{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        self.tell(&id);
+        let id = self.tell();
         let body = json!({"error": {"id": id, "code": self.code, "message": self.message}});
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -1,4 +1,4 @@
-//! HTTP: hooks, health, metrics and the API, on TCP and on the unix socket.
+//! HTTP: hooks, health, metrics, the API and the dashboard, on TCP and on the unix socket.
 //!
 //! Whoever may open the socket is admin; over TCP the API wants a token. Nothing here changes an environment by
 //! itself; everything becomes an event.
@@ -8,6 +8,7 @@ mod approval;
 mod archives;
 mod body;
 mod border;
+mod dashboard;
 mod discovery;
 mod drain;
 mod environments;
@@ -50,6 +51,7 @@ use crate::orchestrator::Orchestrator;
 
 use access::Failures;
 use border::Border;
+use dashboard::Sessions;
 use server::Door;
 
 pub use border::BorderRules;
@@ -70,6 +72,7 @@ struct Inner {
     render: Render,
     border: Border,
     failures: Failures,
+    sessions: Sessions,
 }
 
 /// What is counted and measured, in Prometheus' text format; with the figures of single environments, or without.
@@ -87,13 +90,15 @@ pub struct Served {
     pub traefik: Option<Frame>,
     /// What strangers may do.
     pub border: BorderRules,
+    /// `http.public_url`: the one place where people sign in; none: only on this machine itself.
+    pub public_url: Option<String>,
 }
 
 impl Web {
     pub fn new(orchestrator: Orchestrator, served: Served, data_dir: PathBuf, render: Render) -> Self {
         let served = ArcSwap::from_pointee(served);
-        let (border, failures) = (Border::new(), Failures::default());
-        Self { inner: Arc::new(Inner { orchestrator, served, data_dir, render, border, failures }) }
+        let (border, failures, sessions) = (Border::new(), Failures::default(), Sessions::default());
+        Self { inner: Arc::new(Inner { orchestrator, served, data_dir, render, border, failures, sessions }) }
     }
 
     /// From now on these.

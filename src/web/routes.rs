@@ -4,6 +4,7 @@
 //! everything else with POST: there is no other way to put a line here.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware;
@@ -13,8 +14,8 @@ use crate::domain::access::Role::{Admin, Developer, Qa};
 
 use super::access::{self, Admission, Least};
 use super::{
-    Web, approval, archives, discovery, environments, error, events, figures, health, hooks, keeping, link,
-    log, openapi, provider, restore, secrets, services, tokens, traefik,
+    Web, approval, archives, dashboard, discovery, environments, error, events, figures, health, hooks,
+    keeping, link, log, openapi, provider, restore, secrets, services, tokens, traefik,
 };
 
 /// A line of the table.
@@ -32,6 +33,12 @@ pub(super) fn router(web: Web) -> Router {
         let admission = Admission { web: web.clone(), least, method };
         router = router
             .route(path, answered.route_layer(middleware::from_fn_with_state(admission, access::admit)));
+    }
+    for Route { method, path, least, answered } in pages() {
+        let admission = Admission { web: web.clone(), least, method };
+        let guard = middleware::from_fn_with_state(admission, dashboard::admit);
+        let limit = DefaultBodyLimit::max(dashboard::FORM_LIMIT);
+        router = router.route(path, answered.layer(limit).route_layer(guard));
     }
     router.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed).with_state(web)
 }
@@ -120,6 +127,22 @@ fn of_the_house() -> Vec<Route> {
     ]
 }
 
+/// Pages for people: their role is that of the token they signed in with, whatever header they send.
+pub(super) fn pages() -> Vec<Route> {
+    let (qa, developer) = (Least::Role(Qa), Least::Role(Developer));
+    vec![
+        looks("/", qa, dashboard::home),
+        looks("/environments/{repo}/{branch}/log", qa, dashboard::log),
+        looks("/environments/{repo}/{branch}/archive", qa, dashboard::newest_archive),
+        looks("/archives/{id}", qa, dashboard::archive),
+        acts("/archives/{id}/restore", developer, dashboard::restore),
+        looks("/signin", Least::Anyone, dashboard::sign_in_page),
+        acts("/signin", Least::Anyone, dashboard::sign_in),
+        acts("/signout", qa, dashboard::sign_out),
+        looks("/assets/drey.css", Least::Anyone, dashboard::style),
+    ]
+}
+
 fn looks<H: Handler<T, Web>, T: 'static>(path: &'static str, least: Least, handler: H) -> Route {
     Route { method: Method::GET, path, least, answered: get(handler) }
 }
@@ -138,6 +161,23 @@ mod tests {
             let open = !route.path.starts_with("/api/");
             assert_eq!(route.least == Least::Anyone, open, "{} {}", route.method, route.path);
         }
+    }
+
+    #[test]
+    fn of_the_pages_only_signing_in_is_open() {
+        let of = |wanted: fn(&Route) -> bool| -> Vec<(String, &str)> {
+            let found = pages().into_iter().filter(wanted);
+            found.map(|route| (route.method.to_string(), route.path)).collect()
+        };
+        let open = [("GET", "/signin"), ("POST", "/signin"), ("GET", "/assets/drey.css")];
+        assert_eq!(of(|route| route.least == Least::Anyone), open.map(|(it, path)| (it.to_owned(), path)));
+        let acts = [
+            ("/archives/{id}/restore", Least::Role(Developer)),
+            ("/signin", Least::Anyone),
+            ("/signout", Least::Role(Qa)),
+        ];
+        let found: Vec<_> = pages().into_iter().filter(|route| route.method != Method::GET).collect();
+        assert_eq!(found.iter().map(|route| (route.path, route.least)).collect::<Vec<_>>(), acts);
     }
 
     #[test]

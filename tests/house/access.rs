@@ -14,7 +14,7 @@ use crate::harness::{TestHouse, in_house};
 
 /// The daemon's doors on a house.
 pub(crate) struct Doors {
-    port: u16,
+    pub(crate) port: u16,
     socket: PathBuf,
 }
 
@@ -39,9 +39,15 @@ fn frame() -> Frame {
 
 impl Doors {
     pub(crate) async fn open(house: &TestHouse) -> Self {
+        Self::open_at(house, None).await
+    }
+
+    /// With the address that people reach the daemon at.
+    pub(crate) async fn open_at(house: &TestHouse, public_url: Option<String>) -> Self {
         let border = BorderRules::default();
         let (secrets, projects, repositories) = Default::default();
-        let served = Served { secrets, projects, repositories, border, traefik: Some(frame()) };
+        let traefik = Some(frame());
+        let served = Served { secrets, projects, repositories, border, traefik, public_url };
         let folder = house.folder.path().to_owned();
         let web =
             Web::new(house.orchestrator.clone(), served, folder.clone(), Box::new(|_| "figures".to_owned()));
@@ -49,6 +55,7 @@ impl Doors {
         let port = listener.local_addr().unwrap().port();
         web.serve_tcp(listener);
         let socket = folder.join("drey.sock");
+        std::fs::remove_file(&socket).ok();
         let listener = UnixListener::bind(&socket).unwrap();
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).unwrap();
         web.serve_socket(listener);

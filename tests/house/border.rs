@@ -35,6 +35,7 @@ async fn opened(house: &TestHouse, border: BorderRules) -> SocketAddr {
         ]),
         border,
         traefik: None,
+        public_url: None,
     };
     let folder = house.folder.path().to_owned();
     let web = Web::new(house.orchestrator.clone(), served, folder, Box::new(|_| String::new()));

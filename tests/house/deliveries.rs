@@ -27,8 +27,14 @@ async fn opened(house: &TestHouse, secret: &str, signing: &str) -> SocketAddr {
         BTreeMap::from([(repo(), secret.as_bytes().to_vec()), (signed, signing.as_bytes().to_vec())]);
     let border =
         BorderRules { trusted_proxies: Vec::new(), rate_per_address: 10_000, rate_per_repository: 10_000 };
-    let served =
-        Served { secrets, projects: BTreeMap::new(), repositories: BTreeMap::new(), border, traefik: None };
+    let served = Served {
+        secrets,
+        projects: BTreeMap::new(),
+        repositories: BTreeMap::new(),
+        border,
+        traefik: None,
+        public_url: None,
+    };
     let folder = house.folder.path().to_owned();
     let web = Web::new(house.orchestrator.clone(), served, folder, Box::new(|_| String::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

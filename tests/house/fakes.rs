@@ -88,6 +88,8 @@ pub(crate) struct Inside {
     /// Containers that were started one by one.
     pub starts: usize,
     pub presence: Presence,
+    /// How often what was open had to end.
+    pub cuts: u32,
     /// The engine does not answer.
     pub is_away: bool,
     /// How many lines each container wrote.
@@ -162,6 +164,7 @@ impl Default for Inside {
             start_fails: None,
             starts: 0,
             presence: Presence::default(),
+            cuts: 0,
             is_away: false,
             log_lines: 0,
             table: RouteTable::default(),
@@ -293,6 +296,10 @@ impl Visitors for World {
 
     async fn dismiss(&self, _: EnvironmentId) {
         self.with(|inside| inside.presence.tunnels = 0);
+    }
+
+    fn cut(&self, _: EnvironmentId) {
+        self.with(|inside| inside.cuts += 1);
     }
 }
 

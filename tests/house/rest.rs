@@ -104,6 +104,7 @@ async fn what_is_only_frozen_goes_on_where_it_was() {
         };
         let asleep = house.lull("feature/x").await;
         assert!(states(&asleep.project).iter().all(|state| *state == ContainerState::Paused));
+        assert_eq!(house.world.with(|inside| inside.cuts), 1, "what was open does not hang");
         let before = house.world.with(|inside| (inside.ups, inside.starts));
         house.orchestrator.knock(asleep.id).await.unwrap();
         house.reaches("feature/x", Phase::Ready).await;
@@ -141,7 +142,11 @@ async fn who_came_just_before_it_lay_down_keeps_it_awake_unless_a_person_wants_i
         .await;
         let awake = house.environment("feature/x").await.unwrap();
         assert_eq!((awake.phase, awake.serving), (Phase::Ready, true));
-        assert!(matches!(house.answer("feature-x").await, Some(Answer::Proxy(_))));
+        // The row says so before the route does.
+        eventually("it is routed again", || async {
+            matches!(house.answer("feature-x").await, Some(Answer::Proxy(_)))
+        })
+        .await;
         assert_eq!(house.running("feature/x").await, 1);
         house.ask(sleep(false)).await;
         house.reaches("feature/x", Phase::Asleep).await;

@@ -153,6 +153,11 @@ impl Visitors for AllVisitors {
     async fn dismiss(&self, environment: EnvironmentId) {
         self.gate.dismiss(environment).await;
     }
+
+    /// What passes the gate is the other proxy's to end.
+    fn cut(&self, environment: EnvironmentId) {
+        self.gate.cut(environment);
+    }
 }
 
 /// Workers of the proxy are other users.

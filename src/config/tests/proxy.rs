@@ -35,3 +35,24 @@ fn the_proxys_bounds_are_read_and_taken_up() {
         ]
     );
 }
+
+#[test]
+fn a_public_address_has_its_scheme() {
+    let with = |url: &str| {
+        settings(
+            &format!(
+                "[proxy]\ndomain = \"qa.example\"\nhttp = \"0.0.0.0:80\"\n[http]\npublic_url = \"{url}\""
+            ),
+            &[],
+        )
+    };
+    for good in
+        ["https://drey.example", "https://drey.example/", "http://127.0.0.1:8420", "http://[::1]:8420"]
+    {
+        assert!(with(good).is_ok(), "{good}");
+    }
+    for bad in ["", "drey.example", "ftp://drey.example", "https://", "https://anna@drey.example"] {
+        let error = with(bad).unwrap_err().to_string();
+        assert!(error.contains("http.public_url: must be an address with its scheme"), "{bad}: {error}");
+    }
+}
