@@ -277,12 +277,10 @@ impl Pages {
         if let Some(reason) = note.reason.map(|reason| clean_end(reason, REASON_LIMIT)) {
             put(&mut html, format_args!("<pre>{}</pre>\n", escape(reason.trim())));
         }
-        let (link, command) = self.ways_on(note);
-        let link = link.map(|(what, url)| format!("<a href=\"{}\">{what}</a>", escape(&url)));
-        let command = command.map(|(what, command)| {
-            let what = if link.is_some() { AT_A_COMMAND_LINE } else { what };
-            format!("{what}: <code>{}</code>", escape(&clean_line(command)))
-        });
+        let link = self.link(note).map(|(what, url)| format!("<a href=\"{}\">{what}</a>", escape(&url)));
+        let command = self.command(note, link.is_some());
+        let command =
+            command.map(|(what, command)| format!("{what}: <code>{}</code>", escape(&clean_line(command))));
         let ways: Vec<String> = link.into_iter().chain(command).collect();
         if !ways.is_empty() {
             put(&mut html, format_args!("<p class=\"hint\">{}</p>\n", ways.join(", ")));
@@ -312,25 +310,30 @@ impl Pages {
         if let Some(reason) = note.reason {
             put(&mut text, format_args!("{}\n", clean_end(reason, REASON_LIMIT).trim()));
         }
-        let (link, command) = self.ways_on(note);
+        let link = self.link(note);
         if let Some((what, url)) = &link {
             put(&mut text, format_args!("{what}: {url}\n"));
         }
-        if let Some((what, command)) = command {
-            let what = if link.is_some() { AT_A_COMMAND_LINE } else { what };
+        if let Some((what, command)) = self.command(note, link.is_some()) {
             put(&mut text, format_args!("{what}: {}\n", clean_line(command)));
         }
         text
     }
 
-    /// The page that says more, and the command that does. The command is left out where everybody can follow the link.
-    fn ways_on<'n>(
-        &self,
-        note: &'n Note<'_>,
-    ) -> (Option<(&'static str, String)>, Option<&'n (&'static str, String)>) {
-        let link = note.place.as_ref().and_then(|(what, place)| Some((*what, self.signpost.to(place)?)));
-        let needs_command = link.is_none() || !self.signpost.is_for_everybody();
-        (link, note.command.as_ref().filter(|_| needs_command))
+    /// The page that says more: what it is called, and its address.
+    fn link(&self, note: &Note<'_>) -> Option<(&'static str, String)> {
+        let (what, place) = note.place.as_ref()?;
+        Some((*what, self.signpost.to(place)?))
+    }
+
+    /// The command that says more, and what it is for; left out where everybody can follow the link.
+    fn command<'n>(&self, note: &'n Note<'_>, is_linked: bool) -> Option<(&'static str, &'n str)> {
+        let (what, command) = note.command.as_ref()?;
+        match (is_linked, self.signpost.is_for_everybody()) {
+            (true, true) => None,
+            (true, false) => Some((AT_A_COMMAND_LINE, command)),
+            (false, _) => Some((*what, command)),
+        }
     }
 }
 

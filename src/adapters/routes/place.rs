@@ -31,6 +31,10 @@ pub trait Place: Send + Sync {
     fn asked_at(&self, listen: SocketAddr) -> Option<SocketAddr> {
         Some(listen)
     }
+    /// Changes when another program may be there; none: it may at any time.
+    fn life(&self) -> Option<String> {
+        None
+    }
     /// The program answers only while the proxy runs.
     fn is_asked_inside(&self) -> bool {
         false

@@ -43,6 +43,8 @@ pub struct ContainerSettings {
 /// Where the container sits, as it was seen last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seat {
+    /// The engine's id of the container; empty while it does not run.
+    pub id: String,
     /// The host's number of its first process.
     pub first_process: Option<u32>,
     /// Its addresses on networks that are none of drey's.
@@ -98,6 +100,7 @@ impl Container {
         let is_own = |id: &str| own.iter().any(|network| network.id == id);
         let foreign = runs.iter().flat_map(|it| it.networks.values()).filter(|it| !is_own(&it.network));
         let seat = Seat {
+            id: runs.map(|it| it.id.clone()).unwrap_or_default(),
             first_process: runs.and_then(|it| it.first_process),
             addresses: foreign.filter_map(|it| it.address).collect(),
         };
@@ -182,6 +185,11 @@ impl Place for Container {
         }
         let seat = self.seat.borrow();
         seat.addresses.first().map(|address| SocketAddr::new(*address, listen.port()))
+    }
+
+    /// What is in a container stays as its image was.
+    fn life(&self) -> Option<String> {
+        Some(self.seat.borrow().id.clone()).filter(|id| !id.is_empty())
     }
 
     fn is_asked_inside(&self) -> bool {

@@ -149,6 +149,7 @@ async fn it_is_put_where_routes_lead_and_taken_off_elsewhere() {
     assert_eq!(container.container().joined, ["drey-a-1_default"]);
     let seat = container.seat().borrow().clone();
     assert_eq!(seat.addresses, addresses(&["10.213.9.2", "172.30.0.2"]).into_iter().collect::<Vec<_>>());
+    assert_eq!(container.life().as_deref(), Some("ff"));
     assert_eq!(container.asked_at("0.0.0.0:8422".parse().unwrap()).unwrap().port(), 8422);
 }
 
@@ -194,7 +195,7 @@ async fn one_that_does_not_run_is_down_with_the_way_out() {
         let (engine, container) = of(engine);
         let fault = container.join(&addresses(&["10.213.0.5"])).await.unwrap_err();
         assert!(matches!(&fault, Fault::Down(why) if why.contains(text)), "{fault}");
-        assert_eq!(container.container().state, state);
+        assert_eq!((container.container().state.as_str(), container.life()), (state, None));
         // A network that is gone would keep it from being started.
         container.leave(&BTreeSet::new()).await;
         assert_eq!(done(&engine), ["leave drey-a-7_default"]);

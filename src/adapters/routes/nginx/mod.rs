@@ -6,7 +6,7 @@ mod version;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -54,8 +54,8 @@ pub struct Nginx {
     place: Arc<dyn Place>,
     disk: Disk,
     settings: NginxSettings,
-    /// As it said last.
-    version: Mutex<Option<Version>>,
+    /// As it said last, and in which of its lives.
+    version: Mutex<Option<(Option<String>, Version)>>,
 }
 
 impl Nginx {
@@ -74,14 +74,23 @@ impl Nginx {
     }
 
     async fn version(&self) -> PortResult<Version> {
-        let said = self.place.run(vec!["-v".to_owned()]).await;
-        let mut last = self.version.lock().unwrap_or_else(PoisonError::into_inner);
-        match said {
-            Ok(said) => Ok(*last.insert(Version::parse(&said.text)?)),
+        let life = self.place.life();
+        let last = self.said_last().clone();
+        if let Some((_, version)) = last.as_ref().filter(|(of, _)| life.is_some() && *of == life) {
+            return Ok(*version);
+        }
+        match self.place.run(vec!["-v".to_owned()]).await {
+            Ok(said) => Ok(self.said_last().insert((life, Version::parse(&said.text)?)).1),
             // What the oldest understands, all do.
-            Err(_) if self.place.is_asked_inside() => Ok(last.unwrap_or(Version::OLDEST)),
+            Err(_) if self.place.is_asked_inside() => {
+                Ok(last.map_or(Version::OLDEST, |(_, version)| version))
+            }
             Err(error) => Err(error),
         }
+    }
+
+    fn said_last(&self) -> MutexGuard<'_, Option<(Option<String>, Version)>> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
