@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::harness::eventually;
+
 /// A browser that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -37,16 +39,12 @@ impl Chromium {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let began = Instant::now();
-        let port_file = profile.join("DevToolsActivePort");
-        let port = loop {
-            let written = std::fs::read_to_string(&port_file).unwrap_or_default();
-            if let Some(Ok(port)) = written.lines().next().map(str::parse) {
-                break port;
-            }
-            assert!(began.elapsed() < LIMIT, "the browser does not start");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let port = || -> Option<u16> {
+            let written = std::fs::read_to_string(profile.join("DevToolsActivePort")).ok()?;
+            written.lines().next()?.parse().ok()
         };
+        eventually("the browser starts", async || port().is_some()).await;
+        let port = port().unwrap();
         let url = tab(port).await;
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let (socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::harness::{REPO, World, docker, free_port};
-use crate::providers::Tunnel;
+use crate::life::{Watch, life, slug, status};
 
 const COMPOSE: &str = r#"
 services:
@@ -28,8 +28,7 @@ printf 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: webs
 printf 'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n'
 while read -r line; do printf '%s\n' "$line"; done
 "#;
-const CRASHING: &str =
-    "services: { web: { image: \"drey-demo/tiny:1\", command: [busybox, \"false\"], expose: [8080] } }\n";
+
 /// The proxy's own container and network, as a team starts them; both gone with it.
 struct Edge {
     name: String,
@@ -98,11 +97,6 @@ impl Drop for Edge {
     }
 }
 
-fn status(world: &World) -> Value {
-    let text = world.drey(&["proxy", "status", "--json"]).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
 fn tells(world: &World, text: &str) {
     world.eventually(&format!("it is told that {text}"), 60, || {
         status(world)["error"].as_str().is_some_and(|error| error.contains(text))
@@ -154,10 +148,6 @@ fn echo(branch: &str) -> String {
     format!("{}--echo", slug(branch))
 }
 
-fn slug(branch: &str) -> String {
-    branch.replace('/', "-")
-}
-
 /// Waits until the proxy is on the networks of exactly these.
 fn is_on(world: &World, edge: &Edge, branches: &[&str]) {
     let wanted = networks(world, branches);
@@ -167,83 +157,20 @@ fn is_on(world: &World, edge: &Edge, branches: &[&str]) {
     world.eventually("it is told so", 30, told_as_it_is);
 }
 
-/// The whole of it: made, seen, changed, asleep, woken, failed, archived. `direct`: hosts of one branch that lead straight there.
+/// `direct`: hosts of one branch that lead straight there.
 fn lives(world: &World, edge: &Edge, name: &str, direct: usize) -> String {
-    let [one, two, bad] = ["one", "two", "bad"].map(|branch| format!("{name}/{branch}"));
-    let on = |branches: &[&str]| is_on(world, edge, if direct == 0 { &[] } else { branches });
-    let leads = |hosts: usize| {
+    let leads_to = |branches: &[&str]| {
+        let hosts = direct * branches.len();
         world.eventually(&format!("{hosts} lead straight there"), 30, || status(world)["direct"] == hosts);
+        is_on(world, edge, if direct == 0 { &[] } else { branches });
     };
-    let through = |what: &str, step: &dyn Fn()| {
-        let mut tunnel = Tunnel::open(world, &echo(&two));
-        assert!(tunnel.echoes("before"), "{what}");
-        step();
-        assert!(tunnel.echoes("after"), "a tunnel to another branch did not outlive this: {what}");
-        assert_eq!(world.get(&slug(&two)).unwrap(), (200, "second\n".to_owned()), "{what}");
+    // The visit that woke it was the gate's, which believes this proxy who it was.
+    let woken = |branch: &str| {
+        let log = || world.drey(&["env", "log", "--access", &format!("{REPO}/{branch}")]).unwrap_or_default();
+        let client = format!("\"client\":\"{}\"", edge.gateway);
+        world.eventually("the log has the visitor, not the proxy", 30, || log().contains(&client));
     };
-    world.push(&two, &[("www/index.html", "second\n")]);
-    world.reaches(&two, "ready");
-    leads(direct);
-    on(&[&two]);
-    world.serves(&slug(&two), "second");
-
-    through("another branch", &|| {
-        world.push(&one, &[("www/index.html", "first\n")]);
-        world.reaches(&one, "ready");
-        leads(2 * direct);
-        on(&[&one, &two]);
-        world.serves(&slug(&one), "first");
-    });
-    assert!(Tunnel::open(world, &echo(&one)).echoes("hello"));
-    through("a redeployment", &|| {
-        world.push(&one, &[("www/index.html", "changed\n")]);
-        world.reaches(&one, "ready");
-        world.serves(&slug(&one), "changed");
-        leads(2 * direct);
-    });
-    through("sleep", &|| {
-        world.drey(&["env", "sleep", &format!("{REPO}/{one}")]).unwrap();
-        world.eventually("it sleeps", 60, || world.environment(&one).unwrap()["phase"] == "asleep");
-        leads(direct);
-        on(&[&two]);
-    });
-    // A visit wakes it, and is answered by what woke.
-    through("waking", &|| {
-        assert_eq!(world.get(&slug(&one)).unwrap(), (200, "changed\n".to_owned()));
-        world.reaches(&one, "ready");
-        leads(2 * direct);
-        on(&[&one, &two]);
-    });
-    // That one was the gate's, which believes this proxy who it was.
-    let log = || world.drey(&["env", "log", "--access", &format!("{REPO}/{one}")]).unwrap_or_default();
-    let client = format!("\"client\":\"{}\"", edge.gateway);
-    world.eventually("the log has the visitor, not the proxy", 30, || log().contains(&client));
-    assert!(Tunnel::open(world, &echo(&one)).echoes("hello"));
-
-    through("a failure", &|| {
-        world.push(&bad, &[("compose.yaml", CRASHING)]);
-        world.reaches(&bad, "failed");
-        let (code, page) = world.get(&slug(&bad)).unwrap();
-        assert!(code >= 500 && page.contains("did not start"), "{code}: {page}");
-        on(&[&one, &two]);
-    });
-    through("an end", &|| {
-        world.git(&["push", "-q", "origin", "--delete", &one]);
-        assert_eq!(world.archived(&one), "deleted");
-        world.eventually("a page tells of it", 60, || {
-            world.get(&slug(&one)).is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
-        });
-        world.eventually("nothing is left of it, its network neither", 60, || world.things(&one).is_empty());
-        on(&[&two]);
-    });
-    let told = status(world);
-    println!("{name}: the last change was served after {} ms", told["last_apply_ms"]);
-    assert_eq!(
-        (&told["state"], &told["quarantined"]),
-        (&"serving".into(), &Value::Array(Vec::new())),
-        "{told}"
-    );
-    two
+    life(world, name, &Watch { echo: &echo, leads_to: &leads_to, woken: &woken })
 }
 
 /// From inside of a branch: the mark of what serves, where it is told, and nothing else of proxy and gate.

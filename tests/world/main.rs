@@ -29,6 +29,7 @@ mod harness;
 mod images;
 mod interlock;
 mod jobs;
+mod life;
 mod logs;
 mod processes;
 mod providers;

@@ -1,12 +1,10 @@
 //! A branch's life behind a proxy of the distribution: the same for each of them.
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
-
-use crate::harness::{DOMAIN, REPO, World};
+use crate::harness::World;
+use crate::life::{Watch, life, slug, status};
 
 const COMPOSE: &str = r#"
 services:
@@ -40,54 +38,6 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 "#;
 
-/// An upgraded connection: each line goes there and back.
-const TUNNEL: &str = r#"
-import socket, ssl, sys
-authority, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-raw = socket.create_connection(("127.0.0.1", port), timeout=30)
-stream = ssl.create_default_context(cafile=authority).wrap_socket(raw, server_hostname=host)
-stream.sendall(f"GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
-reader = stream.makefile("rb")
-print(reader.readline().split()[1].decode(), flush=True)
-while reader.readline() not in (b"\r\n", b""):
-    pass
-for line in sys.stdin:
-    stream.sendall(line.encode())
-    print(reader.readline().decode().strip(), flush=True)
-"#;
-
-/// A tunnel to a branch, until it is dropped.
-pub(crate) struct Tunnel {
-    program: Child,
-    said: Lines<BufReader<ChildStdout>>,
-}
-
-impl Tunnel {
-    pub(crate) fn open(world: &World, slug: &str) -> Self {
-        let (https, _) = world.ports();
-        let arguments = [world.path("ca.pem"), format!("{slug}.{DOMAIN}"), https.to_string()];
-        let mut command = Command::new("python3");
-        command.arg("-c").arg(TUNNEL).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut program = command.spawn().unwrap();
-        let mut said = BufReader::new(program.stdout.take().unwrap()).lines();
-        assert_eq!(said.next().unwrap().unwrap(), "101");
-        Self { program, said }
-    }
-
-    pub(crate) fn echoes(&mut self, word: &str) -> bool {
-        writeln!(self.program.stdin.as_mut().unwrap(), "{word}").is_ok()
-            && self.said.next().is_some_and(|line| line.is_ok_and(|line| line == word))
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.program.kill().ok();
-        self.program.wait().ok();
-    }
-}
-
 /// Started as the operator does, ended with all its workers.
 struct Proxy(Child);
 
@@ -109,14 +59,6 @@ impl Drop for Proxy {
 
 fn free() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-fn status(world: &World) -> Value {
-    world
-        .drey(&["proxy", "status", "--json"])
-        .ok()
-        .and_then(|it| serde_json::from_str(&it).ok())
-        .unwrap_or_default()
 }
 
 /// A proxy as the operator runs it: its file among those that drey writes, and what starts it. None: drey's own.
@@ -153,79 +95,16 @@ fn with(name: &'static str, provider: &str, outside: Outside) -> (World, Option<
     (world, Some(proxy))
 }
 
-/// The whole of it: made, seen, changed, asleep, woken, failed, archived; a tunnel to another branch lives through each of it.
 fn lives_behind(name: &'static str, provider: &str, outside: Outside) {
     let (world, proxy) = with(name, provider, outside);
     // Caddy leaves all to the gate; drey's own proxy is the gate.
     let straight = if matches!(provider, "caddy" | "embedded") { 0 } else { 1 };
-    let leads_straight_to = |branches: u64| {
-        let wanted = straight * branches;
+    let leads_to = |branches: &[&str]| {
+        let wanted = straight * branches.len();
         let leads = || outside.is_none() || status(&world)["direct"] == wanted;
         world.eventually(&format!("{wanted} lead straight to their containers"), 30, leads);
     };
-    // Others run the same at this moment, and the engine tells branches apart by their names only.
-    let [one, two, bad] = ["one", "two", "bad"].map(|branch| format!("{name}/{branch}"));
-    let slug = |branch: &str| branch.replace('/', "-");
-    let through = |what: &str, step: &dyn Fn()| {
-        let mut tunnel = Tunnel::open(&world, &slug(&two));
-        assert!(tunnel.echoes("before"), "{what}");
-        step();
-        assert!(tunnel.echoes("after"), "a tunnel to another branch did not outlive this: {what}");
-        assert_eq!(world.get(&slug(&two)).unwrap(), (200, "second\n".to_owned()), "{what}");
-    };
-
-    world.push(&two, &[("www/index.html", "second\n")]);
-    world.reaches(&two, "ready");
-    world.serves(&slug(&two), "second");
-    leads_straight_to(1);
-
-    through("another branch", &|| {
-        world.push(&one, &[("www/index.html", "first\n")]);
-        world.reaches(&one, "ready");
-        world.serves(&slug(&one), "first");
-        leads_straight_to(2);
-    });
-    assert!(Tunnel::open(&world, &slug(&one)).echoes("hello"));
-
-    through("a redeployment", &|| {
-        world.push(&one, &[("www/index.html", "changed\n")]);
-        world.reaches(&one, "ready");
-        world.serves(&slug(&one), "changed");
-        leads_straight_to(2);
-    });
-
-    through("sleep", &|| {
-        world.drey(&["env", "sleep", &format!("{REPO}/{one}")]).unwrap();
-        world.eventually("it sleeps", 60, || world.environment(&one).unwrap()["phase"] == "asleep");
-        leads_straight_to(1);
-    });
-    // A visit wakes it, and is answered by what woke.
-    through("waking", &|| {
-        assert_eq!(world.get(&slug(&one)).unwrap(), (200, "changed\n".to_owned()));
-        world.reaches(&one, "ready");
-        leads_straight_to(2);
-    });
-
-    let crashing =
-        "services: { web: { image: \"drey-demo/tiny:1\", command: [busybox, \"false\"], expose: [8080] } }\n";
-    through("a failure", &|| {
-        world.push(&bad, &[("compose.yaml", crashing)]);
-        world.reaches(&bad, "failed");
-        let (code, page) = world.get(&slug(&bad)).unwrap();
-        assert!(code >= 500 && page.contains("did not start"), "{code}: {page}");
-    });
-
-    through("an end", &|| {
-        world.git(&["push", "-q", "origin", "--delete", &one]);
-        assert_eq!(world.archived(&one), "deleted");
-        world.eventually("a page tells of it", 60, || {
-            world.get(&slug(&one)).is_some_and(|(code, page)| code >= 400 && page.contains("archived"))
-        });
-        world.eventually("nothing is left of it", 60, || world.things(&one).is_empty());
-    });
-    let told = status(&world);
-    let put_aside = told["quarantined"].as_array().map_or(0, Vec::len);
-    assert_eq!((&told["state"], put_aside), (&"serving".into(), 0), "{told}");
+    life(&world, name, &Watch { echo: &slug, leads_to: &leads_to, woken: &|_| {} });
     drop(proxy);
 }
 
